@@ -1,0 +1,3 @@
+module quoll
+
+go 1.26
