@@ -150,7 +150,8 @@ func (s *Server) start(work string, opts Options, command func(s *Server, cfg st
 
 // serving is nil once the server serves clients.
 func (s *Server) serving() error {
-	answer, err := s.FourLetter("srvr")
+	// Short, because the Java server may leave a connection unanswered that comes while it starts.
+	answer, err := s.fourLetter("srvr", time.Second)
 	if err != nil {
 		return err
 	}
@@ -162,12 +163,16 @@ func (s *Server) serving() error {
 
 // FourLetter sends a four-letter word and returns the whole answer.
 func (s *Server) FourLetter(word string) (string, error) {
-	conn, err := net.DialTimeout("tcp", s.addr, 5*time.Second)
+	return s.fourLetter(word, 20*time.Second)
+}
+
+func (s *Server) fourLetter(word string, timeout time.Duration) (string, error) {
+	conn, err := net.DialTimeout("tcp", s.addr, timeout)
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(timeout))
 	if _, err := conn.Write([]byte(word)); err != nil {
 		return "", err
 	}
