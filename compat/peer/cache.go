@@ -104,3 +104,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(bin, "quoll")
 	return path, os.Rename(mine, path)
 })
+
+// Binary is the path of the quoll under test: $QUOLL_BINARY, or one built from this tree once for
+// each process that asks. The error wraps ErrMissing if the tree has no binary to build.
+func Binary() (string, error) { return binary() }

@@ -1,0 +1,7 @@
+final class Recipes {
+    Recipes(String server) {
+    }
+
+    void run() {
+    }
+}
