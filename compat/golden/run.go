@@ -1,0 +1,343 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"quoll/jute"
+)
+
+// deadline is how long a step may wait for its answers.
+const deadline = 30 * time.Second
+
+// maxFrame is the largest frame taken from a server.
+const maxFrame = 64 << 20
+
+// runner plays one script against one server.
+type runner struct {
+	addr     string
+	norm     *normaliser
+	conns    map[string]*conn
+	sessions map[string]int64 // of each connection, the session that it got first
+}
+
+// conn is a client connection of a script. A connection that has ended stays, so that further
+// steps on it show just that.
+type conn struct {
+	net.Conn
+	name    string
+	xid     int32 // of the last request
+	pending []pending
+	setUp   bool // the ConnectRequest has been answered
+	ended   bool
+}
+
+// pending is a request without its answer.
+type pending struct {
+	xid int32
+	op  jute.Op
+}
+
+// play runs the steps of s and gives each one's answer to got. It ends with an error where the
+// script cannot go on: at a step that is wrong or that has no answer in time.
+func play(addr string, s *script, got func(*step, []string)) error {
+	r := &runner{addr: addr, conns: map[string]*conn{}, sessions: map[string]int64{}}
+	defer func() {
+		for _, c := range r.conns {
+			c.Close()
+		}
+	}()
+	last, err := r.lastZxid()
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	r.norm = newNormaliser(last)
+	for _, l := range s.lines {
+		if l.step == nil {
+			continue
+		}
+		answer, err := r.step(l.step)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %s: %w", s.name, l.step.number, strings.TrimSpace(strings.Join(l.step.source, " ")), err)
+		}
+		got(l.step, answer)
+	}
+	return nil
+}
+
+// lastZxid is the zxid of a session's end, made for this purpose.
+func (r *runner) lastZxid() (int64, error) {
+	n := r.norm
+	r.norm = newNormaliser(0)
+	defer func() { r.norm = n }()
+	nc, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		return 0, err
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(deadline))
+	b, _ := r.appendConnect(make([]byte, 4), call{})
+	if _, err := nc.Write(seal(b)); err != nil {
+		return 0, err
+	}
+	if _, err := readFrame(nc); err != nil {
+		return 0, fmt.Errorf("no session: %w", err)
+	}
+	b = (&jute.RequestHeader{Xid: 1, Type: int32(jute.OpCloseSession)}).Append(make([]byte, 4))
+	if _, err := nc.Write(seal(b)); err != nil {
+		return 0, err
+	}
+	p, err := readFrame(nc)
+	if err != nil || len(p) < 16 {
+		return 0, fmt.Errorf("no answer to closeSession: %w", err)
+	}
+	return int64(binary.BigEndian.Uint64(p[4:])), nil
+}
+
+// seal writes the length into the first four bytes of a frame.
+func seal(b []byte) []byte {
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return b
+}
+
+func readFrame(r io.Reader) ([]byte, error) {
+	var length [4]byte
+	if _, err := io.ReadFull(r, length[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(length[:])
+	if n > maxFrame {
+		return nil, fmt.Errorf("the server sends a frame of %d bytes", n)
+	}
+	p := make([]byte, n)
+	_, err := io.ReadFull(r, p)
+	return p, err
+}
+
+// closedLine is the answer of a connection that the server has closed.
+const closedLine = "< closed"
+
+func (r *runner) step(s *step) ([]string, error) {
+	if s.conn == "*" {
+		if s.request.verb != "rebase" {
+			return nil, fmt.Errorf("unknown verb %q", s.request.verb)
+		}
+		last, err := r.lastZxid()
+		if err == nil {
+			r.norm.rebase(last)
+		}
+		return nil, err
+	}
+	c, err := r.open(s)
+	if err != nil {
+		return nil, err
+	}
+	if c.ended {
+		return []string{closedLine}, nil
+	}
+	c.SetDeadline(time.Now().Add(deadline))
+	f := &fields{r: r, call: s.request}
+	sort := f.int("sort", 0) != 0
+	switch s.request.verb {
+	case "dial":
+		return nil, nil
+	case "event":
+		return c.collect(r.norm, sort, func(events int) bool { return events > 0 })
+	case "closed":
+		return c.collect(r.norm, sort, func(int) bool { return false })
+	case "halfclose":
+		return nil, c.Conn.(*net.TCPConn).CloseWrite()
+	case "kill":
+		c.ended = true
+		return nil, c.Close()
+	}
+	before := len(c.pending)
+	b, err := r.appendCall(nil, c, s.request)
+	if err != nil {
+		return nil, err
+	}
+	// If the server has gone, reading will show it. What it sent before it went counts.
+	c.Write(b)
+	replies, err := strconv.Atoi(f.word("replies", strconv.Itoa(len(c.pending)-before)))
+	if err != nil {
+		return nil, err
+	}
+	left := max(len(c.pending)-replies, 0)
+	answer, err := c.collect(r.norm, sort, func(int) bool { return len(c.pending) <= left })
+	if id := c.session(r.norm); id != 0 && r.sessions[c.name] == 0 {
+		r.sessions[c.name] = id
+	}
+	return answer, err
+}
+
+// session is the session that came first on a connection of this name.
+func (c *conn) session(n *normaliser) int64 {
+	for id, number := range n.sessions {
+		if n.names[number-1] == c.name {
+			return id
+		}
+	}
+	return 0
+}
+
+// open gives the step's connection, dialling it if it is not there and the verb asks for one.
+func (r *runner) open(s *step) (*conn, error) {
+	c := r.conns[s.conn]
+	first := s.request.verb
+	if first == "pipe" && len(s.request.parts) > 0 {
+		first = s.request.parts[0].verb
+	}
+	wanted := first == "dial" || first == "connect"
+	if c != nil && (!wanted || !c.ended && !c.setUp) {
+		return c, nil
+	}
+	if !wanted {
+		return nil, fmt.Errorf("no connection %s", s.conn)
+	}
+	if c != nil && !c.ended {
+		return nil, fmt.Errorf("connection %s is open", s.conn)
+	}
+	f := &fields{r: r, call: s.request}
+	d := net.Dialer{Timeout: deadline}
+	if from := f.word("from", ""); from != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
+	}
+	addr := r.addr
+	if via := f.word("via", ""); via != "" {
+		_, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		addr = net.JoinHostPort(via, port)
+	}
+	nc, err := d.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c = &conn{Conn: nc, name: s.conn}
+	r.conns[s.conn] = c
+	return c, nil
+}
+
+// appendCall appends the bytes of a step and notes the answers that they will get.
+func (r *runner) appendCall(b []byte, c *conn, q call) ([]byte, error) {
+	at := len(b)
+	f := &fields{r: r, call: q}
+	switch q.verb {
+	case "pipe":
+		for _, part := range q.parts {
+			var err error
+			if b, err = r.appendCall(b, c, part); err != nil {
+				return b, err
+			}
+		}
+		return b, nil
+	case "bytes":
+		p, err := hex.DecodeString(strings.TrimPrefix(f.required("path"), "0x"))
+		return append(b, p...), err
+	case "frame":
+		p, err := hex.DecodeString(strings.TrimPrefix(f.required("path"), "0x"))
+		if err != nil {
+			return b, err
+		}
+		b = append(append(b, 0, 0, 0, 0), p...)
+		seal(b[at:])
+		d := jute.NewDecoder(p)
+		var h jute.RequestHeader
+		h.Decode(&d)
+		c.expect(h.Xid, jute.Op(h.Type))
+		return b, nil
+	case "connect":
+		b, err := r.appendConnect(append(b, 0, 0, 0, 0), q)
+		seal(b[at:])
+		c.pending = append(c.pending, pending{op: opConnect})
+		return b, err
+	}
+	b, xid, op, err := r.appendRequest(append(b, 0, 0, 0, 0), q, c.xid+1)
+	seal(b[at:])
+	if xid == c.xid+1 {
+		c.xid = xid
+	}
+	c.expect(xid, op)
+	return b, err
+}
+
+func (c *conn) expect(xid int32, op jute.Op) {
+	if !c.setUp && len(c.pending) == 0 {
+		op = opConnect // whatever it is, the server takes it for that
+	}
+	if op == jute.OpPing {
+		xid = jute.XidPing
+	}
+	c.pending = append(c.pending, pending{xid, op})
+}
+
+// collect reads frames until enough says so, given the number of events so far, or the server
+// closes the connection, and gives them as lines.
+func (c *conn) collect(n *normaliser, sort bool, enough func(events int) bool) ([]string, error) {
+	var frames [][]string
+	events := 0 // at the end of frames
+	for seen := 0; !enough(seen); {
+		p, err := readFrame(c)
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				return nil, fmt.Errorf("no answer within %v; until then:\n%s", deadline, strings.Join(slices.Concat(frames...), "\n"))
+			}
+			c.ended = true
+			c.Close()
+			frames = append(frames, []string{closedLine})
+			break
+		}
+		op, event := c.match(p)
+		frames = append(frames, n.frame(c.name, p, op, sort))
+		if event {
+			seen++
+			events++
+		} else {
+			events = 0
+		}
+		if sort {
+			slices.SortFunc(frames[len(frames)-events:], func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+		}
+	}
+	return slices.Concat(frames...), nil
+}
+
+// match finds the request that a frame answers and takes it from the pending ones. Servers may
+// answer out of order, so it is the first one of that xid; a frame that answers none counts as
+// the answer of the first, and the recording will show the difference.
+func (c *conn) match(p []byte) (op jute.Op, event bool) {
+	if !c.setUp {
+		c.setUp = true
+		if len(c.pending) > 0 {
+			c.pending = c.pending[1:]
+		}
+		return opConnect, false
+	}
+	if len(p) < 4 {
+		return jute.OpError, false
+	}
+	xid := int32(binary.BigEndian.Uint32(p))
+	i := slices.IndexFunc(c.pending, func(q pending) bool { return q.xid == xid })
+	switch {
+	case i >= 0:
+		op = c.pending[i].op
+	case xid == jute.XidEvent:
+		return jute.OpNotification, true
+	case len(c.pending) == 0:
+		return jute.OpError, false
+	default:
+		i, op = 0, jute.OpError
+	}
+	c.pending = slices.Delete(c.pending, i, i+1)
+	return op, false
+}
