@@ -1,0 +1,125 @@
+package txnlog
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// ErrDataDir is the error of directories that a server must not start with. ZooKeeper's exit code for it is 3.
+var ErrDataDir = errors.New("unusable data directory")
+
+// versionDir is the directory of the files' format, in dataDir and dataLogDir.
+const versionDir = "version-2"
+
+// PrepareDirs returns the version-2 directories of dataDir, for snapshots, and of dataLogDir, for logs; an empty dataLogDir is
+// dataDir. It makes them if create is set, proves that they can be written to, refuses logs and snapshots in each other's place, and
+// removes temporary files that a crash has left. Every error is [ErrDataDir] (FileTxnSnapLog).
+func PrepareDirs(fs FS, dataDir, dataLogDir string, create bool) (snapDir, logDir string, err error) {
+	if dataLogDir == "" {
+		dataLogDir = dataDir
+	}
+	snapDir, logDir = filepath.Join(dataDir, versionDir), filepath.Join(dataLogDir, versionDir)
+	for _, dir := range slices.Compact([]string{snapDir, logDir}) {
+		if err := prepareDir(fs, dir, create); err != nil {
+			return "", "", fmt.Errorf("%w %s: %w", ErrDataDir, dir, err)
+		}
+	}
+	if snapDir == logDir {
+		return snapDir, logDir, nil
+	}
+	for _, wrong := range []struct{ dir, prefix, message string }{
+		{logDir, snapshotPrefix, "Log directory has snapshot files. Check if dataLogDir and dataDir configuration is correct."},
+		{snapDir, logPrefix, "Snapshot directory has log files. Check if dataLogDir and dataDir configuration is correct."},
+	} {
+		files, err := listFiles(fs, wrong.dir, wrong.prefix)
+		if err != nil {
+			return "", "", fmt.Errorf("%w %s: %w", ErrDataDir, wrong.dir, err)
+		}
+		if len(files) > 0 {
+			return "", "", fmt.Errorf("%w %s: %s", ErrDataDir, files[0].path, wrong.message)
+		}
+	}
+	return snapDir, logDir, nil
+}
+
+func prepareDir(fs FS, dir string, create bool) error {
+	exists, err := fs.IsDir(dir)
+	if err != nil {
+		return err
+	}
+	if !exists {
+		if !create {
+			return errors.New("it does not exist and zookeeper.datadir.autocreate is false")
+		}
+		if err := fs.MkdirAll(dir); err != nil {
+			return err
+		}
+		if err := fs.SyncDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+	}
+	probe, err := fs.Create(filepath.Join(dir, tempPrefix+"probe"))
+	if err != nil {
+		return err
+	}
+	if err := probe.Close(); err != nil {
+		return err
+	}
+	names, err := fs.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, tempPrefix) {
+			if err := fs.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// MinRetain is the least number of snapshots that a purge may leave.
+const MinRetain = 3
+
+// Purge removes what the newest snapshots do not need, retain of them or more, and returns the paths of the files removed. Both
+// directories are version-2 ones. Of the logs it leaves the one that reaches over the oldest kept snapshot and all later ones. Like
+// Java it counts a snapshot if it passes the cheap test of [LoadNewestSnapshot], and removes files such as `snapshot.foo`, whose
+// name has no zxid (PurgeTxnLog). Without a snapshot it removes nothing.
+func Purge(fs FS, logDir, snapDir string, retain int) (removed []string, err error) {
+	if retain < MinRetain {
+		return nil, fmt.Errorf("txnlog: count should be greater than or equal to %d, but it is %d", MinRetain, retain)
+	}
+	kept, err := validSnapshots(fs, snapDir, retain)
+	if err != nil || len(kept) == 0 {
+		return nil, err
+	}
+	oldest := kept[len(kept)-1].zxid
+	snapshots, err := listFiles(fs, snapDir, snapshotPrefix)
+	if err != nil {
+		return nil, err
+	}
+	logs, err := listFiles(fs, logDir, logPrefix)
+	if err != nil {
+		return nil, err
+	}
+	var reaching int64 = -1 // zxid of the newest log that begins at or before the oldest kept snapshot
+	for _, file := range logs {
+		if file.zxid <= oldest {
+			reaching = file.zxid
+		}
+	}
+	for _, file := range slices.Concat(logs, snapshots) {
+		if file.zxid >= oldest || file.zxid == reaching && file.zxid >= 0 && strings.HasPrefix(filepath.Base(file.path), logPrefix+".") {
+			continue
+		}
+		if err := fs.Remove(file.path); err != nil {
+			return removed, err
+		}
+		removed = append(removed, file.path)
+	}
+	return removed, nil
+}

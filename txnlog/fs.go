@@ -1,0 +1,103 @@
+package txnlog
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// FS is the file system under the logs and snapshots. Names are paths as package os takes them; a missing file is an error that is
+// [fs.ErrNotExist]. What a directory lists survives a crash only after SyncDir, and what a file holds only after its Sync.
+type FS interface {
+	// Create makes an empty file for writing and reading, in place of any that exists.
+	Create(name string) (File, error)
+	// Open opens a file for reading.
+	Open(name string) (File, error)
+	// OpenWrite opens an existing file for writing and reading.
+	OpenWrite(name string) (File, error)
+	// ReadDir returns the names in a directory, in no order.
+	ReadDir(dir string) ([]string, error)
+	// IsDir reports whether name exists as a directory; a missing one is no error.
+	IsDir(name string) (bool, error)
+	// Rename moves a file within one directory, in place of any that has the new name.
+	Rename(from, to string) error
+	Remove(name string) error
+	// MkdirAll makes a directory and its missing parents.
+	MkdirAll(dir string) error
+	// SyncDir makes creations, renames and removals in dir durable.
+	SyncDir(dir string) error
+}
+
+// File is an open file of an [FS].
+type File interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	// Size is the length of the file in bytes.
+	Size() (int64, error)
+	// Truncate cuts the file or extends it with zeros.
+	Truncate(size int64) error
+	// Sync makes the content durable, and as much of the metadata as reading it back needs (fdatasync).
+	Sync() error
+}
+
+// OS is the file system of the operating system.
+var OS FS = osFS{}
+
+type osFS struct{}
+
+type osFile struct{ *os.File }
+
+func open(name string, flag int) (File, error) {
+	f, err := os.OpenFile(name, flag, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+func (osFS) Create(name string) (File, error) { return open(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC) }
+
+func (osFS) Open(name string) (File, error) { return open(name, os.O_RDONLY) }
+
+func (osFS) OpenWrite(name string) (File, error) { return open(name, os.O_RDWR) }
+
+func (osFS) ReadDir(dir string) ([]string, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.Readdirnames(-1)
+}
+
+func (osFS) IsDir(name string) (bool, error) {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && info.IsDir(), err
+}
+
+func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
+
+func (osFS) Remove(name string) error { return os.Remove(name) }
+
+func (osFS) MkdirAll(dir string) error { return os.MkdirAll(dir, 0o755) }
+
+func (osFS) SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func (f osFile) Size() (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}

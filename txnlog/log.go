@@ -1,0 +1,305 @@
+package txnlog
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/adler32"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"quoll/jute"
+)
+
+const (
+	headerSize   = 16
+	recordHeader = 12 // checksum and length before an entry
+	endOfRecord  = 'B'
+	logMagic     = 0x5a4b4c47 // "ZKLG"
+	logVersion   = 2
+
+	// paddingMargin is how close to its end a file may fill up before it is extended.
+	paddingMargin = 4096
+	// keptBuffer is the largest buffer that is kept for the next batch.
+	keptBuffer = 8 << 20
+)
+
+var (
+	// ErrLogFailed is the error of every use of a log after one of its writes or syncs failed. What the disk holds is unknown then
+	// (a second fdatasync would succeed without the data), so nothing may be acknowledged until the files have been read again.
+	ErrLogFailed = errors.New("txnlog: an earlier write or sync of the log failed")
+	// ErrLogClosed is the error of a sync after Close.
+	ErrLogClosed = errors.New("txnlog: the log is closed")
+)
+
+// LogOptions says where and how a [Log] is written.
+type LogOptions struct {
+	// Dir is the version-2 directory of the logs. It must exist.
+	Dir string
+	// FS is the file system; nil means [OS].
+	FS FS
+	// PreAlloc is the number of bytes by which a file is extended ahead of the records (preAllocSize, in bytes); 0 or less is off.
+	PreAlloc int64
+	// ForceSync makes Sync wait for the disk. Without it a crash of the machine loses acknowledged transactions.
+	ForceSync bool
+	// SizeLimit is the number of record bytes after which the log rolls by itself (txnLogSizeLimitInKb, in bytes); 0 or less is
+	// off. Java compares the preallocated size; here it is what was written, or else each record would get a file of its own.
+	SizeLimit int64
+	// OnSync, if set, hears of each sync of records: how long it took, of which file, and the size of that file in bytes.
+	OnSync func(took time.Duration, file string, size int64)
+	// Logger gets the warnings; nil means none.
+	Logger *slog.Logger
+}
+
+// Log appends transactions to the log files of a directory. Its methods may be used from any goroutine: Append and Roll never wait
+// for the disk, and a batch may be filled while the one before is being synced. It mirrors FileTxnLog.
+type Log struct {
+	opts LogOptions
+
+	// io guards the file and is held across writes and syncs. It is taken before mu.
+	io struct {
+		sync.Mutex
+		file     File
+		path     string
+		position int64 // where the next record goes
+		size     int64 // of the file, preallocated bytes included
+	}
+
+	mu struct {
+		sync.Mutex
+		pending []byte // whole records
+		spare   []byte // the other buffer, not in use
+		starts  []start
+		fresh   bool // the next record opens a file
+		last    int64
+		records int64
+		done    int64 // sizes of the files closed since the last roll
+		current int64 // size of the open file
+		err     error
+	}
+}
+
+// start is where in the pending bytes a new file begins, and the zxid that names it.
+type start struct {
+	at   int
+	zxid int64
+}
+
+// NewLog returns a log that opens its first file when the first record is synced: a file is named after its first record and
+// never appended to by a later process.
+func NewLog(opts LogOptions) *Log {
+	if opts.FS == nil {
+		opts.FS = OS
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	l := &Log{opts: opts}
+	l.mu.fresh = true
+	return l
+}
+
+// Append adds a transaction to the batch that the next Sync writes. The entry (header, body and digest as they go to disk) is
+// copied. Zxids must rise; one that does not is logged and kept. After a failure or Close the record is dropped, which Sync tells.
+func (l *Log) Append(zxid int64, entry []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.err != nil {
+		return
+	}
+	if zxid <= l.mu.last {
+		l.opts.Logger.Warn("appending a zxid that is not above the last one", "zxid", fmt.Sprintf("0x%x", zxid), "last", fmt.Sprintf("0x%x", l.mu.last))
+	}
+	l.mu.last = max(l.mu.last, zxid)
+	if l.mu.fresh {
+		l.mu.starts = append(l.mu.starts, start{len(l.mu.pending), zxid})
+		l.mu.fresh = false
+	}
+	l.mu.pending = appendRecord(l.mu.pending, entry)
+	l.mu.records++
+}
+
+// appendRecord frames one entry. The checksum covers neither the length nor the end mark.
+func appendRecord(b, entry []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(adler32.Checksum(entry)))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(entry)))
+	b = append(b, entry...)
+	return append(b, endOfRecord)
+}
+
+// Sync writes everything that was appended before the call with one write and makes it durable with one fdatasync; a roll in
+// between makes it two of each. After a failure this and every later call fail with [ErrLogFailed].
+func (l *Log) Sync() error {
+	l.io.Lock()
+	defer l.io.Unlock()
+	return l.sync()
+}
+
+func (l *Log) sync() error {
+	l.mu.Lock()
+	if err := l.mu.err; err != nil {
+		l.mu.Unlock()
+		return err
+	}
+	batch, starts := l.mu.pending, l.mu.starts
+	l.mu.pending, l.mu.spare, l.mu.starts = l.mu.spare[:0], nil, nil
+	l.mu.Unlock()
+	if len(batch) == 0 {
+		return nil
+	}
+
+	err := l.write(batch, starts)
+
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.mu.err = fmt.Errorf("%w: %w", ErrLogFailed, err)
+		l.mu.pending = nil
+		return l.mu.err
+	}
+	if cap(batch) <= keptBuffer {
+		l.mu.spare = batch[:0]
+	}
+	l.mu.current = l.io.size
+	if l.opts.SizeLimit > 0 && l.io.position > l.opts.SizeLimit {
+		l.mu.fresh = true
+	}
+	return nil
+}
+
+// write writes a batch, file by file.
+func (l *Log) write(batch []byte, starts []start) error {
+	at := 0
+	for _, s := range starts {
+		if s.at > at {
+			if err := l.writeRecords(batch[at:s.at]); err != nil {
+				return err
+			}
+			at = s.at
+		}
+		if err := l.open(s.zxid); err != nil {
+			return err
+		}
+	}
+	return l.writeRecords(batch[at:])
+}
+
+// open starts a new file. It gets its name only when its header is on disk, because a log with half a header keeps a Java server
+// from starting.
+func (l *Log) open(zxid int64) error {
+	if err := l.closeFile(); err != nil {
+		return err
+	}
+	fs, name := l.opts.FS, fileName(logPrefix, zxid)
+	temp, path := filepath.Join(l.opts.Dir, tempPrefix+name), filepath.Join(l.opts.Dir, name)
+	f, err := fs.Create(temp)
+	if err != nil {
+		return err
+	}
+	header := jute.FileHeader{Magic: logMagic, Version: logVersion}
+	_, err = f.WriteAt(header.Append(make([]byte, 0, headerSize)), 0)
+	if err == nil && l.opts.ForceSync {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = fs.Rename(temp, path)
+	}
+	if err == nil && l.opts.ForceSync {
+		err = fs.SyncDir(l.opts.Dir)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	l.io.file, l.io.path, l.io.position, l.io.size = f, path, headerSize, headerSize
+	return nil
+}
+
+func (l *Log) closeFile() error {
+	if l.io.file == nil {
+		return nil
+	}
+	err := l.io.file.Close()
+	l.io.file = nil
+	l.mu.Lock()
+	l.mu.done += l.mu.current
+	l.mu.current = 0
+	l.mu.Unlock()
+	return err
+}
+
+func (l *Log) writeRecords(p []byte) error {
+	if size := paddedSize(l.io.position, l.io.size, l.opts.PreAlloc); size != l.io.size {
+		if err := l.io.file.Truncate(size); err != nil {
+			return err
+		}
+		l.io.size = size
+	}
+	if _, err := l.io.file.WriteAt(p, l.io.position); err != nil {
+		return err
+	}
+	l.io.position += int64(len(p))
+	l.io.size = max(l.io.size, l.io.position)
+	if !l.opts.ForceSync {
+		return nil
+	}
+	begin := time.Now()
+	if err := l.io.file.Sync(); err != nil {
+		return err
+	}
+	if l.opts.OnSync != nil {
+		l.opts.OnSync(time.Since(begin), l.io.path, l.io.size)
+	}
+	return nil
+}
+
+// paddedSize is the size to give a file before records are written at position (FilePadding.calculateFileSizeWithPadding).
+func paddedSize(position, size, preAlloc int64) int64 {
+	if preAlloc <= 0 || position+paddingMargin < size {
+		return size
+	}
+	if position > size {
+		size = position + preAlloc
+		return size - size%preAlloc
+	}
+	return size + preAlloc
+}
+
+// Roll makes the next record open a new file and starts the counts again. Records appended before stay in the old file.
+func (l *Log) Roll() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.fresh = true
+	l.mu.records, l.mu.done = 0, -l.mu.current
+}
+
+// RecordsSinceRoll is the number of records appended since the last Roll, or since the log was made.
+func (l *Log) RecordsSinceRoll() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.records
+}
+
+// BytesSinceRoll is the size of the files since the last Roll, preallocated bytes included and pending records not.
+func (l *Log) BytesSinceRoll() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.done + l.mu.current
+}
+
+// Close syncs what is pending and closes the file. Later calls do nothing but return the first one's failure or [ErrLogClosed].
+func (l *Log) Close() error {
+	l.io.Lock()
+	defer l.io.Unlock()
+	err := l.sync()
+	if closeErr := l.closeFile(); err == nil {
+		err = closeErr
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.err == nil {
+		l.mu.err = ErrLogClosed
+	}
+	return err
+}

@@ -1,0 +1,174 @@
+package txnlog
+
+import (
+	"errors"
+	"fmt"
+	"hash"
+	"hash/adler32"
+	"io"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/klauspost/compress/gzip"
+
+	"quoll/jute"
+)
+
+// Session is a session as a snapshot lists it; Timeout in milliseconds.
+type Session struct {
+	ID      int64
+	Timeout int32
+}
+
+// ACLList is an ACL list and the number by which nodes refer to it.
+type ACLList struct {
+	Number int64
+	ACL    []jute.ACL
+}
+
+// SnapshotDigest is the digest of a tree after the transaction of a zxid; 0 and 0 stand for a server that has applied none yet.
+type SnapshotDigest struct{ Zxid, Digest int64 }
+
+// SnapshotSource is what to write into a snapshot.
+type SnapshotSource struct {
+	Sessions []Session
+	ACLs     []ACLList
+	// Nodes appends some more nodes to b with [AppendNode], the root first and parents before children, and tells whether there
+	// are more. Nothing is written during a call, so it may hold a lock; a call should append some 64 KiB at most.
+	Nodes func(b []byte) (_ []byte, more bool, err error)
+	// Digest returns the digest of the tree as it is after the last node was written, which may be a later state than the file's
+	// zxid. Nil leaves the block out, as a server with zookeeper.digest.enabled=false does.
+	Digest func() SnapshotDigest
+	// LastZxid returns the last zxid that was applied. Nil leaves the block out, as a server with
+	// zookeeper.serializeLastProcessedZxid.enabled=false does.
+	LastZxid func() int64
+}
+
+// AppendNode appends one node; nil data is null, and acl is the number of its list or -1 for everything to everybody.
+func AppendNode(b []byte, path string, data []byte, acl int64, stat *jute.StatPersisted) []byte {
+	b = jute.AppendString(b, path)
+	b = jute.AppendBuffer(b, data)
+	b = jute.AppendInt64(b, acl)
+	return stat.Append(b)
+}
+
+var tempNumber atomic.Uint64
+
+// WriteSnapshot writes the snapshot of a zxid into dir and returns its path and size in bytes. The zxid is the last one that is
+// wholly in the tree when Nodes is called first; later ones may show. The file gets its name, in place of any that has it, only when
+// it is complete and on disk.
+func WriteSnapshot(fs FS, dir string, zxid int64, c Compression, src SnapshotSource) (path string, size int64, err error) {
+	name := fileName(snapshotPrefix, zxid)
+	if c == Gzip || c == Snappy {
+		name += "." + string(c)
+	}
+	temp := filepath.Join(dir, fmt.Sprintf("%s%d.%s", tempPrefix, tempNumber.Add(1), name))
+	f, err := fs.Create(temp)
+	if err != nil {
+		return "", 0, err
+	}
+	err = writeSnapshot(f, c, src)
+	if err == nil {
+		size, err = f.Size()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return "", 0, errors.Join(err, fs.Remove(temp))
+	}
+	path = filepath.Join(dir, name)
+	if err := fs.Rename(temp, path); err != nil {
+		return "", 0, errors.Join(err, fs.Remove(temp))
+	}
+	return path, size, fs.SyncDir(dir)
+}
+
+func writeSnapshot(f File, c Compression, src SnapshotSource) error {
+	var out io.Writer = io.NewOffsetWriter(f, 0)
+	var compressor io.WriteCloser
+	switch c {
+	case Gzip:
+		compressor = gzip.NewWriter(out)
+		out = compressor
+	case Snappy:
+		compressor = &snappyWriter{dst: out}
+		out = compressor
+	}
+	w := snapshotWriter{out: out, sum: adler32.New()}
+	if err := w.write(src); err != nil {
+		return err
+	}
+	if compressor != nil {
+		return compressor.Close()
+	}
+	return nil
+}
+
+// snapshotWriter encodes a stream.
+type snapshotWriter struct {
+	out io.Writer
+	sum hash.Hash32
+	buf []byte
+	err error
+}
+
+func (w *snapshotWriter) write(src SnapshotSource) error {
+	w.buf = (&jute.FileHeader{Magic: snapshotMagic, Version: snapshotVersion, DBID: -1}).Append(w.buf)
+	w.buf = jute.AppendInt32(w.buf, int32(len(src.Sessions)))
+	for _, s := range src.Sessions {
+		w.buf = jute.AppendInt64(w.buf, s.ID)
+		w.buf = jute.AppendInt32(w.buf, s.Timeout)
+	}
+	w.buf = jute.AppendInt32(w.buf, int32(len(src.ACLs)))
+	for _, list := range src.ACLs {
+		w.buf = jute.AppendInt64(w.buf, list.Number)
+		n := len(list.ACL)
+		if list.ACL == nil {
+			n = -1
+		}
+		w.buf = jute.AppendInt32(w.buf, int32(n))
+		for i := range list.ACL {
+			w.buf = list.ACL[i].Append(w.buf)
+		}
+	}
+	for more := true; more; {
+		if w.flush(); w.err != nil {
+			return w.err
+		}
+		var err error
+		if w.buf, more, err = src.Nodes(w.buf); err != nil {
+			return err
+		}
+	}
+	w.buf = jute.AppendString(w.buf, endOfTree)
+	w.seal()
+	if src.Digest != nil {
+		d := src.Digest()
+		w.buf = jute.AppendInt64(w.buf, d.Zxid)
+		w.buf = (&jute.TxnDigest{Version: digestVersion, TreeDigest: d.Digest}).Append(w.buf)
+		w.seal()
+	}
+	if src.LastZxid != nil {
+		w.buf = jute.AppendInt64(w.buf, src.LastZxid())
+		w.seal()
+	}
+	w.flush()
+	return w.err
+}
+
+// seal ends a block with the checksum of everything before.
+func (w *snapshotWriter) seal() {
+	w.flush()
+	w.buf = jute.AppendInt64(w.buf, int64(w.sum.Sum32()))
+	w.buf = jute.AppendString(w.buf, endOfTree)
+}
+
+// flush writes the buffer out. Its first error sticks.
+func (w *snapshotWriter) flush() {
+	w.sum.Write(w.buf)
+	if w.err == nil {
+		_, w.err = w.out.Write(w.buf)
+	}
+	w.buf = w.buf[:0]
+}
