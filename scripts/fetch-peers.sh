@@ -55,7 +55,9 @@ fetch_peer() (
 		return 1
 	fi
 	# The functions above are part of what makes a peer, but changing them fetches nothing again.
-	stamp=$(find "$files.sh" "$files" -type f 2>/dev/null | LC_ALL=C sort | xargs sha256sum | cut -d' ' -f1 | sha256sum | cut -d' ' -f1)
+	parts=("$files.sh")
+	[ ! -d "$files" ] || parts+=("$files")
+	stamp=$(find "${parts[@]}" -type f | LC_ALL=C sort | xargs sha256sum | cut -d' ' -f1 | sha256sum | cut -d' ' -f1)
 	exec 9>"$cache/.$name.lock"
 	flock 9
 	if [ "$(cat "$cache/$name/.stamp" 2>/dev/null)" = "$stamp" ]; then
