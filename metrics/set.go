@@ -43,7 +43,7 @@ type Set struct {
 
 	// Gauges of ensemble members, then of the leader.
 	QuorumSize               Gauge `zk:"quorum_size,ensemble" doc:"Voters in the configuration."`
-	SyncedObservers          Gauge `zk:"synced_observers,ensemble" doc:"Observers that follow this server; an observer itself has no such gauge."`
+	SyncedObservers          Gauge `zk:"synced_observers,ensemble" doc:"Observers in step with this server: on the leader, and on a follower that is an observer master."`
 	LastProposalSize         Gauge `zk:"last_proposal_size,leader" doc:"Size of the last proposal, -1 before the first."`
 	LeaderUptime             Gauge `zk:"leader_uptime,leader" doc:"Milliseconds since this server became leader."`
 	Learners                 Gauge `zk:"learners,leader" doc:"Connected followers and observers."`
@@ -155,7 +155,7 @@ type Set struct {
 	WritePerNamespace             Labelled[Summary] `zk:"write_per_namespace" doc:"Bytes of one write, by first path element."`
 
 	// Summaries with percentiles.
-	AckLatency               Labelled[Summary] `zk:"ack_latency,advanced" doc:"Time between a proposal and the ACK of a server, by server id."`
+	AckLatency               Labelled[Summary] `zk:"ack_latency,advanced" doc:"Time between the creation of a request and the ACK of a server, by server id; sampled by leader.ackLoggingFrequency."`
 	CloseSessionPrepTime     Summary           `zk:"close_session_prep_time,advanced" doc:"Time to prepare the end of a session."`
 	CommitPropagationLatency Summary           `zk:"commit_propagation_latency,advanced" doc:"Time between the leader's creation of a request and its commit on a learner."`
 	DeadWatchersCleanLatency Summary           `zk:"dead_watchers_cleaner_latency,advanced" doc:"Time to remove one batch of dead watchers."`
@@ -328,7 +328,7 @@ type Sample struct {
 // Each calls f for all values in the order of Table; keys of a labelled metric come in ascending order. Gauges without a
 // function are left out. f must not keep Sample.Summary.
 func (s *Set) Each(f func(Sample)) {
-	s.Turn(time.Now())
+	s.turn(time.Now())
 	snap := new(Snapshot)
 	for i, row := range s.rows {
 		sample := Sample{Desc: &table[i]}
@@ -359,9 +359,9 @@ func (s *Set) Each(f func(Sample)) {
 	}
 }
 
-// Turn moves the window of the Prometheus percentiles when a fifth of its ten minutes has passed. A server calls it now and
-// then from a clock it has anyway, so that no update has to read one; between two calls the window only grows.
-func (s *Set) Turn(now time.Time) {
+// turn moves the window of the Prometheus percentiles when a fifth of its ten minutes has passed. Each calls it, so that no
+// update has to read a clock: between two scrapes the window only grows.
+func (s *Set) turn(now time.Time) {
 	turned := s.window.turned.Load()
 	if s.provider != Prometheus || now.UnixNano()-turned < int64(windowTime)/windowSlices {
 		return
