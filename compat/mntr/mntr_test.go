@@ -115,7 +115,7 @@ func shell(t *testing.T, s *peer.Server) {
 // await asks for mntr until it has the given keys, and returns its lines in the form of the files.
 func await(t *testing.T, s *peer.Server, keys ...string) []string {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		answer, err := s.FourLetter("mntr")
 		if err != nil {
 			t.Fatal(err)
