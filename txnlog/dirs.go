@@ -106,20 +106,30 @@ func Purge(fs FS, logDir, snapDir string, retain int) (removed []string, err err
 	if err != nil {
 		return nil, err
 	}
-	var reaching int64 = -1 // zxid of the newest log that begins at or before the oldest kept snapshot
+	reaching := int64(-1) // zxid of the newest log that begins at or before the oldest kept snapshot
 	for _, file := range logs {
 		if file.zxid <= oldest {
 			reaching = file.zxid
 		}
 	}
-	for _, file := range slices.Concat(logs, snapshots) {
-		if file.zxid >= oldest || file.zxid == reaching && file.zxid >= 0 && strings.HasPrefix(filepath.Base(file.path), logPrefix+".") {
-			continue
+	remove := func(files []namedFile, from int64) error {
+		for _, file := range files {
+			if file.zxid >= from {
+				break
+			}
+			if err := fs.Remove(file.path); err != nil {
+				return err
+			}
+			removed = append(removed, file.path)
 		}
-		if err := fs.Remove(file.path); err != nil {
-			return removed, err
-		}
-		removed = append(removed, file.path)
+		return nil
 	}
-	return removed, nil
+	// Snapshots first, lest one is left without its logs.
+	if err := remove(snapshots, oldest); err != nil {
+		return removed, err
+	}
+	if reaching < 0 {
+		reaching = oldest
+	}
+	return removed, remove(logs, reaching)
 }

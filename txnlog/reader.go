@@ -29,8 +29,6 @@ var (
 	ErrGap = errors.New("transactions are missing")
 	// ErrCutHeader is the damage of a log that ends inside its header.
 	ErrCutHeader = errors.New("the file ends inside its header")
-	// ErrTxnType is the damage of a record with a type that has no place in a log.
-	ErrTxnType = errors.New("Unsupported Txn")
 	// ErrShortEntry is the damage of a record that is shorter than a transaction header.
 	ErrShortEntry = errors.New("the entry is shorter than a transaction header")
 )
@@ -52,11 +50,11 @@ func (e *DamageError) Unwrap() error { return e.Err }
 
 // What an operator can do about damage.
 const (
-	adviceRestore  = "restore the file from a backup or let the server resynchronise from its ensemble with an empty directory; cutting the file at this offset and removing newer logs loses every later transaction"
-	adviceRemove   = "the file holds no whole record; remove it if no newer log exists"
-	adviceGap      = "the log before this record was cut or removed; restore it, or let the server resynchronise from its ensemble with an empty directory"
-	adviceLimit    = "a server with a larger jute.maxbuffer may have written it; otherwise " + adviceRestore
-	adviceUnknown  = "a later version may have written it"
+	adviceRestore = "restore the file from a backup or let the server resynchronise from its ensemble with an empty directory; cutting the file at this offset and removing newer logs loses every later transaction"
+	adviceRemove  = "the file holds no whole record; remove it if no newer log exists"
+	adviceGap     = "the log before this record was cut or removed; restore it, or let the server resynchronise from its ensemble with an empty directory"
+	adviceLimit   = "a server with a larger jute.maxbuffer may have written it; otherwise " + adviceRestore
+	adviceUnknown = "a later version may have written it"
 )
 
 // Record is one transaction of a log.
@@ -240,25 +238,12 @@ func (r *logReader) readFile(fs FS, name string, newest bool, fn func(Record) er
 			return nil, damage(last, adviceUnknown, fmt.Errorf("%w: %d bytes", ErrShortEntry, len(entry)))
 		}
 		zxid := int64(binary.BigEndian.Uint64(entry[12:]))
-		if typ := jute.Op(binary.BigEndian.Uint32(entry[28:])); !logged(typ) {
-			return nil, damage(zxid, adviceUnknown, fmt.Errorf("%w with type=%d", ErrTxnType, int32(typ)))
-		}
 		if err := fn(Record{zxid, entry, name, at}); err != nil {
 			return nil, err
 		}
 		last = zxid
 		r.win.skip(int(total))
 	}
-}
-
-// logged reports whether transactions of this type occur in a log by themselves.
-func logged(typ jute.Op) bool {
-	switch typ {
-	case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL, jute.OpDelete, jute.OpDeleteContainer, jute.OpSetData,
-		jute.OpReconfig, jute.OpSetACL, jute.OpCreateSession, jute.OpCloseSession, jute.OpError, jute.OpMulti:
-		return true
-	}
-	return false
 }
 
 // logEnd is why a file has no further record at a place.
