@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,11 +47,33 @@ type Addr struct {
 // String returns host:port, with brackets around an IPv6 address.
 func (a Addr) String() string { return net.JoinHostPort(a.Host, strconv.Itoa(a.Port)) }
 
+// javaHost is the host as Java prints it: names and IPv4 as written, IPv6 in eight groups without "::", localhost for nothing.
+func (a Addr) javaHost() string {
+	ip, err := netip.ParseAddr(a.Host)
+	switch {
+	case a.Host == "":
+		return "localhost"
+	case err != nil || !ip.Is6():
+		return a.Host
+	case ip.Is4In6():
+		return ip.Unmap().String()
+	}
+	groups := make([]string, 8)
+	bytes := ip.As16()
+	for i := range groups {
+		groups[i] = strconv.FormatUint(uint64(bytes[2*i])<<8|uint64(bytes[2*i+1]), 16)
+	}
+	return strings.Join(groups, ":")
+}
+
 // wildcard reports whether the host stands for all addresses.
 func (a Addr) wildcard() bool {
 	ip := net.ParseIP(a.Host)
 	return a.Host == "" || ip != nil && ip.IsUnspecified()
 }
+
+// literal reports whether the host is an address and not a name.
+func (a Addr) literal() bool { return net.ParseIP(a.Host) != nil }
 
 // Server is one member of an ensemble. Mirrors the Java class QuorumPeer.QuorumServer.
 type Server struct {
@@ -68,7 +91,7 @@ type Server struct {
 // Java sorts quorum and election addresses by host, each list by itself.
 func (s *Server) String() string {
 	byHost := func(a, b Addr) int { return cmp.Compare(a.Host, b.Host) }
-	quorum, election := slices.Clone(s.Quorum), slices.Clone(s.Election)
+	quorum, election := javaHosts(s.Quorum), javaHosts(s.Election)
 	slices.SortStableFunc(quorum, byHost)
 	slices.SortStableFunc(election, byHost)
 	var b strings.Builder
@@ -80,9 +103,17 @@ func (s *Server) String() string {
 	}
 	b.WriteString(":" + s.Role.String())
 	if s.Client != nil {
-		b.WriteString(";" + s.Client.String())
+		b.WriteString(";" + Addr{s.Client.javaHost(), s.Client.Port}.String())
 	}
 	return b.String()
+}
+
+func javaHosts(addrs []Addr) []Addr {
+	hosts := make([]Addr, len(addrs))
+	for i, a := range addrs {
+		hosts[i] = Addr{a.javaHost(), a.Port}
+	}
+	return hosts
 }
 
 // Ensemble is a membership: the server, group and weight lines with their version. Mirrors the Java interface QuorumVerifier.
@@ -166,15 +197,17 @@ func parseEnsemble(settings []setting, multiAddress bool) (*Ensemble, []error) {
 	e := &Ensemble{}
 	var errs []error
 	groups, weights := map[int64]int64{}, map[int64]int64{}
-	hierarchical := false
-	for _, s := range settings {
+	var hierarchy *setting // a line that makes the quorum hierarchical
+	for i, s := range settings {
 		if err := e.add(s, multiAddress, groups, weights); err != nil {
 			errs = append(errs, s.errorf("%w", err))
 		}
-		hierarchical = hierarchical || strings.HasPrefix(s.key, "group") || strings.HasPrefix(s.key, "weight")
+		if strings.HasPrefix(s.key, "group") || strings.HasPrefix(s.key, "weight") {
+			hierarchy = &settings[i]
+		}
 	}
 	slices.SortFunc(e.Servers, func(a, b Server) int { return cmp.Compare(a.ID, b.ID) })
-	if !hierarchical || len(errs) > 0 {
+	if hierarchy == nil || len(errs) > 0 {
 		return e, errs
 	}
 	for _, s := range e.Servers {
@@ -182,10 +215,15 @@ func parseEnsemble(settings []setting, multiAddress bool) (*Ensemble, []error) {
 			continue
 		}
 		if _, ok := groups[s.ID]; !ok {
-			errs = append(errs, fmt.Errorf("server %d is not in a group although there are group or weight lines", s.ID))
+			errs = append(errs, hierarchy.errorf("there are groups or weights, but server %d is in no group", s.ID))
 		}
 		if _, ok := weights[s.ID]; !ok {
 			weights[s.ID] = 1
+		}
+	}
+	for _, sid := range sortedKeys(groups) {
+		if _, ok := weights[sid]; !ok {
+			errs = append(errs, hierarchy.errorf("server %d is in group %d, but it is no voter and has no weight", sid, groups[sid]))
 		}
 	}
 	e.Groups, e.Weights = groups, weights

@@ -601,6 +601,8 @@ func (l *loader) ensemble() {
 	l.ownRole()
 	if c.Distributed {
 		l.checkMember()
+	} else if c.ClientPort < 0 && c.SecureClientPort < 0 {
+		l.note("no client port: neither clientPort nor a client part on the line of this server")
 	}
 }
 
@@ -699,9 +701,16 @@ func (l *loader) ownAddress() {
 		return
 	}
 	static := Addr{c.ClientPortAddress, c.ClientPort}
-	if c.ClientPort >= 0 && (static.Port != own.Client.Port || !static.wildcard() && !strings.EqualFold(static.Host, own.Client.Host)) {
-		l.fail(setting{"clientPort", "", l.place("clientPort")}.errorf("client address %s differs from %s on the line of server.%d", static, own.Client, c.MyID))
-		return
+	if c.ClientPort >= 0 {
+		key := setting{"clientPort", "", l.place("clientPort")}
+		sameHost := static.wildcard() || strings.EqualFold(static.Host, own.Client.Host)
+		switch {
+		case static.Port != own.Client.Port, !sameHost && static.literal() && own.Client.literal():
+			l.fail(key.errorf("client address %s differs from %s on the line of server.%d", static, own.Client, c.MyID))
+			return
+		case !sameHost: // Java resolves both; whoever wrote a name and an address most likely means the same host
+			l.warn(key, "client address %s is not written like %s on the line of server.%d, which wins", static, own.Client, c.MyID)
+		}
 	}
 	c.ClientPort, c.ClientPortAddress = own.Client.Port, own.Client.Host
 }

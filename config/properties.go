@@ -106,8 +106,8 @@ func (p *propertiesScanner) logicalLine() (number int, line []byte, ok bool) {
 			return 0, nil, false
 		}
 		natural = trimLeftBlank(natural)
-		if len(natural) == 0 || natural[0] == '#' || natural[0] == '!' {
-			continue
+		if len(natural) == 0 || natural[0] == '#' || natural[0] == '!' || string(natural) == "\\" {
+			continue // a lone backslash is no line yet, so the next one may still be a comment
 		}
 		for continues(natural) {
 			line = append(line, natural[:len(natural)-1]...)
@@ -116,9 +116,7 @@ func (p *propertiesScanner) logicalLine() (number int, line []byte, ok bool) {
 			}
 			natural = trimLeftBlank(natural)
 		}
-		if line = append(line, natural...); len(line) > 0 {
-			return number, line, true
-		}
+		return number, append(line, natural...), true
 	}
 }
 
