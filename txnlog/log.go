@@ -64,7 +64,7 @@ type Log struct {
 		file     File
 		path     string
 		position int64 // where the next record goes
-		size     int64 // of the file, preallocated bytes included
+		padded   int64 // size up to which the file was extended; records may go past it
 	}
 
 	mu struct {
@@ -162,7 +162,7 @@ func (l *Log) sync() error {
 	if cap(batch) <= keptBuffer {
 		l.mu.spare = batch[:0]
 	}
-	l.mu.current = l.io.size
+	l.mu.current = l.size()
 	if l.opts.SizeLimit > 0 && l.io.position > l.opts.SizeLimit {
 		l.mu.fresh = true
 	}
@@ -212,7 +212,7 @@ func (l *Log) open(zxid int64) error {
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	l.io.file, l.io.path, l.io.position, l.io.size = f, path, headerSize, headerSize
+	l.io.file, l.io.path, l.io.position, l.io.padded = f, path, headerSize, headerSize
 	return nil
 }
 
@@ -230,17 +230,16 @@ func (l *Log) closeFile() error {
 }
 
 func (l *Log) writeRecords(p []byte) error {
-	if size := paddedSize(l.io.position, l.io.size, l.opts.PreAlloc); size != l.io.size {
+	if size := paddedSize(l.io.position, l.io.padded, l.opts.PreAlloc); size != l.io.padded {
 		if err := l.io.file.Truncate(size); err != nil {
 			return err
 		}
-		l.io.size = size
+		l.io.padded = size
 	}
 	if _, err := l.io.file.WriteAt(p, l.io.position); err != nil {
 		return err
 	}
 	l.io.position += int64(len(p))
-	l.io.size = max(l.io.size, l.io.position)
 	if !l.opts.ForceSync {
 		return nil
 	}
@@ -249,21 +248,25 @@ func (l *Log) writeRecords(p []byte) error {
 		return err
 	}
 	if l.opts.OnSync != nil {
-		l.opts.OnSync(time.Since(begin), l.io.path, l.io.size)
+		l.opts.OnSync(time.Since(begin), l.io.path, l.size())
 	}
 	return nil
 }
 
-// paddedSize is the size to give a file before records are written at position (FilePadding.calculateFileSizeWithPadding).
-func paddedSize(position, size, preAlloc int64) int64 {
-	if preAlloc <= 0 || position+paddingMargin < size {
-		return size
+// size is that of the open file, preallocated bytes included.
+func (l *Log) size() int64 { return max(l.io.position, l.io.padded) }
+
+// paddedSize is the size to give a file before records are written at position, if it was extended to padded before
+// (FilePadding.calculateFileSizeWithPadding).
+func paddedSize(position, padded, preAlloc int64) int64 {
+	if preAlloc <= 0 || position+paddingMargin < padded {
+		return padded
 	}
-	if position > size {
-		size = position + preAlloc
+	if position > padded {
+		size := position + preAlloc
 		return size - size%preAlloc
 	}
-	return size + preAlloc
+	return padded + preAlloc
 }
 
 // Roll makes the next record open a new file and starts the counts again. Records appended before stay in the old file.
@@ -271,7 +274,8 @@ func (l *Log) Roll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.fresh = true
-	l.mu.records, l.mu.done = 0, -l.mu.current
+	l.mu.records = 0
+	l.mu.done = -l.mu.current // the open file no longer counts, also when it becomes a closed one
 }
 
 // RecordsSinceRoll is the number of records appended since the last Roll, or since the log was made.
