@@ -1,0 +1,325 @@
+package compat
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"quoll/compat/peer"
+)
+
+var updateKafka = flag.Bool("update-kafka", false,
+	"add what the brokers complain about under Apache ZooKeeper to testdata/kafka-complaints.txt")
+
+// TestKafka runs three Kafka 3.9 brokers on each server through the life of a cluster: topics,
+// 10,000 records, a broker and then the server killed in the middle of producing, a deletion.
+// No acknowledged record may be lost, and the brokers may complain in their logs about nothing
+// that they do not complain about under Apache ZooKeeper: in the control run of this test, or
+// in an earlier one that was recorded with
+//
+//	go test ./compat -run TestKafka/java -update-kafka
+func TestKafka(t *testing.T) {
+	peer.Require(t, "kafka")
+	classes := t.TempDir()
+	peer.Check(t, peer.Compile("kafka", classes, "kafkaclient/Driver.java"))
+
+	const record = "testdata/kafka-complaints.txt"
+	text, err := os.ReadFile(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		known[strings.TrimSuffix(line, "\n")] = true
+	}
+	peer.Each(t, peer.Options{}, func(t *testing.T, s *peer.Server) {
+		for _, c := range runKafka(t, s, classes) {
+			if s.Kind() == "java" {
+				known[c] = true
+			} else if !known[c] {
+				t.Errorf("a complaint that Apache ZooKeeper gives no reason for: %s", c)
+			}
+		}
+	})
+	if *updateKafka && !t.Failed() {
+		var lines []string
+		for c := range known {
+			lines = append(lines, c+"\n")
+		}
+		slices.Sort(lines)
+		if err := os.WriteFile(record, []byte(strings.Join(lines, "")), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// runKafka is the life of a cluster on one server. It returns the kinds of complaints in the
+// brokers' logs.
+func runKafka(t *testing.T, s *peer.Server, classes string) []string {
+	k := startKafka(t, s, classes)
+	k.do("brokers 3")
+	k.do("create records 6 3")
+	k.do("create other 3 3")
+	k.do("insync records")
+	k.do("produce records 2000")
+	k.do("acked 2000")
+	k.lap("cluster up, 2,000 records")
+
+	// The controller dies: the others must see its session expire, elect a controller and leaders.
+	var controller int
+	if _, err := fmt.Sscan(k.do("controller"), &controller); err != nil {
+		t.Fatal(err)
+	}
+	k.do("produce records 3000")
+	k.do("acked 2500")
+	if err := k.brokers[controller].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	k.do("brokers 2")
+	k.do("acked 5000")
+	if next := k.do("controller"); next == fmt.Sprint(controller) {
+		t.Errorf("broker %s is dead and still the controller", next)
+	}
+	if err := k.brokers[controller].Start(); err != nil {
+		t.Fatal(err)
+	}
+	k.do("brokers 3")
+	k.do("insync records")
+	k.lap("a broker killed and back, 5,000 records")
+
+	// The server dies: no session may be lost with it, so no broker registers anew.
+	epochs := k.do("epochs")
+	k.do("produce records 3000")
+	k.do("acked 5500")
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	k.do("acked 6000")
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	k.do("acked 8000")
+	if again := k.do("epochs"); again != epochs {
+		t.Errorf("brokers registered at %s before the server's restart, at %s after it", epochs, again)
+	}
+	k.do("create after 3 3")
+	k.do("insync after")
+	k.do("produce records 2000")
+	k.do("acked 10000")
+	k.lap("the server killed and back, 10,000 records")
+
+	if got, want := k.do("consume records"), "consumed 10000 lost 0 unknown 0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	k.do("delete other")
+	k.do("delete records")
+	for id, broker := range k.brokers {
+		k.gone(filepath.Join(broker.Dir, "log"), "records-", id)
+	}
+	k.lap("consumed and deleted")
+	var stops sync.WaitGroup
+	for _, broker := range k.brokers {
+		stops.Go(func() {
+			if err := broker.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	stops.Wait()
+	k.lap("stopped")
+
+	kinds := map[string]bool{}
+	for _, broker := range k.brokers {
+		for _, c := range complaints(broker.Log()) {
+			kinds[c] = true
+		}
+	}
+	var sorted []string
+	for c := range kinds {
+		sorted = append(sorted, c)
+	}
+	slices.Sort(sorted)
+	return sorted
+}
+
+// kafka is a cluster of brokers and the program that drives it.
+type kafka struct {
+	t       *testing.T
+	brokers []*peer.Process // by id
+	in      io.Writer
+	out     *bufio.Scanner
+	last    time.Time
+}
+
+func startKafka(t *testing.T, s *peer.Server, classes string) *kafka {
+	k := &kafka{t: t, last: time.Now()}
+	zookeeper := s.Addr() + "/kafka"
+	classpath, err := peer.Classpath("kafka", classes)
+	peer.Check(t, err)
+	log4j, err := filepath.Abs("kafkaclient/log4j.properties")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Many short-lived JVMs on few cores: quick compilation, no threads for the collector.
+	java := []string{"java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j.configuration=file:" + log4j, "-cp", classpath}
+
+	var addrs []string
+	for id := range 3 {
+		port, err := peer.FreePort()
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		dir := t.TempDir()
+		config := filepath.Join(dir, "server.properties")
+		lines := fmt.Sprintf(`broker.id=%d
+listeners=PLAINTEXT://%s
+log.dirs=%s
+zookeeper.connect=%s
+zookeeper.session.timeout.ms=6000
+auto.create.topics.enable=false
+offsets.topic.num.partitions=3
+group.initial.rebalance.delay.ms=0
+log.segment.delete.delay.ms=1000
+controlled.shutdown.retry.backoff.ms=200
+num.network.threads=2
+num.io.threads=4
+log.initial.task.delay.ms=1000
+log.cleaner.enable=false
+`, id, addr, filepath.Join(dir, "log"), zookeeper)
+		if err := os.WriteFile(config, []byte(lines), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		broker := &peer.Process{
+			Args:    slices.Concat(java, []string{"kafka.Kafka", config}),
+			Dir:     dir,
+			LogPath: filepath.Join(dir, "broker.log"),
+		}
+		t.Cleanup(func() {
+			broker.Kill()
+			peer.ShowLog(t, fmt.Sprintf("broker %d", id), broker)
+		})
+		if err := broker.Start(); err != nil {
+			t.Fatal(err)
+		}
+		addrs = append(addrs, addr)
+		k.brokers = append(k.brokers, broker)
+	}
+
+	args := slices.Concat(java, []string{"Driver", strings.Join(addrs, ","), zookeeper})
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	log, err := os.Create(filepath.Join(t.TempDir(), "driver.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		cmd.Wait()
+	})
+	k.in, k.out = stdin, bufio.NewScanner(stdout)
+	return k
+}
+
+// do has the driver carry out one command and returns its answer.
+func (k *kafka) do(command string) string {
+	k.t.Helper()
+	if _, err := fmt.Fprintln(k.in, command); err != nil {
+		k.t.Fatal(err)
+	}
+	if !k.out.Scan() {
+		k.t.Fatalf("%s: the driver has ended: %v", command, k.out.Err())
+	}
+	answer, ok := strings.CutPrefix(k.out.Text(), "ok ")
+	if !ok {
+		k.t.Fatal(k.out.Text())
+	}
+	return answer
+}
+
+// gone waits until a broker has removed the directories whose names have the prefix.
+func (k *kafka) gone(dir, prefix string, id int) {
+	k.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
+		left, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			k.t.Errorf("broker %d keeps %q", id, left)
+			return
+		}
+	}
+}
+
+// lap logs how long the part of the run took that ends here.
+func (k *kafka) lap(part string) {
+	now := time.Now()
+	k.t.Logf("%v: %s", now.Sub(k.last).Round(100*time.Millisecond), part)
+	k.last = now
+}
+
+var (
+	complaint = regexp.MustCompile(`^\d{4}-\d\d-\d\d \S+ (WARN|ERROR|FATAL) (.*)$`)
+	exception = regexp.MustCompile(`^(Caused by: )?([\w.$]+\.[\w$]*(Exception|Error))\b.*$`)
+	// What differs between two runs of the same thing, in the order of replacement.
+	volatile = []struct {
+		pattern *regexp.Regexp
+		name    string
+	}{
+		{regexp.MustCompile(`[({].*[)}]`), "(...)"}, // dumps of requests and states
+		{regexp.MustCompile(`/\S+/\d+/log\b`), "DIR"},
+		{regexp.MustCompile(`\b(records|other|after|__consumer_offsets)(-\d+)?\b`), "TOPIC"},
+		{regexp.MustCompile(`\b[\w-]{22}\b`), "ID"}, // of a topic, base64
+		{regexp.MustCompile(`0x[0-9a-f]+|-?\b\d+\b`), "N"},
+		{regexp.MustCompile(`(TOPIC, ?)+TOPIC`), "TOPIC"},
+		{regexp.MustCompile(`(N, ?)+N`), "N"},
+	}
+)
+
+// complaints are the warnings, errors and exceptions of a broker's log, without what differs
+// from run to run.
+func complaints(log string) []string {
+	var kinds []string
+	for line := range strings.Lines(log) {
+		line = strings.TrimSuffix(line, "\n")
+		kind := ""
+		if m := complaint.FindStringSubmatch(line); m != nil {
+			kind = m[1] + " " + m[2]
+		} else if m := exception.FindStringSubmatch(line); m != nil {
+			kind = m[1] + m[2]
+		} else {
+			continue
+		}
+		for _, v := range volatile {
+			kind = v.pattern.ReplaceAllString(kind, v.name)
+		}
+		kinds = append(kinds, kind)
+	}
+	return kinds
+}
