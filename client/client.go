@@ -81,6 +81,9 @@ type Client struct {
 	events     []Event
 	eventBytes int
 	delivering bool
+	arrived    uint64    // events queued ever
+	handled    uint64    // events that the handler has had
+	settled    sync.Cond // handled has grown
 }
 
 // authentication is what addauth sends, now and on each new connection.
@@ -156,6 +159,7 @@ func New(servers string, opts Options) (*Client, error) {
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Client{opts: opts, servers: list, chroot: chroot, cancel: cancel, state: StateConnecting, changed: make(chan struct{})}
+	c.settled.L = &c.mu
 	c.session.Timeout = int32(opts.Timeout.Milliseconds())
 	c.session.SessionID = opts.SessionID
 	copy(c.session.Password[:], opts.Password)
@@ -313,22 +317,25 @@ const (
 
 // run connects again and again until the client is in a final state.
 func (c *Client) run(ctx context.Context) {
-	next, pause := 0, firstPause
+	next, failed, pause := 0, 0, firstPause
 	for {
 		addr := c.servers[next%len(c.servers)]
 		next++
 		began := time.Now()
 		l, err := c.connect(ctx, addr)
+		failed++
 		if err == nil {
+			failed = len(c.servers)
 			var better int
 			better, err = c.serve(ctx, l, next-1)
 			if better >= 0 {
 				next = better
 			}
 		}
-		if c.lost(fmt.Errorf("%s: %w", addr, err)) {
+		if c.lost(fmt.Errorf("%s: %w", addr, err), failed >= len(c.servers)) {
 			return
 		}
+		failed %= len(c.servers)
 		if time.Since(began) > lastPause {
 			pause = firstPause
 		}
@@ -496,8 +503,9 @@ func (c *Client) isReadWrite(ctx context.Context, addr string) bool {
 	return string(answer[:n]) == "rw"
 }
 
-// lost fails every request that waits and reports whether the client is in a final state.
-func (c *Client) lost(cause error) bool {
+// lost follows each connection and each failed attempt. It fails the requests that wait, unless there are servers that have not been
+// tried yet, and reports whether the client is in a final state.
+func (c *Client) lost(cause error, triedAll bool) bool {
 	c.mu.Lock()
 	final := c.err
 	err := final
@@ -509,14 +517,14 @@ func (c *Client) lost(cause error) bool {
 			c.deliver(Event{Type: EventNone, State: StateDisconnected, Zxid: -1})
 		}
 	}
-	failed := c.pending[c.oldest:]
-	if c.link != nil {
-		failed = append(failed, c.link.pings...)
-		c.link = nil
-	}
-	c.pending, c.xids, c.oldest, c.queued = nil, nil, 0, nil
+	var failed []func(Reply)
 	var auths []func(error)
-	if final != nil {
+	if triedAll || final != nil {
+		failed = c.pending[c.oldest:]
+		if c.link != nil {
+			failed = append(failed, c.link.pings...)
+		}
+		c.pending, c.xids, c.oldest, c.queued = nil, nil, 0, nil
 		for _, a := range c.auths {
 			if a.done != nil {
 				auths = append(auths, a.done)
@@ -524,6 +532,7 @@ func (c *Client) lost(cause error) bool {
 			}
 		}
 	}
+	c.link = nil
 	c.mu.Unlock()
 	for _, done := range failed {
 		if done != nil {
@@ -640,8 +649,8 @@ func (c *Client) receiveAuth(l *link, code jute.Code) error {
 	return nil
 }
 
-// AddAuth authenticates the session's connections, this one and all that follow. If the server refuses, the client is at its end in
-// StateAuthFailed.
+// AddAuth authenticates the session's connections, this one and all that follow: those that follow also if the error is
+// jute.ErrConnectionLoss. If the server refuses, the client is at its end in StateAuthFailed.
 func (c *Client) AddAuth(ctx context.Context, scheme string, auth []byte) error {
 	result := make(chan error, 1)
 	a := &authentication{packet: jute.AuthPacket{Scheme: []byte(scheme), Auth: auth}, done: func(err error) { result <- err }}

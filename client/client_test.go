@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -378,6 +379,63 @@ func TestConnectGivesUpWithItsContext(t *testing.T) {
 	_, err := Connect(ctx, f.addr(), Options{})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("%v: does not say what is wrong", err)
+	}
+}
+
+func TestRequestsWaitUntilAllServersWereTried(t *testing.T) {
+	down := newFake(t)
+	down.listener.Close()
+	f := newFake(t)
+	c, err := New(down.addr()+","+down.addr()+","+f.addr(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Abandon)
+	done := start(func(ctx context.Context) error { return c.Sync(ctx, "/") })
+	conn, _ := f.session(30 * time.Second)
+	xid, _ := conn.expect(jute.OpSync)
+	conn.reply(xid, 1, 0, nil)
+	if err := next(t, done); err != nil {
+		t.Errorf("request: %v", err)
+	}
+
+	c, err = New(down.addr()+","+down.addr(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Abandon)
+	if err := c.Sync(t.Context(), "/"); err != jute.ErrConnectionLoss {
+		t.Errorf("no server: %v", err)
+	}
+	if err := c.AddAuth(t.Context(), "digest", []byte("a:b")); err != jute.ErrConnectionLoss {
+		t.Errorf("no server: AddAuth: %v", err)
+	}
+}
+
+func TestSettle(t *testing.T) {
+	f := newFake(t)
+	var seen atomic.Int32
+	release := make(chan struct{})
+	c, err := New(f.addr(), Options{OnEvent: func(Event) { <-release; seen.Add(1) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Abandon)
+	conn, _ := f.session(30 * time.Second)
+	done := start(func(ctx context.Context) error { return c.Sync(ctx, "/") })
+	xid, _ := conn.expect(jute.OpSync)
+	conn.reply(jute.XidEvent, 1, 0, &jute.WatcherEvent{Type: 1, State: 3, Path: "/x"})
+	conn.reply(xid, 1, 0, nil)
+	if err := next(t, done); err != nil {
+		t.Fatal(err)
+	}
+	if n := seen.Load(); n != 0 {
+		t.Fatalf("%d events", n)
+	}
+	close(release)
+	c.Settle()
+	if n := seen.Load(); n != 2 {
+		t.Errorf("%d events after Settle, want connected and created", n)
 	}
 }
 

@@ -7,8 +7,8 @@
 //
 // It keeps a session alive over any number of connections: it pings, and after a lost connection it renews the session at the next
 // server, authenticates again and restores the watches with setWatches2. Requests that were on their way fail with
-// [jute.ErrConnectionLoss]; whether they took effect is not known. Requests made while there is no connection wait for the outcome
-// of the next attempt. Errors of the server are values of type [jute.Code].
+// [jute.ErrConnectionLoss]; whether they took effect is not known. Requests made while there is no connection wait until
+// there is one, or until every server has been tried. Errors of the server are values of type [jute.Code].
 //
 // Every opcode is a method, or [Client.Do] with the records of package jute, or [Client.Send], which does not wait: it is the
 // primitive under all others, and a caller that keeps many requests in flight on one connection uses it. [RawConn] is the layer

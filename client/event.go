@@ -90,6 +90,7 @@ func (c *Client) deliver(e Event) bool {
 		return false
 	}
 	c.eventBytes += size
+	c.arrived++
 	c.events = append(c.events, e)
 	if !c.delivering {
 		c.delivering = true
@@ -109,6 +110,18 @@ func (c *Client) callHandler() {
 			c.opts.OnEvent(e)
 		}
 		c.mu.Lock()
+		c.handled += uint64(len(batch))
+		c.settled.Broadcast()
 	}
 	c.delivering = false
+}
+
+// Settle returns when the handler has had every event that came before the call, so also each that came before a reply which the caller
+// has. The handler must not call it.
+func (c *Client) Settle() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for want := c.arrived; c.handled < want; {
+		c.settled.Wait()
+	}
 }

@@ -126,9 +126,13 @@ func (c *Client) createStat(ctx context.Context, op jute.Op, req Body) (string, 
 	return c.clientPath(resp.Path), resp.Stat, nil
 }
 
-// Delete removes a znode without children; version -1 matches any.
+// Delete removes a znode without children; version -1 matches any. As in Java, the path / is the server's root, not the chroot.
 func (c *Client) Delete(ctx context.Context, path string, version int32) error {
-	return c.Do(ctx, jute.OpDelete, &jute.DeleteRequest{Path: c.serverPath(path), Version: version}, nil)
+	full := c.serverPath(path)
+	if path == "/" {
+		full = []byte(path)
+	}
+	return c.Do(ctx, jute.OpDelete, &jute.DeleteRequest{Path: full, Version: version}, nil)
 }
 
 // watchRequest is one of the reads that can leave a watch of that kind.
