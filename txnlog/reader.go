@@ -85,7 +85,7 @@ type Tail struct {
 	Zxid   int64 // of the last good record of the file, 0 for none
 	Bytes  int64 // from Offset to the last byte that is not zero
 	Reason string
-	// Hole is set if the record at Offset has length 0 and bytes that are not zero follow. Readers, Java's too, end there.
+	// Hole is set if the record at Offset has length 0 but more follows it. Readers, Java's too, end there.
 	Hole bool
 }
 
@@ -232,7 +232,7 @@ func (r *logReader) readFile(fs FS, name string, newest bool, fn func(Record) er
 			if err != nil || bytes == 0 {
 				return nil, err
 			}
-			return &Tail{name, at, last, bytes, reason, end == endZero}, nil
+			return &Tail{name, at, last, bytes, reason, end == endZero && bytes > recordHeader}, nil
 		}
 		if len(entry) < txnHeaderSize {
 			return nil, damage(last, adviceUnknown, fmt.Errorf("%w: %d bytes", ErrShortEntry, len(entry)))
