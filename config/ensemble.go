@@ -373,7 +373,7 @@ func splitHost(s string) ([]string, error) {
 		return javaSplit(s, ':'), nil
 	}
 	host, rest, ok := strings.Cut(s[1:], "]")
-	if !ok || host == "" {
+	if !ok || host == "" || strings.Contains(host, "[") {
 		return nil, fmt.Errorf("%q starts with a bracket that does not close around an address", s)
 	}
 	if rest == "" {

@@ -73,6 +73,7 @@ type Key struct {
 // Section is a part of the table with its heading.
 type Section struct {
 	Title string
+	Note  string // what holds for all its keys; may be empty
 	Keys  []Key
 }
 
@@ -116,6 +117,8 @@ func (k *Key) asksFor(value string) bool {
 	off := k.Status == Refuses && slices.Contains([]string{"", "false", "none"}, strings.ToLower(value))
 	return !off && !strings.EqualFold(value, k.Default)
 }
+
+//go:generate go test . -run ^TestDocumentation$ -update
 
 // Sections returns the table of all keys. The caller must not change it.
 func Sections() []Section { return sections }

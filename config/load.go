@@ -462,11 +462,11 @@ func (l *loader) check() {
 
 	// Four-letter words that are always allowed.
 	words := slices.Clone(c.FourLetterWhitelist)
-	always := []string{"srvr"}
+	fixed := []string{"srvr"}
 	if c.ReadOnlyModeEnabled {
-		always = append(always, "isro")
+		fixed = append(fixed, "isro")
 	}
-	for _, w := range always {
+	for _, w := range fixed {
 		if !slices.Contains(words, w) {
 			words = append(words, w)
 		}
@@ -596,7 +596,9 @@ func (l *loader) ensemble() {
 	if len(l.errs) > 0 {
 		return
 	}
-	l.checkMembership()
+	if l.checkMembership(); len(l.errs) > 0 {
+		return
+	}
 	l.ownAddress()
 	l.ownRole()
 	if c.Distributed {

@@ -38,7 +38,7 @@ const (
 func always(string) bool { return true }
 
 var sections = []Section{
-	{"Directories and basics", []Key{
+	{"Directories and basics", "", []Key{
 		{Name: "dataDir", Where: FileOnly, Kind: String, DefaultNote: "required in a file; `./quoll-data` without one", Doc: "Directory of snapshots, epoch files and myid.",
 			field: func(c *Config) any { return &c.DataDir }},
 		{Name: "dataLogDir", Where: FileOnly, Kind: String, DefaultNote: "dataDir", Doc: "Directory of transaction logs.",
@@ -67,7 +67,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.AutopurgePurgeInterval }},
 	}},
 
-	{"Ensemble", []Key{
+	{"Ensemble", "quoll runs alone so far: the configuration of an ensemble is read and checked, and then the server refuses to start. One server line, as in container images, is a standalone server.", []Key{
 		{Name: "server.N", Where: FileOnly, Doc: "A member: `host:quorumPort:electionPort[:participant|observer][;[clientHost:]clientPort]`, several addresses joined by `|`."},
 		{Name: "group.N", Where: FileOnly, Doc: "A group of a hierarchical quorum: server ids joined by `:`."},
 		{Name: "weight.N", Where: FileOnly, Doc: "The weight of a server in its group; 1 when absent."},
@@ -152,7 +152,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.EnableEagerACLCheck }},
 	}},
 
-	{"Storage and transactions", []Key{
+	{"Storage and transactions", "", []Key{
 		{Name: "snapCount", Kind: LenientInt, Default: "100000", Doc: "Transactions between snapshots, randomised; at least 2.",
 			field: func(c *Config) any { return &c.SnapCount }},
 		{Name: "snapSizeLimitInKb", Kind: LenientLong, Unit: "KiB", Default: "4194304", Doc: "Size of log between snapshots; 0 or less is no limit (0 crashes Java).",
@@ -199,7 +199,7 @@ var sections = []Section{
 		{Name: "testingonly.initialZxid", Kind: String, Status: Accepted, Doc: "For tests of ZooKeeper."},
 	}},
 
-	{"Requests", []Key{
+	{"Requests", "", []Key{
 		{Name: "globalOutstandingLimit", Kind: LenientInt, Default: "1000", Doc: "Requests in flight above which connections are not read.",
 			field: func(c *Config) any { return &c.GlobalOutstandingLimit }},
 		{Name: "maxBatchSize", Kind: LenientInt, Default: "1000", Doc: "Transactions per flush; 0 is no limit.",
@@ -235,7 +235,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.SkipACL }},
 	}},
 
-	{"Connections", []Key{
+	{"Connections", "", []Key{
 		{Name: "maxCnxns", Kind: LenientInt, Default: "0", Doc: "Client connections in total; 0 is no limit.",
 			field: func(c *Config) any { return &c.MaxCnxns }},
 		{Name: "connection_throttle_tokens", Kind: LenientInt, Default: "0", Doc: "Size of the token bucket for new sessions; 0 is off.",
@@ -288,7 +288,7 @@ var sections = []Section{
 		{Name: "pathStats.*", Kind: String, Status: Accepted, Doc: "Java's statistics of request paths in the log."},
 	}},
 
-	{"Authentication", []Key{
+	{"Authentication", "", []Key{
 		{Name: "DigestAuthenticationProvider.superDigest", Kind: String, Doc: "Identity that may do everything, as `super:<base64 of the digest>`.",
 			field: func(c *Config) any { return &c.SuperDigest }},
 		{Name: "DigestAuthenticationProvider.enabled", Kind: Flag, Default: "true", Doc: "Offer the scheme digest.",
@@ -325,7 +325,7 @@ var sections = []Section{
 		{Name: "quorum.cnxn.threads.size", Where: FileOnly, Kind: Int, Default: "20", Status: Accepted, Doc: "Java's threads for connections between servers with SASL."},
 	}},
 
-	{"TLS", slices.Concat([]Key{
+	{"TLS", "", slices.Concat([]Key{
 		{Name: "sslQuorum", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumTLS, Doc: "TLS between servers."},
 		{Name: "portUnification", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumTLS, Doc: "The quorum ports accept plain connections and TLS."},
 		{Name: "sslQuorumReloadCertFiles", Where: FileOnly, Kind: Bool, Default: "false", Status: Warns, Lacks: lacksQuorumTLS, Doc: "Reload the key files of the servers."},
@@ -337,7 +337,7 @@ var sections = []Section{
 		[]Key{{Name: "ssl.*", Kind: String, Status: Refuses, Lacks: lacksClientTLS, Doc: "Any other TLS setting."}},
 	)},
 
-	{"AdminServer", []Key{
+	{"AdminServer", "", []Key{
 		{Name: "admin.enableServer", Kind: Word, Word: "false", Default: "true", Status: Warns, Lacks: lacksAdmin, asks: func(v string) bool { return v != "false" }, Doc: "`false`: no AdminServer.",
 			field: func(c *Config) any { return &c.AdminEnabled }},
 		{Name: "admin.serverPort", Kind: LenientInt, Default: "8080", Status: Warns, Lacks: lacksAdmin, asks: always, Doc: "Port of the AdminServer.",
@@ -360,7 +360,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.AdminRateLimiterInterval }},
 	}},
 
-	{"Metrics, audit and the rest", []Key{
+	{"Metrics, audit and the rest", "", []Key{
 		{Name: "metricsProvider.className", Where: FileOnly, Kind: String, Default: DefaultMetricsProvider, Choices: []string{DefaultMetricsProvider, NullMetricsProvider, PrometheusMetricsProvider},
 			Status: Warns, Lacks: lacksPrometheus, asks: func(v string) bool { return v == PrometheusMetricsProvider }, Doc: "One of the three metrics providers of ZooKeeper; any other is an error.",
 			field: func(c *Config) any { return &c.MetricsProvider }},

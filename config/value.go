@@ -46,7 +46,7 @@ var kindNames = [...]string{
 	String:             "string",
 	List:               "list",
 	Bool:               "`true` or `false`",
-	Flag:               "only `true` counts",
+	Flag:               "flag",
 	Word:               "word",
 	Int:                "int",
 	Long:               "long",
