@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"quoll"
+	"quoll/config"
+	"quoll/txnlog"
+)
+
+func serverCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "server",
+		Usage:     "run a server",
+		ArgsUsage: "[zoo.cfg | port dataDir [tickTime [maxClientCnxns]]]",
+		Description: `Runs a standalone server from zoo.cfg, or without a file on port 2181 with its data in ./quoll-data.
+Settings of the form -Dname=value are taken out of SERVER_JVMFLAGS and JVMFLAGS, as zkServer.sh passes them to Java.
+SIGTERM and SIGINT stop it; sessions live on.
+
+Exit codes: 0 stopped, 1 unexpected error or a database that cannot be loaded, 2 wrong arguments or configuration, 3 unusable data directory.
+
+Examples:
+   quoll server
+   quoll server /etc/zookeeper/conf/zoo.cfg
+   quoll server --client-port 2182 --data-dir /var/lib/quoll --set maxClientCnxns=0`,
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "client-port", Usage: "client port, in place of the file's"},
+			&cli.StringFlag{Name: "data-dir", Usage: "data directory, in place of the file's"},
+			&cli.StringSliceFlag{Name: "set", Usage: "`key=value` of zoo.cfg; wins over file and environment; may be given several times"},
+		},
+		Action: runServer,
+	}
+}
+
+func runServer(ctx *cli.Context) error {
+	src := config.Sources{Args: ctx.Args().Slice(), Env: os.Getenv, Set: ctx.StringSlice("set")}
+	if ctx.IsSet("client-port") {
+		src.Set = append(src.Set, "clientPort="+strconv.Itoa(ctx.Int("client-port")))
+	}
+	if ctx.IsSet("data-dir") {
+		src.Set = append(src.Set, "dataDir="+ctx.String("data-dir"))
+	}
+	cfg, warnings, err := config.Load(src)
+	if err != nil {
+		return failure{exitInvocation, err}
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	for _, w := range warnings {
+		log.Warn(w.String())
+	}
+	if cfg.Distributed {
+		return failure{exitInvocation, errors.New("the configuration names an ensemble; this version of quoll runs standalone servers only")}
+	}
+	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	s, err := quoll.Start(quoll.Options{Config: cfg, Logger: log})
+	switch {
+	case errors.Is(err, txnlog.ErrDataDir):
+		return failure{exitDataDir, err}
+	case err != nil:
+		return failure{exitError, err}
+	}
+	log.Info("serving clients", "address", s.Addr())
+	select {
+	case <-signals.Done():
+		log.Info("stopping")
+	case <-s.Done():
+	}
+	if err := s.Close(); err != nil {
+		return failure{exitError, fmt.Errorf("the server stopped: %w", err)}
+	}
+	return nil
+}

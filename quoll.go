@@ -1,0 +1,81 @@
+// Package quoll embeds a ZooKeeper server in a Go program: a test that needs ZooKeeper starts one in a few milliseconds, in memory
+// and on a free port, and any ZooKeeper client can use it.
+//
+//	s, err := quoll.Start(quoll.Options{})
+//	defer s.Close()
+//	conn, _, err := zk.Connect([]string{s.Addr()}, time.Second)
+//
+// What is hard to provoke in a real server is a method here: [Server.ExpireSession], [Server.DropConnections], [Server.DelayReplies].
+package quoll
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"quoll/config"
+	"quoll/server"
+)
+
+// Options says what kind of server to start. The zero value is a server in memory on a free port of the loopback address.
+type Options struct {
+	// Dir is the data directory, made if it is missing: a restart finds what was written. Empty keeps everything in memory.
+	Dir string
+	// Addr is where to listen, host:port; empty is a free port on 127.0.0.1. With a Config it is empty to take what that says.
+	Addr string
+	// Set has settings by their zoo.cfg key, such as "tickTime": "200" for sessions that may be as short as 400 ms.
+	Set map[string]string
+	// Config is a whole configuration, as config.Load returns it, in place of Dir and Set.
+	Config *config.Config
+	// Logger gets what an operator should know; nil is silence.
+	Logger *slog.Logger
+	// Now is the wall clock that times of znodes come from; nil is time.Now.
+	Now func() time.Time
+}
+
+// Server is a running server.
+type Server struct {
+	*server.Server
+	listener net.Listener
+}
+
+// Start starts a server. It serves when Start returns.
+func Start(o Options) (*Server, error) {
+	cfg := o.Config
+	inMemory := false
+	if cfg == nil {
+		src := config.Sources{Set: []string{"maxClientCnxns=0"}}
+		if inMemory = o.Dir == ""; !inMemory {
+			src.Set = append(src.Set, "dataDir="+o.Dir)
+		}
+		for key, value := range o.Set {
+			src.Set = append(src.Set, key+"="+value)
+		}
+		var err error
+		if cfg, _, err = config.Load(src); err != nil {
+			return nil, fmt.Errorf("quoll: %w", err)
+		}
+		if o.Addr == "" {
+			o.Addr = "127.0.0.1:0"
+		}
+	}
+	if o.Addr == "" {
+		if o.Addr = cfg.ClientAddr(); o.Addr == "" {
+			return nil, fmt.Errorf("quoll: the configuration has no clientPort")
+		}
+	}
+	l, err := net.Listen("tcp", o.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("quoll: clientPort: %w", err)
+	}
+	s, err := server.Start(server.Options{Config: cfg, Listeners: []net.Listener{l}, InMemory: inMemory, Logger: o.Logger, Now: o.Now})
+	if err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	return &Server{Server: s, listener: l}, nil
+}
+
+// Addr is the address that clients connect to, host:port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }

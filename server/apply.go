@@ -1,0 +1,241 @@
+package server
+
+import (
+	"time"
+
+	"quoll/jute"
+	"quoll/tree"
+)
+
+// applier is the working memory of Apply, which one goroutine at a time runs.
+type applier struct {
+	result   tree.Result
+	changes  []tree.Change
+	audience audience
+	already  audience // connections that a deletion has reached through the data table
+	event    []byte
+	query    query // for reads that waited behind a write
+	flush    []*conn
+}
+
+// Prepare turns a request into the transaction of a zxid. Requests come in zxid order. now is the wall clock.
+func (s *Server) Prepare(zxid int64, now time.Time, r *Request) tree.Txn {
+	return s.prep.prepare(zxid, now, r)
+}
+
+// Apply applies committed transactions in zxid order and answers the requests that they came from. For each transaction its events come
+// before its reply, and nobody reads in between.
+func (s *Server) Apply(batch []Proposal) {
+	a := &s.apply
+	now := time.Now()
+	s.lockTree()
+	for i := range batch {
+		s.applyOne(&batch[i], now)
+	}
+	s.unlockTree()
+	for _, c := range a.flush {
+		c.pendingFlush = false
+		c.startFlush()
+	}
+	clear(a.flush)
+	a.flush = a.flush[:0]
+}
+
+func (s *Server) applyOne(p *Proposal, now time.Time) {
+	a := &s.apply
+	txn := &p.Txn
+	clear(a.changes)
+	a.changes = s.tree.Apply(txn, &a.result, a.changes[:0])
+	s.lastZxid.Store(s.tree.LastZxid())
+	if txn.HasDigest && txn.Op() != jute.OpError && txn.Digest != s.tree.Digest() {
+		s.metrics.DigestMismatches.Inc()
+		s.log.Error("the tree's digest is not the one in the transaction", "zxid", hex(txn.Zxid), "type", txn.Op().String(), "have", s.tree.Digest(), "want", txn.Digest)
+	}
+	if s.watches.total.Load() > 0 {
+		for i := range a.changes {
+			s.notify(&a.changes[i], txn.Zxid)
+		}
+	}
+	s.prep.applied(txn.Zxid)
+	switch txn.Op() {
+	case jute.OpCreateSession:
+		delete(s.prep.opening, txn.ClientID)
+		s.sessionCreated(p)
+	case jute.OpCloseSession:
+		delete(s.prep.closing, txn.ClientID)
+		s.sessionClosed(p, now)
+	default:
+		s.reply(p, now)
+	}
+}
+
+// sessionCreated tells the client that asked for the session.
+func (s *Server) sessionCreated(p *Proposal) {
+	r := p.Request
+	if r == nil {
+		s.sessions.add(p.Txn.ClientID, s.clock(time.Now()), int64(p.Txn.Timeout))
+		return
+	}
+	c := r.conn
+	session := s.sessions.get(r.Session)
+	if session == nil {
+		c.close() // it expired before it began
+		return
+	}
+	c.attach(session)
+	c.settle(r, r.answer, &noted{op: r.Op, zxid: p.Txn.Zxid, at: r.received})
+	c.out.Lock()
+	c.out.welcome = true
+	c.out.Unlock()
+	s.flushLater(c)
+}
+
+// sessionClosed ends the session's connection, after the reply if the client asked for the close itself.
+func (s *Server) sessionClosed(p *Proposal, now time.Time) {
+	session := s.sessions.remove(p.Txn.ClientID)
+	asked := p.Request != nil && p.Request.conn != nil
+	if asked {
+		s.reply(p, now)
+		p.Request.conn.hangUp()
+		s.flushLater(p.Request.conn)
+	}
+	if session == nil {
+		return
+	}
+	session.closing.Store(true)
+	if c := session.conn.Load(); c != nil && !(asked && c == p.Request.conn) {
+		c.hangUp()
+		s.flushLater(c)
+	}
+}
+
+// reply answers the request that a transaction came from, if it came from a connection of this server.
+func (s *Server) reply(p *Proposal, now time.Time) {
+	r := p.Request
+	if r == nil || r.conn == nil {
+		return
+	}
+	a := &s.apply
+	b := append(a.query.b[:0], make([]byte, replyHeaderSize)...)
+	if a.result.Err == jute.OK {
+		b = ops[r.Op].reply(b, &a.result)
+	}
+	putReplyHeader(b, r.Cxid, p.Txn.Zxid, a.result.Err)
+	took := now.Sub(r.received)
+	r.conn.settle(r, b, &noted{op: r.Op, cxid: r.Cxid, zxid: p.Txn.Zxid, at: now, latency: took})
+	s.stats.requestsDone(1, took)
+	s.metrics.UpdateLatency.Observe(took.Milliseconds())
+	a.query.b = b
+	if cap(b) > readBufferMax {
+		a.query.b = nil
+	}
+	s.flushLater(r.conn)
+}
+
+// flushLater has the connection's output written when the batch is applied.
+func (s *Server) flushLater(c *conn) {
+	if !c.pendingFlush {
+		c.pendingFlush = true
+		s.apply.flush = append(s.apply.flush, c)
+	}
+}
+
+// settle sends the reply to the oldest waiting request, which must be r, and runs the reads that waited behind it. The tree is locked.
+// If the connection has closed meanwhile there is nobody to tell.
+func (c *conn) settle(r *Request, frame []byte, n *noted) {
+	c.fifo.Lock()
+	defer c.fifo.Unlock()
+	if len(c.fifo.queue) == 0 || c.fifo.queue[0] != r {
+		return
+	}
+	c.send(frame, 1, n)
+	c.pop()
+	q := query{s: c.s, c: c}
+	for len(c.fifo.queue) > 0 && !c.fifo.queue[0].write {
+		r := c.fifo.queue[0]
+		switch {
+		case r.answer != nil:
+			c.send(r.answer, 1, &noted{op: r.Op, cxid: r.Cxid, at: n.at, latency: n.at.Sub(r.received)})
+		case r.failed != jute.OK:
+			c.send(appendHeaderOnly(nil, r.Cxid, c.s.lastZxid.Load(), r.failed), 1, &noted{op: r.Op, cxid: r.Cxid, at: n.at, latency: n.at.Sub(r.received)})
+		default:
+			q.ids, q.body, q.b = r.IDs, r.Body, q.b[:0]
+			q.run(ops[r.Op], r.Op, r.Cxid)
+			q.last.at, q.last.latency = n.at, n.at.Sub(r.received)
+			c.send(q.b, 1, &q.last)
+		}
+		if r.hangUp {
+			c.hangUp()
+		}
+		c.pop()
+	}
+}
+
+// pop removes the oldest waiting request. The queue is locked.
+func (c *conn) pop() {
+	r := c.fifo.queue[0]
+	c.fifo.queue[0] = nil
+	c.fifo.queue = c.fifo.queue[1:]
+	c.waitingBytes.Add(-int64(r.size()))
+	c.waiting.Store(int32(len(c.fifo.queue)))
+}
+
+// notify sends the events of one change. Each lookup gives a connection one event, however many of its watches match.
+func (s *Server) notify(ch *tree.Change, zxid int64) {
+	a := &s.apply
+	path := clientPath(ch.Path)
+	a.already.reset()
+	switch ch.Kind {
+	case tree.DataChanged:
+		s.watches.trigger(path, dataModes, &a.already)
+		s.deliver(&a.already, nil, zxid, jute.EventNodeDataChanged, path, ch)
+		s.metrics.NodeChangedWatches.Observe(int64(len(a.already.conns)))
+		return
+	case tree.Created:
+		s.watches.trigger(path, dataModes, &a.already)
+		s.deliver(&a.already, nil, zxid, jute.EventNodeCreated, path, ch)
+		s.metrics.NodeCreatedWatches.Observe(int64(len(a.already.conns)))
+	case tree.Deleted:
+		s.watches.trigger(path, dataModes, &a.already)
+		s.deliver(&a.already, nil, zxid, jute.EventNodeDeleted, path, ch)
+		a.audience.reset()
+		s.watches.trigger(path, childModes, &a.audience)
+		s.deliver(&a.audience, &a.already, zxid, jute.EventNodeDeleted, path, ch)
+		s.metrics.NodeDeletedWatches.Observe(int64(len(a.already.conns)))
+	}
+	parent := clientPath(tree.ParentPath(ch.Path))
+	a.audience.reset()
+	s.watches.trigger(parent, childModes, &a.audience)
+	s.metrics.NodeChildrenWatches.Observe(int64(len(a.audience.conns)))
+	s.deliver(&a.audience, nil, zxid, jute.EventNodeChildrenChanged, parent, &tree.Change{ACL: ch.ParentACL})
+}
+
+// clientPath is a tree path as clients write it.
+func clientPath(path string) string {
+	if path == tree.RootPath {
+		return "/"
+	}
+	return path
+}
+
+// deliver appends one event, encoded once, to the output of everybody in the audience who may read the znode and is not in except.
+func (s *Server) deliver(to, except *audience, zxid int64, typ jute.EventType, path string, ch *tree.Change) {
+	if len(to.conns) == 0 {
+		return
+	}
+	a := &s.apply
+	a.event = appendEvent(a.event[:0], zxid, typ, path)
+	for _, c := range to.conns {
+		if except != nil {
+			if _, had := except.seen[c]; had {
+				continue
+			}
+		}
+		if !s.auth.allowed(ch.ACL, jute.PermRead, c.identities()) {
+			continue
+		}
+		c.send(a.event, 1, nil)
+		s.metrics.WatchBytes.Add(int64(len(a.event)))
+		s.flushLater(c)
+	}
+}

@@ -1,0 +1,551 @@
+package server
+
+import (
+	"encoding/binary"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quoll/jute"
+)
+
+const (
+	readBufferMin = 512       // what an idle connection keeps
+	readBufferMax = 64 << 10  // a buffer grows beyond this only for a frame that needs it
+	outSoftLimit  = 1 << 20   // output above which a connection's requests wait
+	outHardLimit  = 256 << 20 // output, events above all, above which a reader that does not read is closed
+	queueLimit    = 8 << 20   // bytes of requests of one connection that wait for their turn
+)
+
+// conn is one client connection. Its goroutine reads, decodes in place and serves reads; a second goroutine exists only while the
+// commit of a transaction has output for a client and this one is not about to write it itself.
+type conn struct {
+	s      *Server
+	net    net.Conn
+	id     int64
+	ipID   jute.ID
+	lock   *sync.RWMutex // this connection's shard of the tree's lock
+	opened time.Time
+
+	session  atomic.Pointer[session] // set once, when the session is established
+	ids      atomic.Pointer[[]jute.ID]
+	received atomic.Int64 // frames
+
+	// The reading goroutine's own.
+	in         []byte
+	r, w       int
+	quietReads int // reads in a row that left most of the buffer empty
+	now        time.Time
+	locked     bool // the tree is locked for reading
+	frames     int  // since the last endBatch
+	direct     int  // replies in query.b, made under that lock
+	submit     []*Request
+	query      query
+
+	// Requests whose replies wait for those before them, oldest first. The reader adds, applying removes.
+	fifo struct {
+		sync.Mutex
+		queue []*Request
+	}
+	waiting      atomic.Int32 // length of fifo.queue
+	waitingBytes atomic.Int64
+
+	out struct {
+		sync.Mutex
+		space    *sync.Cond // output was written, or the connection closed; made when first needed
+		buf      []byte
+		flushing bool // a goroutine is writing
+		welcome  bool // the session is established
+		hangUp   bool // close once everything is written
+		closed   bool
+		stats    connStats
+	}
+	pendingFlush bool // in the list of connections to flush after this Apply; its goroutine's own
+
+	watches struct {
+		sync.Mutex
+		paths map[string]struct{}
+		gone  bool
+	}
+}
+
+// connStats is what the words cons and stat show of a connection.
+type connStats struct {
+	sent    int64
+	last    noted
+	latency latencies
+}
+
+func (st *connStats) note(n *noted) {
+	st.last = *n
+	st.latency.add(n.latency.Milliseconds(), 1)
+}
+
+// errHangUp ends reading; a reply that is in the output or still to come closes the connection.
+var errHangUp = errors.New("connection closed by a reply")
+
+var bufferPool = sync.Pool{New: func() any { return new([]byte) }}
+
+// identities returns what the connection has authenticated as. The slice never changes.
+func (c *conn) identities() []jute.ID { return *c.ids.Load() }
+
+func (c *conn) addIdentities(add []jute.ID) {
+	old := c.identities()
+	ids := append([]jute.ID(nil), old...)
+next:
+	for _, id := range add {
+		for _, have := range old {
+			if have == id {
+				continue next
+			}
+		}
+		ids = append(ids, id)
+	}
+	c.ids.Store(&ids)
+}
+
+// serve runs the connection to its end.
+func (c *conn) serve() {
+	defer c.cleanUp()
+	if !c.greet() {
+		return
+	}
+	max := c.s.opts.JuteMaxBuffer
+	for {
+		for {
+			frame, ok, err := c.frame(max)
+			if err != nil {
+				c.endBatch()
+				return
+			}
+			if !ok {
+				break
+			}
+			if err := c.handle(frame); err != nil {
+				if c.endBatch(); err == errHangUp {
+					c.awaitClosed()
+				}
+				return
+			}
+		}
+		if !c.endBatch() || !c.awaitCapacity() {
+			return
+		}
+		if err := c.fill(); err != nil {
+			return
+		}
+		c.now = time.Now()
+	}
+}
+
+// frame returns the next whole frame in the buffer without its length. It is valid until the next fill.
+func (c *conn) frame(max int) (frame []byte, ok bool, err error) {
+	if c.w-c.r < 4 {
+		return nil, false, nil
+	}
+	n := int(int32(binary.BigEndian.Uint32(c.in[c.r:])))
+	if n < 0 || n > max {
+		return nil, false, errFrameLength
+	}
+	if c.w-c.r-4 < n {
+		return nil, false, nil
+	}
+	frame = c.in[c.r+4 : c.r+4+n : c.r+4+n]
+	c.r += 4 + n
+	return frame, true, nil
+}
+
+var errFrameLength = errors.New("frame length out of bounds")
+
+// fill reads more bytes. The buffer grows with the bytes that have arrived, never with what a length field claims, and shrinks when
+// the connection has been quiet for a while.
+func (c *conn) fill() error {
+	switch {
+	case c.r == c.w:
+		c.r, c.w = 0, 0
+		if len(c.in) > readBufferMin && c.quietReads >= 8 {
+			c.in, c.quietReads = make([]byte, readBufferMin), 0
+		}
+	case c.r > 0:
+		copy(c.in, c.in[c.r:c.w])
+		c.r, c.w = 0, c.w-c.r
+	}
+	if c.w == len(c.in) {
+		bigger := make([]byte, max(readBufferMin, 2*len(c.in)))
+		copy(bigger, c.in[:c.w])
+		c.in = bigger
+	}
+	n, err := c.net.Read(c.in[c.w:])
+	c.w += n
+	if c.w > len(c.in)/4 {
+		c.quietReads = 0
+	} else {
+		c.quietReads++
+	}
+	if n > 0 {
+		c.s.metrics.BytesReceived.Add(int64(n))
+		if c.w == len(c.in) && len(c.in) < readBufferMax {
+			// More is probably waiting: be ready for it with the next read.
+			bigger := make([]byte, min(readBufferMax, 4*len(c.in)))
+			copy(bigger, c.in[:c.w])
+			c.in = bigger
+		}
+		return nil
+	}
+	return err
+}
+
+// handle takes one request. An error closes the connection after the replies that are already on their way.
+func (c *conn) handle(frame []byte) error {
+	if len(frame) < 8 {
+		return errFrameLength
+	}
+	xid := int32(binary.BigEndian.Uint32(frame))
+	op := jute.Op(int32(binary.BigEndian.Uint32(frame[4:])))
+	body := frame[8:]
+	c.frames++
+	row := ops[op]
+	if row == nil {
+		c.answer(xid, op, -1, jute.ErrUnimplemented, true)
+		return errHangUp
+	}
+	if row.kind == connection {
+		return row.handle(c, xid, body)
+	}
+	if !c.s.auth.satisfied(c.identities()) {
+		c.answer(xid, op, 0, jute.ErrSessionClosedRequireSASL, true)
+		return errHangUp
+	}
+	session := c.session.Load()
+	if session.closing.Load() {
+		return nil // the close follows
+	}
+	c.s.sessions.touch(session, c.s.clock(c.now))
+	switch {
+	case row.kind == refused:
+		c.answer(xid, op, -1, jute.ErrUnimplemented, true)
+		return errHangUp
+	case row.kind == write:
+		return c.startWrite(xid, op, body)
+	case c.waiting.Load() == 0:
+		c.runDirect(row, xid, op, body)
+	default:
+		c.enqueueRead(row, xid, op, body)
+	}
+	return nil
+}
+
+// runDirect serves a read at once, under the connection's shard of the tree's lock, which the whole batch of reads shares.
+func (c *conn) runDirect(row *opRow, xid int32, op jute.Op, body []byte) {
+	if !c.locked {
+		c.lock.RLock()
+		c.locked = true
+		c.query.ids = c.identities()
+	}
+	c.query.body = body
+	c.query.run(row, op, xid)
+	c.direct++
+	if len(c.query.b) > readBufferMax {
+		c.endDirect()
+	}
+}
+
+// endDirect hands the replies of the reads so far to the output and unlocks the tree. Only then can a transaction add events: the
+// reply that set a watch is always before the watch's event.
+func (c *conn) endDirect() {
+	if !c.locked {
+		return
+	}
+	done := time.Now()
+	c.query.last.at, c.query.last.latency = done, done.Sub(c.now)
+	c.send(c.query.b, int64(c.direct), &c.query.last)
+	c.lock.RUnlock()
+	c.locked = false
+	c.s.stats.requestsDone(c.direct, c.query.last.latency)
+	c.s.metrics.ReadLatency.ObserveN(c.query.last.latency.Milliseconds(), int64(c.direct))
+	c.direct = 0
+	c.query.b = c.query.b[:0]
+	if cap(c.query.b) > readBufferMax {
+		c.query.b = nil
+	}
+}
+
+// enqueueRead lets a read wait behind the writes of its session that are under way.
+func (c *conn) enqueueRead(row *opRow, xid int32, op jute.Op, body []byte) {
+	c.fifo.Lock()
+	if len(c.fifo.queue) == 0 {
+		c.fifo.Unlock()
+		c.runDirect(row, xid, op, body)
+		return
+	}
+	c.push(&Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, received: c.now})
+	c.fifo.Unlock()
+}
+
+// push adds to the queue of waiting replies, which is locked.
+func (c *conn) push(r *Request) {
+	c.fifo.queue = append(c.fifo.queue, r)
+	c.waitingBytes.Add(int64(r.size()))
+	c.waiting.Store(int32(len(c.fifo.queue)))
+}
+
+func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
+	c.endDirect()
+	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, received: c.now, write: true}
+	if op != jute.OpMulti && op != jute.OpReconfig && op != jute.OpCloseSession {
+		// What cannot be decoded is answered here and takes no zxid.
+		d := jute.NewDecoder(r.Body)
+		r.parsed = &jute.Operation{Op: op}
+		if r.parsed.Decode(&d); d.Err() != nil {
+			c.answer(xid, op, lastApplied, jute.ErrMarshalling, false)
+			return nil
+		}
+	}
+	c.fifo.Lock()
+	c.push(r)
+	c.fifo.Unlock()
+	c.submit = append(c.submit, r)
+	if op == jute.OpCloseSession {
+		c.session.Load().closing.Store(true)
+		return errHangUp
+	}
+	return nil
+}
+
+// lastApplied in place of a zxid stands for that of the last transaction applied when the reply is made.
+const lastApplied = -1 << 63
+
+// answer sends a reply without a body in its turn.
+func (c *conn) answer(xid int32, op jute.Op, zxid int64, code jute.Code, hangUp bool) {
+	c.endDirect()
+	c.fifo.Lock()
+	defer c.fifo.Unlock()
+	if len(c.fifo.queue) > 0 {
+		r := &Request{Cxid: xid, Op: op, conn: c, received: c.now, hangUp: hangUp}
+		if zxid != lastApplied {
+			r.answer = appendHeaderOnly(nil, xid, zxid, code)
+		} else {
+			r.failed = code // the zxid is that of the reply's turn
+		}
+		c.push(r)
+		return
+	}
+	if zxid == lastApplied {
+		zxid = c.s.lastZxid.Load()
+	}
+	c.send(appendHeaderOnly(nil, xid, zxid, code), 1, &noted{op: op, cxid: xid, zxid: zxid, at: c.now})
+	if hangUp {
+		c.hangUp()
+	}
+}
+
+// hangUp closes the connection once its output is written.
+func (c *conn) hangUp() {
+	c.out.Lock()
+	c.out.hangUp = true
+	c.out.Unlock()
+}
+
+func appendHeaderOnly(b []byte, xid int32, zxid int64, code jute.Code) []byte {
+	b = jute.AppendInt32(b, 16)
+	return jute.AppendReplyHeader(b, xid, zxid, code)
+}
+
+// endBatch finishes what one read from the socket brought: replies go out, writes go to the sequencer. It reports whether the
+// connection still lives.
+func (c *conn) endBatch() bool {
+	c.endDirect()
+	c.received.Add(int64(c.frames))
+	c.s.stats.received.Add(int64(c.frames))
+	c.frames = 0
+	if len(c.submit) > 0 {
+		c.s.sequencer.Submit(c.submit)
+		clear(c.submit)
+		c.submit = c.submit[:0]
+	}
+	return c.flush()
+}
+
+// awaitCapacity waits while the client has too much unread output, too many waiting requests, or the server too many outstanding
+// ones. Every write to the socket and every startFlush wakes it.
+func (c *conn) awaitCapacity() bool {
+	limit := int64(c.s.opts.GlobalOutstandingLimit)
+	c.out.Lock()
+	defer c.out.Unlock()
+	for !c.out.closed && (len(c.out.buf) > outSoftLimit || c.waitingBytes.Load() > queueLimit ||
+		c.waiting.Load() > 0 && limit > 0 && c.s.outstanding.Load() > limit) {
+		c.waitOutput()
+	}
+	return !c.out.closed
+}
+
+// awaitClosed waits for the reply that closes the connection.
+func (c *conn) awaitClosed() {
+	c.out.Lock()
+	defer c.out.Unlock()
+	for !c.out.closed {
+		c.waitOutput()
+	}
+}
+
+// awaitWelcome waits for the session to be established. It reports whether it was.
+func (c *conn) awaitWelcome() bool {
+	c.out.Lock()
+	defer c.out.Unlock()
+	for !c.out.closed && !c.out.welcome {
+		c.waitOutput()
+	}
+	return !c.out.closed
+}
+
+// waitOutput waits for a change of c.out, which is locked.
+func (c *conn) waitOutput() {
+	if c.out.space == nil {
+		c.out.space = sync.NewCond(&c.out.Mutex)
+	}
+	c.out.space.Wait()
+}
+
+// send appends whole frames to the output. n of them are replies; last describes the newest.
+func (c *conn) send(p []byte, n int64, last *noted) {
+	c.out.Lock()
+	if !c.out.closed {
+		if c.out.buf == nil {
+			c.out.buf = (*bufferPool.Get().(*[]byte))[:0]
+		}
+		c.out.buf = append(c.out.buf, p...)
+		st := &c.out.stats
+		st.sent += n
+		if last != nil {
+			st.note(last)
+		}
+	}
+	overflow := len(c.out.buf) > outHardLimit
+	c.out.Unlock()
+	if overflow {
+		c.s.log.Warn("closing a connection that does not read its output", "client", c.remote(), "bytes", outHardLimit)
+		c.close()
+	}
+}
+
+// flush writes the output unless another goroutine does. It reports whether the connection still lives.
+func (c *conn) flush() bool {
+	c.out.Lock()
+	if c.out.flushing {
+		alive := !c.out.closed
+		c.out.Unlock()
+		return alive
+	}
+	c.out.flushing = true
+	for len(c.out.buf) > 0 && !c.out.closed {
+		buf := c.out.buf
+		c.out.buf = nil
+		c.out.Unlock()
+		if d := c.s.replyDelay.Load(); d > 0 {
+			c.s.pause(time.Duration(d))
+		}
+		_, err := c.net.Write(buf)
+		c.s.metrics.ResponseBytes.Add(int64(len(buf)))
+		if cap(buf) <= readBufferMax {
+			bufferPool.Put(&buf)
+		}
+		if err != nil {
+			c.close()
+		}
+		c.out.Lock()
+		if c.out.space != nil {
+			c.out.space.Broadcast()
+		}
+	}
+	c.out.flushing = false
+	hangUp := c.out.hangUp && !c.out.closed
+	alive := !c.out.closed && !hangUp
+	c.out.Unlock()
+	if hangUp {
+		c.close()
+	}
+	return alive
+}
+
+// startFlush makes a goroutine write the output, if there is none at it, and wakes who waits for the queue to get shorter.
+func (c *conn) startFlush() {
+	c.out.Lock()
+	start := !c.out.flushing && !c.out.closed && (len(c.out.buf) > 0 || c.out.hangUp)
+	if c.out.space != nil {
+		c.out.space.Broadcast()
+	}
+	c.out.Unlock()
+	if start {
+		c.s.wg.Go(func() { c.flush() })
+	}
+}
+
+// close ends the connection at once. It may be called from anywhere, any number of times.
+func (c *conn) close() {
+	c.out.Lock()
+	if c.out.closed {
+		c.out.Unlock()
+		return
+	}
+	c.out.closed = true
+	c.out.buf = nil
+	if c.out.space != nil {
+		c.out.space.Broadcast()
+	}
+	c.out.Unlock()
+	if tcp, ok := c.net.(interface{ CloseWrite() error }); ok {
+		_ = tcp.CloseWrite()
+	}
+	_ = c.net.Close()
+}
+
+// cleanUp forgets the connection.
+func (c *conn) cleanUp() {
+	c.close()
+	c.fifo.Lock()
+	c.fifo.queue = nil
+	c.waiting.Store(0)
+	c.waitingBytes.Store(0)
+	c.fifo.Unlock()
+	c.s.watches.removeAll(c)
+	if s := c.session.Load(); s != nil {
+		s.conn.CompareAndSwap(c, nil)
+	}
+	c.s.forget(c)
+}
+
+func (c *conn) remote() string { return c.net.RemoteAddr().String() }
+
+// addWatchedPath notes that the connection watches path, so that its end can be the watch's end.
+func (c *conn) addWatchedPath(path string) bool {
+	c.watches.Lock()
+	defer c.watches.Unlock()
+	if c.watches.gone {
+		return false
+	}
+	if c.watches.paths == nil {
+		c.watches.paths = map[string]struct{}{}
+	}
+	c.watches.paths[path] = struct{}{}
+	return true
+}
+
+func (c *conn) dropWatchedPath(path string) {
+	c.watches.Lock()
+	delete(c.watches.paths, path)
+	c.watches.Unlock()
+}
+
+func (c *conn) takeWatchedPaths() []string {
+	c.watches.Lock()
+	defer c.watches.Unlock()
+	c.watches.gone = true
+	paths := make([]string, 0, len(c.watches.paths))
+	for path := range c.watches.paths {
+		paths = append(paths, path)
+	}
+	c.watches.paths = nil
+	return paths
+}

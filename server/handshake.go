@@ -1,0 +1,157 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"quoll/jute"
+)
+
+// greet serves a four-letter word, or establishes the session. It reports whether requests may follow.
+func (c *conn) greet() bool {
+	_ = c.net.SetReadDeadline(time.Now().Add(c.s.opts.SessionlessCnxnTimeout))
+	for c.w-c.r < 4 {
+		if c.fill() != nil {
+			return false
+		}
+	}
+	if word, ok := fourLetterWords[string(c.in[c.r:c.r+4])]; ok {
+		c.r += 4
+		c.serveWord(word)
+		return false
+	}
+	var frame []byte
+	for ok := false; !ok; {
+		var err error
+		if frame, ok, err = c.frame(c.s.opts.JuteMaxBuffer); err != nil {
+			return false
+		}
+		if !ok && c.fill() != nil {
+			return false
+		}
+	}
+	c.now = time.Now()
+	c.s.stats.received.Add(1)
+	c.received.Add(1)
+	var req jute.ConnectRequest
+	d := jute.NewDecoder(frame)
+	if req.Decode(&d); d.Err() != nil {
+		return false
+	}
+	c.s.metrics.ConnectionRequests.Inc()
+	if last := c.s.lastZxid.Load(); req.LastZxidSeen > last {
+		c.s.log.Info("refusing a client that has seen a later zxid; it must try another server", "client", c.remote(), "seen", hex(req.LastZxidSeen), "last", hex(last))
+		return false
+	}
+	timeout := min(max(int64(req.Timeout), c.s.opts.MinSessionTimeout.Milliseconds()), c.s.opts.MaxSessionTimeout.Milliseconds())
+	established := false
+	if req.SessionID == 0 {
+		established = c.newSession(&req, timeout)
+	} else {
+		established = c.renewSession(&req, timeout)
+	}
+	if established {
+		_ = c.net.SetReadDeadline(time.Time{})
+	}
+	return established
+}
+
+// newSession proposes a session and waits until it is committed.
+func (c *conn) newSession(req *jute.ConnectRequest, timeout int64) bool {
+	s := c.s.sessions.create(c.s.clock(c.now), timeout)
+	r := &Request{
+		Session: s.id, Op: jute.OpCreateSession, Body: jute.AppendInt32(nil, int32(timeout)), conn: c, received: c.now, write: true,
+		answer: connectResponse(req, s.id, timeout),
+	}
+	c.fifo.Lock()
+	c.push(r)
+	c.fifo.Unlock()
+	c.s.sequencer.Submit([]*Request{r})
+	return c.awaitWelcome()
+}
+
+// renewSession attaches the connection to a session that exists. A wrong password is refused without disturbing the live connection
+// of that session.
+func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
+	c.s.metrics.ConnectionRevalidations.Inc()
+	secret := password(req.SessionID)
+	s := c.s.sessions.get(req.SessionID)
+	if s == nil || s.closing.Load() || !bytes.Equal(req.Password, secret[:]) {
+		c.send(connectResponse(req, 0, 0), 1, nil)
+		c.hangUp()
+		c.flush()
+		return false
+	}
+	c.s.sessions.retime(s, c.s.clock(c.now), timeout)
+	if old := c.attach(s); old != nil {
+		old.close()
+	}
+	c.send(connectResponse(req, s.id, timeout), 1, nil)
+	return c.flush()
+}
+
+// attach makes c the connection of the session and returns the one it had.
+func (c *conn) attach(s *session) (old *conn) {
+	old = s.conn.Swap(c)
+	c.session.Store(s)
+	if s.closing.Load() {
+		c.close() // it expired at this very moment, and whoever closed its connection did not see this one
+	}
+	return old
+}
+
+// connectResponse is the whole frame. Session 0 is the refusal, whose bytes are zero but for the frame.
+func connectResponse(req *jute.ConnectRequest, id, timeout int64) []byte {
+	r := jute.ConnectResponse{Timeout: int32(timeout), SessionID: id, HasReadOnly: req.HasReadOnly}
+	if id != 0 {
+		r.Password = password(id)
+	}
+	b := r.Append(make([]byte, 4))
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return b
+}
+
+var errBadPacket = errors.New("authentication packet cannot be decoded")
+
+// handleAuth adds identities for the requests that come after it on the wire. Its reply keeps its place among the others.
+func (c *conn) handleAuth(xid int32, body []byte) error {
+	var p jute.AuthPacket
+	d := jute.NewDecoder(body)
+	if p.Decode(&d); d.Err() != nil {
+		return errBadPacket
+	}
+	name := jute.JavaText(p.Scheme)
+	if s := c.s.auth.schemes[name]; s != nil {
+		if ids, ok := s.authenticate(c.s.auth, c, p.Auth); ok {
+			c.addIdentities(ids)
+			c.answer(xid, jute.OpAuth, 0, jute.OK, false)
+			return nil
+		}
+	}
+	c.s.stats.authFailed.Add(1)
+	c.s.log.Warn("authentication failed", "client", c.remote(), "scheme", name)
+	c.answer(xid, jute.OpAuth, 0, jute.ErrAuthFailed, true)
+	return errHangUp
+}
+
+// handleSASL answers as a server without a SASL section in its JAAS file does: no error and a null token.
+func (c *conn) handleSASL(xid int32, body []byte) error {
+	d := jute.NewDecoder(body)
+	if token := d.Buffer(); d.Err() != nil || token == nil {
+		return errBadPacket
+	}
+	b := make([]byte, replyHeaderSize, replyHeaderSize+4)
+	b = jute.AppendBuffer(b, nil)
+	putReplyHeader(b, xid, 0, jute.OK)
+	c.endDirect()
+	c.fifo.Lock()
+	defer c.fifo.Unlock()
+	if len(c.fifo.queue) > 0 {
+		c.push(&Request{Cxid: xid, Op: jute.OpSASL, conn: c, received: c.now, answer: b})
+	} else {
+		c.send(b, 1, &noted{op: jute.OpSASL, cxid: xid, at: c.now})
+	}
+	return nil
+}

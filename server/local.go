@@ -1,0 +1,235 @@
+package server
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"quoll/jute"
+	"quoll/txnlog"
+)
+
+// inboxLimit is the number of bytes of requests above which readers wait before they hand over more.
+const inboxLimit = 64 << 20
+
+// local is the sequencer of a standalone server: one goroutine that takes what has come in, prepares it, logs it with one write and one
+// sync, and applies it. Whatever arrives meanwhile is the next batch.
+type local struct {
+	s    *Server
+	log  *txnlog.Log // nil in memory
+	zxid int64       // the last one given out
+	wake chan struct{}
+
+	mu     sync.Mutex
+	room   *sync.Cond
+	inbox  []*Request
+	bytes  int
+	closed bool
+
+	batch []Proposal
+	entry []byte
+
+	nextExpiry, nextReap time.Time
+	reap                 []string // containers and TTL nodes that wait for their turn
+	snapshotAt           struct{ records, bytes int64 }
+}
+
+func newLocal(s *Server) *local {
+	l := &local{s: s, wake: make(chan struct{}, 1)}
+	l.room = sync.NewCond(&l.mu)
+	return l
+}
+
+// Submit hands over requests. It waits while too many bytes are under way already.
+func (l *local) Submit(list []*Request) {
+	l.mu.Lock()
+	for l.bytes > inboxLimit && !l.closed {
+		l.room.Wait()
+	}
+	if !l.closed {
+		l.inbox = append(l.inbox, list...)
+		for _, r := range list {
+			l.bytes += r.size()
+		}
+		l.s.outstanding.Add(int64(len(list)))
+	}
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *local) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.room.Broadcast()
+	l.mu.Unlock()
+}
+
+// take moves up to a batch of requests out of the inbox.
+func (l *local) take(dst []*Request) []*Request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.inbox)
+	if limit := l.s.opts.MaxBatchSize; limit > 0 {
+		n = min(n, limit)
+	}
+	dst = append(dst, l.inbox[:n]...)
+	rest := copy(l.inbox, l.inbox[n:])
+	clear(l.inbox[rest:])
+	l.inbox = l.inbox[:rest]
+	for _, r := range dst {
+		l.bytes -= r.size()
+	}
+	if l.bytes <= inboxLimit {
+		l.room.Broadcast()
+	}
+	return dst
+}
+
+func (l *local) run() {
+	l.zxid = l.s.tree.LastZxid()
+	now := time.Now()
+	l.nextExpiry = now.Add(l.untilNextBucket(now))
+	l.nextReap = now.Add(l.s.opts.ContainerCheckInterval)
+	l.drawSnapshotTrigger()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var requests []*Request
+	for {
+		clear(requests)
+		requests = l.take(requests[:0])
+		if len(requests) == 0 {
+			timer.Reset(time.Until(l.nextDuty()))
+			select {
+			case <-l.wake:
+			case <-timer.C:
+			case <-l.s.stop:
+				l.end()
+				return
+			}
+			requests = l.take(requests)
+		}
+		if now := time.Now(); !now.Before(l.nextDuty()) {
+			requests = l.duties(now, requests)
+		}
+		if !l.commit(requests) {
+			return
+		}
+		select {
+		case <-l.s.stop:
+			l.end()
+			return
+		default:
+		}
+	}
+}
+
+func (l *local) end() {
+	if l.log == nil {
+		return
+	}
+	if err := l.log.Close(); err != nil {
+		l.s.log.Error("closing the transaction log", "error", err)
+	}
+}
+
+func (l *local) nextDuty() time.Time {
+	if l.nextReap.Before(l.nextExpiry) {
+		return l.nextReap
+	}
+	return l.nextExpiry
+}
+
+// untilNextBucket is the time until the next multiple of a tick on the server's clock, where a bucket of sessions ends.
+func (l *local) untilNextBucket(now time.Time) time.Duration {
+	tick := l.s.sessions.tick
+	return time.Duration(tick-l.s.clock(now)%tick) * time.Millisecond
+}
+
+// duties adds the requests that time makes: sessions that expire, containers and TTL nodes that go.
+func (l *local) duties(now time.Time, requests []*Request) []*Request {
+	if !now.Before(l.nextExpiry) {
+		l.nextExpiry = now.Add(l.untilNextBucket(now))
+		for _, session := range l.s.sessions.expired(l.s.clock(now)) {
+			l.s.log.Info(fmt.Sprintf("Expiring session 0x%x, timeout of %dms exceeded", session.id, session.timeout.Load()))
+			l.s.metrics.StaleSessionsExpired.Inc()
+			requests = append(requests, l.own(&Request{Session: session.id, Op: jute.OpCloseSession}))
+		}
+	}
+	if !now.Before(l.nextReap) {
+		if len(l.reap) == 0 {
+			l.reap = reapable(l.s.tree, l.s.opts.Now(), l.s.opts.ContainerMaxNeverUsedInterval)
+		}
+		// One at a time, so that a great many do not crowd out the clients.
+		if len(l.reap) > 0 {
+			requests = append(requests, l.own(&Request{Op: jute.OpDeleteContainer, Body: jute.AppendString(nil, l.reap[0])}))
+			l.reap = l.reap[1:]
+		}
+		l.nextReap = now.Add(l.s.opts.ContainerCheckInterval)
+		if perMinute := l.s.opts.ContainerMaxPerMinute; len(l.reap) > 0 && perMinute > 0 {
+			l.nextReap = now.Add(time.Minute / time.Duration(perMinute))
+		}
+	}
+	return requests
+}
+
+func (l *local) own(r *Request) *Request {
+	r.internal = true
+	l.s.outstanding.Add(1)
+	return r
+}
+
+// commit takes requests all the way. It reports whether the server may go on.
+func (l *local) commit(requests []*Request) bool {
+	if len(requests) == 0 {
+		return true
+	}
+	wall := l.s.opts.Now()
+	for _, r := range requests {
+		l.zxid++
+		l.batch = append(l.batch, Proposal{Txn: l.s.Prepare(l.zxid, wall, r), Request: r})
+		if l.log != nil {
+			l.entry = l.batch[len(l.batch)-1].Txn.Append(l.entry[:0])
+			l.log.Append(l.zxid, l.entry)
+		}
+	}
+	if cap(l.entry) > readBufferMax {
+		l.entry = nil
+	}
+	l.s.metrics.SyncBatchSize.Observe(int64(len(requests)))
+	if l.log != nil {
+		if err := l.log.Sync(); err != nil {
+			l.s.fail(fmt.Errorf("writing the transaction log: %w", err))
+			return false
+		}
+	}
+	l.s.Apply(l.batch)
+	l.s.outstanding.Add(-int64(len(requests)))
+	clear(l.batch)
+	l.batch = l.batch[:0]
+	if l.log != nil && l.snapshotDue() {
+		l.log.Roll()
+		l.drawSnapshotTrigger()
+		l.s.snapshotSoon()
+	}
+	return true
+}
+
+// snapshotDue tells whether enough was logged since the last roll (SyncRequestProcessor.shouldSnapshot).
+func (l *local) snapshotDue() bool {
+	return l.log.RecordsSinceRoll() > l.snapshotAt.records || l.snapshotAt.bytes > 0 && l.log.BytesSinceRoll() > l.snapshotAt.bytes
+}
+
+// drawSnapshotTrigger draws anew when the next snapshot is due: between half and all of what is configured, so that the members of an
+// ensemble do not snapshot together.
+func (l *local) drawSnapshotTrigger() {
+	count := int64(max(l.s.opts.SnapCount, 2))
+	l.snapshotAt.records = count/2 + rand.Int64N(count/2)
+	l.snapshotAt.bytes = 0
+	if size := l.s.opts.SnapSizeLimitKiB << 10; size > 1 {
+		l.snapshotAt.bytes = size/2 + rand.Int64N(size/2)
+	}
+}

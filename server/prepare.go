@@ -1,0 +1,574 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"quoll/jute"
+	"quoll/tree"
+)
+
+// pending is a znode as it will be when everything proposed so far is applied (PrepRequestProcessor's ChangeRecord).
+type pending struct {
+	zxid     int64
+	exists   bool
+	stat     jute.StatPersisted
+	crc      uint32 // of path and data
+	acl      []jute.ACL
+	children int32
+}
+
+// preparer turns requests into transactions. It checks them against the tree and, above that, what has been proposed and not yet
+// applied. It is plain code: time and zxid come in, nothing blocks, and the same requests give the same transactions.
+type preparer struct {
+	tree *tree.Tree
+	auth *authenticator
+	opts *Options
+
+	outstanding map[string]*pending
+	order       []pathAt // the paths of outstanding, in zxid order; a path can come several times
+	arena       []pending
+	closing     map[int64]bool // sessions whose closeSession is proposed and not yet applied
+	opening     map[int64]bool // sessions whose createSession is
+	digest      uint64
+	journal     []change // what the request in preparation must undo if it fails
+	warn        func(format string, args ...any)
+}
+
+type pathAt struct {
+	path string
+	zxid int64
+}
+
+type change struct {
+	path string
+	old  *pending
+}
+
+func newPreparer(t *tree.Tree, a *authenticator, o *Options) *preparer {
+	return &preparer{
+		tree: t, auth: a, opts: o, outstanding: map[string]*pending{}, closing: map[int64]bool{}, opening: map[int64]bool{},
+		digest: uint64(t.Digest()), warn: func(string, ...any) {},
+	}
+}
+
+// look fills p with the znode as it will be. It reports whether there will be one.
+func (pr *preparer) look(path string, p *pending) bool {
+	if o := pr.outstanding[path]; o != nil {
+		*p = *o
+		return p.exists
+	}
+	n := pr.tree.Lookup(path)
+	if n == nil {
+		*p = pending{}
+		return false
+	}
+	*p = pending{exists: true, stat: n.Persisted(), crc: n.CRC(), acl: pr.tree.ACL(n), children: int32(n.NumChildren())}
+	return true
+}
+
+// put records how a znode will be after zxid. before is how it was.
+func (pr *preparer) put(path string, zxid int64, before, after *pending) {
+	if tree.Digested(path) {
+		if before.exists {
+			pr.digest -= uint64(tree.NodeDigest(before.crc, &before.stat))
+		}
+		if after.exists {
+			pr.digest += uint64(tree.NodeDigest(after.crc, &after.stat))
+		}
+	}
+	if len(pr.arena) == cap(pr.arena) {
+		pr.arena = make([]pending, 0, 256)
+	}
+	pr.arena = append(pr.arena, *after)
+	p := &pr.arena[len(pr.arena)-1]
+	p.zxid = zxid
+	pr.journal = append(pr.journal, change{path, pr.outstanding[path]})
+	pr.outstanding[path] = p
+	pr.order = append(pr.order, pathAt{path, zxid})
+}
+
+// applied forgets what the tree now has itself.
+func (pr *preparer) applied(zxid int64) {
+	i := 0
+	for ; i < len(pr.order) && pr.order[i].zxid <= zxid; i++ {
+		if p := pr.outstanding[pr.order[i].path]; p != nil && p.zxid <= zxid {
+			delete(pr.outstanding, pr.order[i].path)
+		}
+	}
+	if i == len(pr.order) {
+		pr.order, pr.arena = pr.order[:0], pr.arena[:0]
+		return
+	}
+	pr.order = pr.order[i:]
+}
+
+// undo takes back what the request in preparation has proposed. What earlier requests have proposed for the same znodes is restored,
+// or sequence numbers would be given out twice.
+func (pr *preparer) undo(digest uint64) {
+	pr.order = pr.order[:len(pr.order)-len(pr.journal)]
+	for i := len(pr.journal) - 1; i >= 0; i-- {
+		if c := pr.journal[i]; c.old == nil {
+			delete(pr.outstanding, c.path)
+		} else {
+			pr.outstanding[c.path] = c.old
+		}
+	}
+	pr.digest = digest
+}
+
+// prepare makes the transaction for a request. A request that fails is a transaction too, of type error. now is the wall clock.
+func (pr *preparer) prepare(zxid int64, now time.Time, r *Request) tree.Txn {
+	txn := tree.Txn{TxnHeader: jute.TxnHeader{ClientID: r.Session, Cxid: r.Cxid, Zxid: zxid, Time: now.UnixMilli(), Type: int32(r.Op)}}
+	code := pr.dispatch(&txn, r)
+	if code != jute.OK {
+		txn = tree.Txn{TxnHeader: txn.TxnHeader, Err: code}
+		txn.Type = int32(jute.OpError)
+	}
+	txn.HasDigest, txn.Digest = pr.opts.DigestEnabled, int64(pr.digest)
+	return txn
+}
+
+func (pr *preparer) dispatch(txn *tree.Txn, r *Request) jute.Code {
+	pr.journal = pr.journal[:0]
+	before := pr.digest
+	code := pr.dispatchOp(txn, r)
+	if code == jute.OK && r.Op != jute.OpCloseSession {
+		if size := txnSize(txn); size > pr.opts.maxEntry() {
+			pr.warn("%s of session 0x%x refused: it would take %d bytes in the log, more than ZooKeeper could read back", r.Op, r.Session, size)
+			code = jute.ErrMarshalling
+		}
+	}
+	if code != jute.OK {
+		pr.undo(before)
+	}
+	return code
+}
+
+func (pr *preparer) dispatchOp(txn *tree.Txn, r *Request) jute.Code {
+	d := jute.NewDecoder(r.Body)
+	switch r.Op {
+	case jute.OpCreateSession:
+		txn.Timeout = d.Int32()
+		pr.opening[r.Session] = true
+		return jute.OK
+	case jute.OpCloseSession:
+		return pr.closeSession(txn, r.Session)
+	case jute.OpMulti:
+		ops := jute.DecodeMulti(&d)
+		if d.Err() != nil {
+			return jute.ErrMarshalling
+		}
+		return pr.multi(txn, ops, r)
+	case jute.OpReconfig:
+		var q jute.ReconfigRequest
+		q.Decode(&d)
+		switch {
+		case d.Err() != nil:
+			return jute.ErrMarshalling
+		case !pr.opts.ReconfigEnabled:
+			return jute.ErrReconfigDisabled
+		case !pr.alive(r):
+			return jute.ErrSessionExpired
+		}
+		return jute.ErrUnimplemented // a standalone server has no configuration to change
+	}
+	if r.parsed == nil {
+		o := jute.Operation{Op: r.Op}
+		if o.Decode(&d); d.Err() != nil {
+			return jute.ErrMarshalling
+		}
+		return pr.operation(txn, &o, r)
+	}
+	return pr.operation(txn, r.parsed, r)
+}
+
+// alive is the session check: the session exists, or is proposed, and is not closing.
+func (pr *preparer) alive(r *Request) bool {
+	if r.internal {
+		return true
+	}
+	_, known := pr.tree.SessionTimeout(r.Session)
+	return (known || pr.opening[r.Session]) && !pr.closing[r.Session]
+}
+
+// operation prepares one write, alone or as part of a multi. txn has its header already.
+func (pr *preparer) operation(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+	switch o.Op {
+	case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL:
+		return pr.create(txn, o, r)
+	case jute.OpDelete:
+		return pr.delete(txn, o, r)
+	case jute.OpDeleteContainer:
+		return pr.deleteContainer(txn, o)
+	case jute.OpSetData:
+		return pr.setData(txn, o, r)
+	case jute.OpSetACL:
+		return pr.setACL(txn, o, r)
+	case jute.OpCheck:
+		return pr.check(txn, o, r)
+	}
+	panic(fmt.Sprintf("server: no preparation for opcode %d", o.Op))
+}
+
+func (pr *preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+	switch mode := o.Flags; {
+	case o.Path == nil:
+		return jute.ErrMarshalling
+	case !mode.Valid() || o.Op == jute.OpCreateTTL && !mode.TTL():
+		return jute.ErrBadArguments
+	case mode.TTL() && !pr.opts.ExtendedTypesEnabled:
+		return jute.ErrUnimplemented
+	case mode.TTL() && (o.TTL < 1 || o.TTL > tree.MaxTTL), !mode.TTL() && o.TTL >= 0:
+		return jute.ErrBadArguments
+	case !pr.alive(r):
+		return jute.ErrSessionExpired
+	}
+	path := jute.JavaText(o.Path)
+	if !addressable(path) {
+		return jute.ErrBadArguments
+	}
+	acl, code := pr.auth.fix(o.ACL, r.IDs)
+	if code != jute.OK {
+		return code
+	}
+	var parent, node pending
+	parentPath := tree.ParentPath(path)
+	if !pr.look(parentPath, &parent) {
+		return jute.ErrNoNode
+	}
+	if !pr.auth.allowed(parent.acl, jute.PermCreate, r.IDs) {
+		return jute.ErrNoAuth
+	}
+	if o.Flags.Sequential() {
+		path += fmt.Sprintf("%010d", parent.stat.Cversion)
+	}
+	if !validPath(path) {
+		return jute.ErrBadArguments
+	}
+	if path == "/" || pr.look(path, &node) {
+		return jute.ErrNodeExists
+	}
+	if tree.Owner(parent.stat.EphemeralOwner).Ephemeral() {
+		return jute.ErrNoChildrenForEphemerals
+	}
+	if !pr.withinQuota(path, int64(len(o.Data)), 1) {
+		return jute.ErrQuotaExceeded
+	}
+
+	txn.Path, txn.Data, txn.ACL, txn.TTL = path, o.Data, acl, o.TTL
+	txn.Ephemeral = o.Flags.Ephemeral() && o.Op != jute.OpCreateContainer
+	txn.ParentCVersion = parent.stat.Cversion + 1
+
+	after := parent
+	after.children++
+	// At the largest number the counter sticks: the wrapped value is not larger, so applying changes nothing.
+	if txn.ParentCVersion > parent.stat.Cversion {
+		after.stat.Cversion, after.stat.Pzxid = txn.ParentCVersion, txn.Zxid
+	}
+	pr.put(parentPath, txn.Zxid, &parent, &after)
+	made := pending{exists: true, acl: acl, stat: jute.StatPersisted{
+		Czxid: txn.Zxid, Mzxid: txn.Zxid, Pzxid: txn.Zxid, Ctime: txn.Time, Mtime: txn.Time,
+	}}
+	switch {
+	case o.Op == jute.OpCreateContainer:
+		made.stat.EphemeralOwner = int64(tree.ContainerOwner)
+	case o.Op == jute.OpCreateTTL:
+		made.stat.EphemeralOwner = int64(tree.TTLOwner(o.TTL))
+	case txn.Ephemeral:
+		made.stat.EphemeralOwner = r.Session
+	}
+	made.crc = tree.ContentCRC(path, o.Data)
+	pr.put(path, txn.Zxid, &node, &made)
+	return jute.OK
+}
+
+func (pr *preparer) delete(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+	switch {
+	case !pr.alive(r):
+		return jute.ErrSessionExpired
+	case o.Path == nil:
+		return jute.ErrMarshalling
+	}
+	path := jute.JavaText(o.Path)
+	if !addressable(path) || undeletable[path] {
+		return jute.ErrBadArguments
+	}
+	var parent, node pending
+	if !pr.look(tree.ParentPath(path), &parent) {
+		return jute.ErrNoNode
+	}
+	if !pr.auth.allowed(parent.acl, jute.PermDelete, r.IDs) {
+		return jute.ErrNoAuth
+	}
+	if !pr.look(path, &node) {
+		return jute.ErrNoNode
+	}
+	if o.Version != -1 && o.Version != node.stat.Version {
+		return jute.ErrBadVersion
+	}
+	if node.children > 0 {
+		return jute.ErrNotEmpty
+	}
+	txn.Path = path
+	pr.putDelete(path, txn.Zxid, &parent, &node)
+	return jute.OK
+}
+
+func (pr *preparer) deleteContainer(txn *tree.Txn, o *jute.Operation) jute.Code {
+	path := jute.JavaText(o.Path)
+	if !addressable(path) || undeletable[path] {
+		return jute.ErrBadArguments
+	}
+	var parent, node pending
+	switch {
+	case !pr.look(path, &node):
+		return jute.ErrNoNode
+	case node.children > 0:
+		return jute.ErrNotEmpty
+	case tree.Owner(node.stat.EphemeralOwner).Ephemeral():
+		return jute.ErrBadVersion
+	case !pr.look(tree.ParentPath(path), &parent):
+		return jute.ErrNoNode
+	}
+	txn.Path = path
+	pr.putDelete(path, txn.Zxid, &parent, &node)
+	return jute.OK
+}
+
+func (pr *preparer) putDelete(path string, zxid int64, parent, node *pending) {
+	after := *parent
+	after.children--
+	after.stat.Pzxid = max(after.stat.Pzxid, zxid)
+	pr.put(tree.ParentPath(path), zxid, parent, &after)
+	pr.put(path, zxid, node, &pending{})
+}
+
+func (pr *preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+	if !pr.alive(r) {
+		return jute.ErrSessionExpired
+	}
+	path := jute.JavaText(o.Path)
+	if !validPath(path) {
+		return jute.ErrBadArguments
+	}
+	var node pending
+	if !pr.look(treePath(path), &node) {
+		return jute.ErrNoNode
+	}
+	if !pr.auth.allowed(node.acl, jute.PermWrite, r.IDs) {
+		return jute.ErrNoAuth
+	}
+	if pr.opts.EnforceQuota {
+		var old int64
+		if n := pr.tree.Lookup(path); n != nil {
+			old = int64(len(n.Data()))
+		}
+		if !pr.withinQuota(path, int64(len(o.Data))-old, 0) {
+			return jute.ErrQuotaExceeded
+		}
+	}
+	if o.Version != -1 && o.Version != node.stat.Version {
+		return jute.ErrBadVersion
+	}
+	txn.Path, txn.Data, txn.Version = path, o.Data, node.stat.Version+1
+	after := node
+	after.stat.Version, after.stat.Mzxid, after.stat.Mtime = txn.Version, txn.Zxid, txn.Time
+	after.crc = tree.ContentCRC(treePath(path), o.Data)
+	pr.put(treePath(path), txn.Zxid, &node, &after)
+	return jute.OK
+}
+
+func (pr *preparer) setACL(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+	if !pr.alive(r) {
+		return jute.ErrSessionExpired
+	}
+	path := jute.JavaText(o.Path)
+	if !validPath(path) {
+		return jute.ErrBadArguments
+	}
+	acl, code := pr.auth.fix(o.ACL, r.IDs)
+	if code != jute.OK {
+		return code
+	}
+	var node pending
+	if !pr.look(treePath(path), &node) {
+		return jute.ErrNoNode
+	}
+	if !pr.auth.allowed(node.acl, jute.PermAdmin, r.IDs) {
+		return jute.ErrNoAuth
+	}
+	if o.Version != -1 && o.Version != node.stat.Aversion {
+		return jute.ErrBadVersion
+	}
+	txn.Path, txn.ACL, txn.Version = path, acl, node.stat.Aversion+1
+	after := node
+	after.acl, after.stat.Aversion = acl, txn.Version
+	pr.put(treePath(path), txn.Zxid, &node, &after)
+	return jute.OK
+}
+
+func (pr *preparer) check(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+	if !pr.alive(r) {
+		return jute.ErrSessionExpired
+	}
+	path := jute.JavaText(o.Path)
+	if !validPath(path) {
+		return jute.ErrBadArguments
+	}
+	var node pending
+	if !pr.look(treePath(path), &node) {
+		return jute.ErrNoNode
+	}
+	if !pr.auth.allowed(node.acl, jute.PermRead, r.IDs) {
+		return jute.ErrNoAuth
+	}
+	if o.Version != -1 && o.Version != node.stat.Version {
+		return jute.ErrBadVersion
+	}
+	txn.Path, txn.Version = path, node.stat.Version+1
+	return jute.OK
+}
+
+// multi prepares its operations one after the other; at the first that fails everything is taken back.
+func (pr *preparer) multi(txn *tree.Txn, ops []jute.Operation, r *Request) jute.Code {
+	if len(ops) > 0 && (ops[0].Op == jute.OpGetData || ops[0].Op == jute.OpGetChildren) {
+		return jute.ErrMarshalling
+	}
+	digest := pr.digest
+	failed := jute.OK
+	txn.Multi = make([]tree.Txn, 0, len(ops))
+	for i := range ops {
+		sub := tree.Txn{TxnHeader: txn.TxnHeader}
+		sub.Type = int32(ops[i].Op)
+		code := jute.ErrRuntimeInconsistency
+		if failed == jute.OK {
+			code = pr.operation(&sub, &ops[i], r)
+			failed = code
+		}
+		if code != jute.OK {
+			sub = tree.Txn{Err: code}
+			sub.Type = int32(jute.OpError)
+		}
+		txn.Multi = append(txn.Multi, sub)
+	}
+	if failed != jute.OK {
+		pr.undo(digest)
+		pr.journal = pr.journal[:0]
+	}
+	return jute.OK
+}
+
+// closeSession lists the ephemerals that the session will have. A list longer than a log entry may be is cut: what is not
+// listed is deleted all the same when the transaction is applied.
+func (pr *preparer) closeSession(txn *tree.Txn, session int64) jute.Code {
+	delete(pr.opening, session)
+	pr.closing[session] = true
+	paths := pr.tree.Ephemerals(session)
+	kept := paths[:0]
+	for _, path := range paths {
+		if o := pr.outstanding[path]; o == nil {
+			kept = append(kept, path)
+		}
+	}
+	paths = kept
+	for path, o := range pr.outstanding {
+		if o.exists && o.stat.EphemeralOwner == session {
+			paths = append(paths, path)
+		}
+	}
+	size := 0
+	txn.Paths = []string{}
+	for _, path := range paths {
+		var parent, node pending
+		if pr.look(tree.ParentPath(path), &parent) && pr.look(path, &node) {
+			pr.putDelete(path, txn.Zxid, &parent, &node)
+		}
+		if size += 4 + len(path); size < pr.opts.maxEntry()-1024 {
+			txn.Paths = append(txn.Paths, path)
+		}
+	}
+	if !pr.opts.CloseSessionTxnEnabled {
+		// ZooKeeper leaves the body out then and its own readers stumble over that; an empty list deletes the same.
+		txn.Paths = []string{}
+	}
+	return jute.OK
+}
+
+// withinQuota checks the hard limits of the quota that path is under, against the counters as applied.
+func (pr *preparer) withinQuota(path string, bytes, count int64) bool {
+	if !pr.opts.EnforceQuota {
+		return true
+	}
+	quota := pr.tree.QuotaFor(path)
+	if quota == "" {
+		return true
+	}
+	limits, stats, ok := pr.tree.Quota(quota)
+	if !ok {
+		return true
+	}
+	exceeds := func(diff, now, soft, hard int64, what string) bool {
+		if diff == 0 {
+			return false
+		}
+		if hard > -1 && now+diff > hard {
+			return true
+		}
+		if soft > -1 && now+diff > soft {
+			pr.warn("%s quota exceeded: %s has %d, limit %d", what, quota, now+diff, soft)
+		}
+		return false
+	}
+	return !exceeds(count, stats.Count, limits.Count, limits.CountHardLimit, "count") &&
+		!exceeds(bytes, stats.Bytes, limits.Bytes, limits.BytesHardLimit, "byte")
+}
+
+// txnSize bounds the bytes that a transaction takes in the log from above.
+func txnSize(t *tree.Txn) int {
+	n := 96 + len(t.Path) + len(t.Data)
+	for i := range t.ACL {
+		n += 12 + len(t.ACL[i].Scheme) + len(t.ACL[i].ID)
+	}
+	for i := range t.Multi {
+		n += txnSize(&t.Multi[i])
+	}
+	return n
+}
+
+// neverUsed reports whether now is so late that a container without a child ever may go.
+func neverUsed(maxUnused time.Duration, n *tree.Node, now time.Time) bool {
+	return maxUnused > 0 && n.Persisted().Cversion == 0 && now.UnixMilli()-n.Mtime() > maxUnused.Milliseconds()
+}
+
+// reapable returns the containers and TTL nodes that should go (ContainerManager): containers that have lost their last child, and TTL
+// nodes without children that nobody has written to for their time.
+func reapable(t *tree.Tree, now time.Time, maxUnused time.Duration) (paths []string) {
+	for _, path := range t.Containers() {
+		if n := t.Lookup(path); n != nil && n.NumChildren() == 0 && (n.Persisted().Cversion > 0 || neverUsed(maxUnused, n, now)) {
+			paths = append(paths, path)
+		}
+	}
+	for _, path := range t.TTLs() {
+		n := t.Lookup(path)
+		if n == nil || n.NumChildren() > 0 {
+			continue
+		}
+		if ttl, ok := n.Owner().TTL(); ok && now.UnixMilli()-n.Mtime() > ttl {
+			paths = append(paths, path)
+		}
+	}
+	return paths
+}
+
+// namespace is the first component of a path, by which ZooKeeper counts requests.
+func namespace(path string) string {
+	if len(path) < 2 || path[0] != '/' {
+		return ""
+	}
+	if i := strings.IndexByte(path[1:], '/'); i >= 0 {
+		return path[1 : i+1]
+	}
+	return path[1:]
+}

@@ -1,0 +1,428 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"strings"
+	"time"
+
+	"quoll/jute"
+	"quoll/tree"
+)
+
+// query is one read while it is served. Whoever runs it holds the tree's lock, so that nothing changes between the look-up, the
+// registration of the watch and the reply being on its way.
+type query struct {
+	s      *Server
+	c      *conn
+	ids    []jute.ID
+	body   []byte
+	b      []byte // replies, frame after frame
+	events []byte // frames that go before the reply
+	last   noted
+}
+
+// noted is what a connection's statistics keep of a reply.
+type noted struct {
+	op      jute.Op
+	cxid    int32
+	zxid    int64
+	at      time.Time
+	latency time.Duration
+}
+
+// replyHeaderSize is the length field and the header.
+const replyHeaderSize = 4 + 16
+
+// run serves a request and appends its reply to q.b. It allocates nothing unless the operation does.
+func (q *query) run(row *opRow, op jute.Op, xid int32) {
+	start := len(q.b)
+	q.b = append(q.b, make([]byte, replyHeaderSize)...)
+	code := row.read(q)
+	if code != jute.OK && op != jute.OpMultiRead {
+		q.b = q.b[:start+replyHeaderSize]
+	}
+	if len(q.events) > 0 {
+		q.b = append(q.b, q.events...)
+		copy(q.b[start+len(q.events):], q.b[start:len(q.b)-len(q.events)])
+		copy(q.b[start:], q.events)
+		start += len(q.events)
+		q.events = q.events[:0]
+	}
+	if op == jute.OpPing {
+		xid = jute.XidPing
+	}
+	zxid := q.s.lastZxid.Load()
+	putReplyHeader(q.b[start:], xid, zxid, code)
+	q.last = noted{op: op, cxid: xid, zxid: zxid}
+}
+
+// putReplyHeader writes the length and the header of the reply that fills b.
+func putReplyHeader(b []byte, xid int32, zxid int64, code jute.Code) {
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	binary.BigEndian.PutUint32(b[4:], uint32(xid))
+	binary.BigEndian.PutUint64(b[8:], uint64(zxid))
+	binary.BigEndian.PutUint32(b[16:], uint32(code))
+}
+
+// pathWatch decodes the request of exists, getData and getChildren. A null path is an error, as it is where Java looks at it.
+func (q *query) pathWatch() (path []byte, watch, ok bool) {
+	d := jute.NewDecoder(q.body)
+	path, watch = d.Text(), d.Bool()
+	return path, watch, d.Err() == nil && path != nil
+}
+
+func (q *query) path() (path []byte, ok bool) {
+	d := jute.NewDecoder(q.body)
+	path = d.Text()
+	return path, d.Err() == nil && path != nil
+}
+
+func (q *query) mayRead(n *tree.Node) bool {
+	return q.s.auth.allowed(q.s.tree.ACL(n), jute.PermRead, q.ids)
+}
+
+// watch sets a watch on the path as the client wrote it.
+func (q *query) watch(path []byte, n *tree.Node, modes watchMode) {
+	if n != nil && n.Path() == string(path) {
+		q.s.watches.set(n.Path(), q.c, modes) // shares the node's string
+		return
+	}
+	q.s.watches.set(jute.JavaText(path), q.c, modes)
+}
+
+func (q *query) exists() jute.Code {
+	path, watch, ok := q.pathWatch()
+	if !ok {
+		return jute.ErrMarshalling
+	}
+	if bytes.IndexByte(path, 0) >= 0 {
+		return jute.ErrBadArguments
+	}
+	n := q.s.tree.Get(path)
+	if n != nil && !q.mayRead(n) {
+		return jute.ErrNoAuth
+	}
+	if watch {
+		q.watch(path, n, dataStandard)
+	}
+	if n == nil {
+		return jute.ErrNoNode
+	}
+	st := n.Stat()
+	q.b = st.Append(q.b)
+	return jute.OK
+}
+
+// readable finds the node for an operation that needs READ.
+func (q *query) readable(path []byte) (*tree.Node, jute.Code) {
+	n := q.s.tree.Get(path)
+	switch {
+	case n == nil:
+		return nil, jute.ErrNoNode
+	case !q.mayRead(n):
+		return nil, jute.ErrNoAuth
+	}
+	return n, jute.OK
+}
+
+func (q *query) getData() jute.Code {
+	path, watch, ok := q.pathWatch()
+	if !ok {
+		return jute.ErrMarshalling
+	}
+	n, code := q.readable(path)
+	if code != jute.OK {
+		return code
+	}
+	if watch {
+		q.watch(path, n, dataStandard)
+	}
+	q.appendData(n)
+	return jute.OK
+}
+
+func (q *query) appendData(n *tree.Node) {
+	q.b = jute.AppendBuffer(q.b, n.Data())
+	st := n.Stat()
+	q.b = st.Append(q.b)
+}
+
+func (q *query) getChildren() jute.Code {
+	_, code := q.children()
+	return code
+}
+
+func (q *query) getChildren2() jute.Code {
+	n, code := q.children()
+	if code == jute.OK {
+		st := n.Stat()
+		q.b = st.Append(q.b)
+	}
+	return code
+}
+
+func (q *query) children() (*tree.Node, jute.Code) {
+	path, watch, ok := q.pathWatch()
+	if !ok {
+		return nil, jute.ErrMarshalling
+	}
+	n, code := q.readable(path)
+	if code != jute.OK {
+		return nil, code
+	}
+	if watch {
+		q.watch(path, n, childStandard)
+	}
+	q.appendChildren(n)
+	return n, jute.OK
+}
+
+func (q *query) appendChildren(n *tree.Node) {
+	children := n.Children()
+	q.b = jute.AppendInt32(q.b, int32(len(children)))
+	for _, child := range children {
+		q.b = jute.AppendString(q.b, child.Name())
+	}
+}
+
+func (q *query) getAllChildrenNumber() jute.Code {
+	path, ok := q.path()
+	if !ok {
+		return jute.ErrMarshalling
+	}
+	n, code := q.readable(path)
+	if code != jute.OK {
+		return code
+	}
+	q.b = jute.AppendInt32(q.b, int32(q.s.tree.CountDescendants(n)))
+	return jute.OK
+}
+
+// getACL shows the ids of scheme digest without the hash to whoever may not change the ACL.
+func (q *query) getACL() jute.Code {
+	path, ok := q.path()
+	if !ok {
+		return jute.ErrMarshalling
+	}
+	n := q.s.tree.Get(path)
+	if n == nil {
+		return jute.ErrNoNode
+	}
+	acl := q.s.tree.ACL(n)
+	if !q.s.auth.allowed(acl, jute.PermRead|jute.PermAdmin, q.ids) {
+		return jute.ErrNoAuth
+	}
+	masked := !q.s.auth.allowed(acl, jute.PermAdmin, q.ids)
+	q.b = jute.AppendInt32(q.b, int32(len(acl)))
+	for _, a := range acl {
+		if user, _, ok := strings.Cut(a.ID, ":"); ok && masked && a.Scheme == "digest" {
+			a.ID = user + ":x"
+		}
+		q.b = jute.AppendInt32(q.b, a.Perms)
+		q.b = jute.AppendJavaString(q.b, a.Scheme)
+		q.b = jute.AppendJavaString(q.b, a.ID)
+	}
+	st := n.Stat()
+	q.b = st.Append(q.b)
+	return jute.OK
+}
+
+// sync has nothing to wait for on a standalone server but the writes before it, behind which it has waited already.
+func (q *query) sync() jute.Code {
+	d := jute.NewDecoder(q.body)
+	path := d.Text()
+	if d.Err() != nil {
+		return jute.ErrMarshalling
+	}
+	if path == nil {
+		q.b = jute.AppendInt32(q.b, -1)
+	} else {
+		q.b = jute.AppendJavaString(q.b, jute.JavaText(path))
+	}
+	return jute.OK
+}
+
+func (q *query) getEphemerals() jute.Code {
+	d := jute.NewDecoder(q.body)
+	raw := d.Text()
+	if d.Err() != nil {
+		return jute.ErrMarshalling
+	}
+	prefix := jute.JavaText(raw)
+	if strings.TrimSpace(prefix) == "" || prefix == "/" {
+		prefix = ""
+	}
+	var found []string
+	for _, path := range q.s.tree.Ephemerals(q.c.session.Load().id) {
+		if strings.HasPrefix(path, prefix) {
+			found = append(found, path)
+		}
+	}
+	q.b = jute.AppendInt32(q.b, int32(len(found)))
+	for _, path := range found {
+		q.b = jute.AppendString(q.b, path)
+	}
+	return jute.OK
+}
+
+func (q *query) whoAmI() jute.Code {
+	q.b = jute.AppendInt32(q.b, int32(len(q.ids)))
+	for _, id := range q.ids {
+		q.b = jute.AppendString(q.b, id.Scheme)
+		q.b = jute.AppendJavaString(q.b, q.s.auth.user(id))
+	}
+	return jute.OK
+}
+
+// multiRead answers each of its reads or says why not. Watch flags in it mean nothing. An operation that has no place in it ends it
+// with MarshallingError behind the results so far.
+func (q *query) multiRead() jute.Code {
+	d := jute.NewDecoder(q.body)
+	list := jute.DecodeMulti(&d)
+	start := len(q.b)
+	if d.Err() != nil {
+		return jute.ErrMarshalling
+	}
+	for i := range list {
+		o := &list[i]
+		if o.Op != jute.OpGetData && o.Op != jute.OpGetChildren {
+			q.b = jute.MultiEnd.Append(q.b[:start])
+			return jute.ErrMarshalling
+		}
+		n, code := q.readable(o.Path)
+		if code != jute.OK {
+			q.b = appendErrorPart(q.b, code)
+			continue
+		}
+		q.b = (&jute.MultiHeader{Type: int32(o.Op)}).Append(q.b)
+		if o.Op == jute.OpGetData {
+			q.appendData(n)
+		} else {
+			q.appendChildren(n)
+		}
+	}
+	q.b = jute.MultiEnd.Append(q.b)
+	return jute.OK
+}
+
+func (q *query) addWatch() jute.Code {
+	d := jute.NewDecoder(q.body)
+	path, mode := d.Text(), jute.AddWatchMode(d.Int32())
+	modes, ok := map[jute.AddWatchMode]watchMode{
+		jute.AddWatchPersistent: persistentModes, jute.AddWatchPersistentRecursive: dataRecursive,
+	}[mode]
+	if d.Err() != nil || !ok {
+		return jute.ErrMarshalling
+	}
+	if path != nil { // ZooKeeper accepts null too, and nothing can ever happen there
+		q.watch(path, nil, modes)
+	}
+	q.b = jute.AppendInt32(q.b, 0)
+	return jute.OK
+}
+
+func (q *query) checkWatches() jute.Code {
+	path, modes, code := q.watcherType()
+	if code == jute.OK && q.s.watches.modes(path, q.c)&modes.check == 0 {
+		code = jute.ErrNoWatcher
+	}
+	return code
+}
+
+func (q *query) removeWatches() jute.Code {
+	path, modes, code := q.watcherType()
+	if code == jute.OK && q.s.watches.clear(path, q.c, modes.remove) == 0 {
+		code = jute.ErrNoWatcher
+	}
+	return code
+}
+
+func (q *query) watcherType() (path string, modes struct{ check, remove watchMode }, code jute.Code) {
+	var r jute.WatchesRequest
+	d := jute.NewDecoder(q.body)
+	r.Decode(&d)
+	modes, ok := watchedBy[jute.WatcherType(r.Type)]
+	if d.Err() != nil || !ok {
+		return "", modes, jute.ErrMarshalling
+	}
+	return jute.JavaText(r.Path), modes, jute.OK
+}
+
+func (q *query) setWatches() jute.Code {
+	var r jute.SetWatchesRequest
+	d := jute.NewDecoder(q.body)
+	r.Decode(&d)
+	if d.Err() != nil {
+		return jute.ErrMarshalling
+	}
+	return q.restoreWatches(&jute.SetWatches2Request{
+		RelativeZxid: r.RelativeZxid, Data: r.Data, Exist: r.Exist, Child: r.Child, Persistent: [][]byte{}, PersistentRecursive: [][]byte{},
+	})
+}
+
+func (q *query) setWatches2() jute.Code {
+	var r jute.SetWatches2Request
+	d := jute.NewDecoder(q.body)
+	r.Decode(&d)
+	if d.Err() != nil {
+		return jute.ErrMarshalling
+	}
+	return q.restoreWatches(&r)
+}
+
+// restoreWatches sets the watches that a client had on its last connection; what has happened since comes as an event at once, and
+// then the watch is used up (DataTree.setWatches).
+func (q *query) restoreWatches(r *jute.SetWatches2Request) jute.Code {
+	for _, list := range [][][]byte{r.Data, r.Exist, r.Child, r.Persistent, r.PersistentRecursive} {
+		if list == nil {
+			return jute.ErrMarshalling
+		}
+	}
+	caughtUp := func(typ jute.EventType, path []byte) {
+		q.events = appendEvent(q.events, -1, typ, jute.JavaText(path))
+	}
+	for _, path := range r.Data {
+		switch n := q.s.tree.Get(path); {
+		case n == nil:
+			caughtUp(jute.EventNodeDeleted, path)
+		case n.Mzxid() > r.RelativeZxid:
+			caughtUp(jute.EventNodeDataChanged, path)
+		default:
+			q.watch(path, n, dataStandard)
+		}
+	}
+	for _, path := range r.Exist {
+		if n := q.s.tree.Get(path); n != nil {
+			caughtUp(jute.EventNodeCreated, path)
+		} else {
+			q.watch(path, nil, dataStandard)
+		}
+	}
+	for _, path := range r.Child {
+		switch n := q.s.tree.Get(path); {
+		case n == nil:
+			caughtUp(jute.EventNodeDeleted, path)
+		case n.Pzxid() > r.RelativeZxid:
+			caughtUp(jute.EventNodeChildrenChanged, path)
+		default:
+			q.watch(path, n, childStandard)
+		}
+	}
+	for _, path := range r.Persistent {
+		q.watch(path, nil, persistentModes)
+	}
+	for _, path := range r.PersistentRecursive {
+		q.watch(path, nil, dataRecursive)
+	}
+	return jute.OK
+}
+
+// appendEvent appends the frame of a watch event.
+func appendEvent(b []byte, zxid int64, typ jute.EventType, path string) []byte {
+	start := len(b)
+	b = append(b, make([]byte, replyHeaderSize)...)
+	b = (&jute.WatcherEvent{Type: int32(typ), State: jute.StateSyncConnected, Path: path}).Append(b)
+	putReplyHeader(b[start:], jute.XidEvent, zxid, jute.OK)
+	return b
+}

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"time"
+
+	"quoll/jute"
+	"quoll/tree"
+)
+
+// Request is a client's request on its way through the pipeline, or one that the server makes itself (a session that expires, a
+// container that is empty).
+type Request struct {
+	Session int64
+	Cxid    int32
+	Op      jute.Op
+	Body    []byte    // the request record; the request owns it
+	IDs     []jute.ID // identities of the connection when the request was read
+
+	parsed   *jute.Operation // Body decoded already, or nil
+	conn     *conn           // where the reply goes; nil for the server's own requests
+	received time.Time
+	answer   []byte    // a whole reply that is ready and waits for its turn; nil for requests still to run
+	failed   jute.Code // the reply is this error and nothing else, with the zxid of its turn
+	hangUp   bool      // the connection closes after this reply
+	write    bool      // goes through the pipeline
+	internal bool      // made by the server itself
+}
+
+// size is what the request counts for in queues that have a limit.
+func (r *Request) size() int { return len(r.Body) + len(r.answer) + 200 }
+
+// Proposal is a transaction and the request that it answers. Request is nil for one that came from the log or another server.
+type Proposal struct {
+	Txn     tree.Txn
+	Request *Request
+}
+
+// Sequencer gives requests their order: the local one of a standalone server, or a member of an ensemble.
+type Sequencer interface {
+	// Submit hands over requests in the order in which they were read. It may wait while too much is under way.
+	Submit([]*Request)
+}

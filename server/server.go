@@ -1,0 +1,309 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quoll/config"
+	"quoll/jute"
+	"quoll/metrics"
+	"quoll/tree"
+	"quoll/txnlog"
+)
+
+// Options says how a server runs. The configuration has the documented keys; the rest is for programs that embed it.
+type Options struct {
+	*config.Config
+	// Listeners take clients. They are closed with the server.
+	Listeners []net.Listener
+	// InMemory keeps everything in memory: no directory is read or written.
+	InMemory bool
+	// FS is the file system of the data directories; nil is the operating system's.
+	FS txnlog.FS
+	// Logger gets what an operator should know; nil is silence.
+	Logger *slog.Logger
+	// Now is the wall clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// maxEntry is the most bytes that a transaction may take in the log, or ZooKeeper could not read it back.
+func (o *Options) maxEntry() int { return o.JuteMaxBuffer + o.JuteMaxBufferExtraSize }
+
+// serverID is the id in the top byte of session ids. A standalone server without one takes 1, as ZooKeeper does.
+func (o *Options) serverID() int64 { return max(o.MyID, 1) }
+
+// Server serves clients from one tree.
+type Server struct {
+	opts      *Options
+	log       *slog.Logger
+	metrics   *metrics.Set
+	auth      *authenticator
+	tree      *tree.Tree
+	locks     []paddedLock // the tree's lock in shards: a reader takes one, a writer all
+	prep      *preparer
+	sequencer *local
+	sessions  *sessionTracker
+	watches   watchTable
+	stats     serverStats
+	started   time.Time
+	traceMask atomic.Int64
+
+	replyDelay  atomic.Int64 // nanoseconds, see DelayReplies
+	lastZxid    atomic.Int64 // of the last transaction applied
+	outstanding atomic.Int64 // requests on their way through the pipeline
+
+	conns struct {
+		sync.Mutex
+		all    map[*conn]struct{}
+		perIP  map[string]int
+		next   int64
+		closed bool
+	}
+	apply     applier
+	snapshots snapshotter
+	wg        sync.WaitGroup
+	stop      chan struct{}
+	once      sync.Once
+	fatal     struct {
+		sync.Mutex
+		err error
+	}
+	done chan struct{}
+}
+
+type paddedLock struct {
+	sync.RWMutex
+	_ [64]byte
+}
+
+// Start loads the data directory and serves the listeners until Close. Its errors name the file or key that is wrong.
+func Start(o Options) (*Server, error) {
+	s := &Server{
+		opts: &o, log: o.Logger, started: time.Now(), stop: make(chan struct{}), done: make(chan struct{}),
+		locks: make([]paddedLock, max(1, runtime.GOMAXPROCS(0))),
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.FS == nil {
+		o.FS = txnlog.OS
+	}
+	provider, err := metrics.ParseProvider(o.MetricsProvider)
+	if err != nil {
+		return nil, fmt.Errorf("metricsProvider.className: %w", err)
+	}
+	s.metrics = metrics.New(provider)
+	s.stats.reset()
+	s.traceMask.Store(defaultTraceMask)
+	s.conns.all, s.conns.perIP = map[*conn]struct{}{}, map[string]int{}
+	if s.auth, err = newAuthenticator(&o); err != nil {
+		return nil, err
+	}
+	s.sequencer = newLocal(s)
+	if o.InMemory {
+		s.tree = tree.New()
+	} else if err := s.recover(); err != nil {
+		return nil, err
+	}
+	s.tree.OnWarning(func(format string, args ...any) { s.log.Warn(fmt.Sprintf(format, args...)) })
+	s.lastZxid.Store(s.tree.LastZxid())
+	s.prep = newPreparer(s.tree, s.auth, &o)
+	s.prep.warn = func(format string, args ...any) { s.log.Warn(fmt.Sprintf(format, args...)) }
+	s.apply.query = query{s: s}
+	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
+	s.tree.EachSession(func(id int64, timeout int32) { s.sessions.add(id, s.clock(time.Now()), int64(timeout)) })
+	s.registerGauges()
+	s.wg.Go(s.sequencer.run)
+	if !o.InMemory {
+		s.startSnapshots()
+	}
+	for _, l := range o.Listeners {
+		s.wg.Go(func() { s.accept(l) })
+	}
+	go func() {
+		s.wg.Wait()
+		close(s.done)
+	}()
+	return s, nil
+}
+
+// clock is the server's own time in milliseconds, which no change of the wall clock moves. It starts well above 0.
+func (s *Server) clock(t time.Time) int64 { return t.Sub(s.started).Milliseconds() + 1_000_000 }
+
+// wall is the wall clock's time at a time of the server's own clock.
+func (s *Server) wall(clock int64) time.Time {
+	now := time.Now()
+	return now.Add(time.Duration(clock-s.clock(now)) * time.Millisecond)
+}
+
+// Done is closed when the server has stopped, by Close or because of an error.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Err returns what stopped the server, or nil if Close did.
+func (s *Server) Err() error {
+	s.fatal.Lock()
+	defer s.fatal.Unlock()
+	return s.fatal.err
+}
+
+// fail stops the server because of an error after which it must not acknowledge anything.
+func (s *Server) fail(err error) {
+	s.fatal.Lock()
+	if s.fatal.err == nil {
+		s.fatal.err = err
+	}
+	s.fatal.Unlock()
+	s.metrics.UnrecoverableErrors.Inc()
+	s.log.Error("the server stops", "error", err)
+	go s.shutdown()
+}
+
+// Close stops the server and returns when all its goroutines have ended. Sessions live on in the data directory.
+func (s *Server) Close() error {
+	s.shutdown()
+	<-s.done
+	return s.Err()
+}
+
+func (s *Server) shutdown() {
+	s.once.Do(func() {
+		close(s.stop)
+		for _, l := range s.opts.Listeners {
+			_ = l.Close()
+		}
+		s.conns.Lock()
+		s.conns.closed = true
+		all := make([]*conn, 0, len(s.conns.all))
+		for c := range s.conns.all {
+			all = append(all, c)
+		}
+		s.conns.Unlock()
+		for _, c := range all {
+			c.close()
+		}
+		s.sequencer.close()
+		s.metrics.Unregister()
+	})
+}
+
+func (s *Server) accept(l net.Listener) {
+	for {
+		nc, err := l.Accept()
+		if err != nil {
+			select {
+			case <-s.stop:
+				return
+			default:
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// Out of file descriptors, most likely: others may close theirs.
+			s.log.Error("cannot accept a connection", "address", l.Addr().String(), "error", err)
+			select {
+			case <-s.stop:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+			continue
+		}
+		s.admit(nc)
+	}
+}
+
+// admit starts serving a connection, unless its address or the server has enough of them: then it is closed without a word.
+func (s *Server) admit(nc net.Conn) {
+	ip := javaAddress(net.IPv4(127, 0, 0, 1), "")
+	if addr, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		ip = javaAddress(addr.IP, addr.Zone)
+	}
+	s.conns.Lock()
+	tooMany := s.opts.MaxClientCnxns > 0 && s.conns.perIP[ip] >= s.opts.MaxClientCnxns
+	full := s.opts.MaxCnxns > 0 && len(s.conns.all) >= s.opts.MaxCnxns
+	if tooMany || full || s.conns.closed {
+		closed := s.conns.closed
+		s.conns.Unlock()
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = nc.Close()
+		if !closed {
+			s.metrics.ConnectionRejected.Inc()
+			if tooMany {
+				s.log.Warn(fmt.Sprintf("Too many connections from /%s - max is %d", ip, s.opts.MaxClientCnxns))
+			} else {
+				s.log.Warn(fmt.Sprintf("Too many connections - max is %d", s.opts.MaxCnxns), "client", ip)
+			}
+		}
+		return
+	}
+	s.conns.next++
+	c := &conn{
+		s: s, net: nc, id: s.conns.next, ipID: jute.ID{Scheme: "ip", ID: ip}, opened: time.Now(),
+		lock: &s.locks[int(s.conns.next)%len(s.locks)].RWMutex,
+	}
+	ids := []jute.ID{c.ipID}
+	c.ids.Store(&ids)
+	c.query = query{s: s, c: c}
+	s.conns.all[c] = struct{}{}
+	s.conns.perIP[ip]++
+	s.conns.Unlock()
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAlive(s.opts.ClientTCPKeepAlive)
+	}
+	s.wg.Go(c.serve)
+}
+
+// forget takes a closed connection off the list.
+func (s *Server) forget(c *conn) {
+	s.conns.Lock()
+	defer s.conns.Unlock()
+	delete(s.conns.all, c)
+	if ip := c.ipID.ID; s.conns.perIP[ip] > 1 {
+		s.conns.perIP[ip]--
+	} else {
+		delete(s.conns.perIP, ip)
+	}
+}
+
+// connections returns the open connections, in no order.
+func (s *Server) connections() []*conn {
+	s.conns.Lock()
+	defer s.conns.Unlock()
+	list := make([]*conn, 0, len(s.conns.all))
+	for c := range s.conns.all {
+		list = append(list, c)
+	}
+	return list
+}
+
+// lockTree excludes all readers.
+func (s *Server) lockTree() {
+	for i := range s.locks {
+		s.locks[i].Lock()
+	}
+}
+
+func (s *Server) unlockTree() {
+	for i := range s.locks {
+		s.locks[i].Unlock()
+	}
+}
+
+// readTree calls fn while the tree does not change.
+func (s *Server) readTree(fn func(*tree.Tree)) {
+	s.locks[0].RLock()
+	defer s.locks[0].RUnlock()
+	fn(s.tree)
+}
+
+func hex(zxid int64) string { return fmt.Sprintf("0x%x", uint64(zxid)) }

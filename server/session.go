@@ -1,0 +1,128 @@
+package server
+
+import (
+	"encoding/binary"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quoll/jute"
+)
+
+// session is a session that this server keeps time for.
+type session struct {
+	id       int64
+	timeout  atomic.Int64 // milliseconds, as negotiated by the newest connection
+	deadline atomic.Int64 // end of the bucket in which it expires, milliseconds of the tracker's clock
+	closing  atomic.Bool  // its closeSession is under way
+	conn     atomic.Pointer[conn]
+}
+
+// sessionTracker gives out session ids and finds the sessions that expire (SessionTrackerImpl). Deadlines are rounded up to ticks, as
+// ZooKeeper's buckets are, so that touching a session is one store.
+type sessionTracker struct {
+	tick int64 // milliseconds
+	mu   sync.Mutex
+	all  map[int64]*session
+	next int64
+}
+
+// newSessionTracker starts ids as ZooKeeper does: the server's id, then 40 bits of a clock in milliseconds, then a counter.
+func newSessionTracker(tick time.Duration, serverID int64, now time.Time) *sessionTracker {
+	return &sessionTracker{
+		tick: max(tick.Milliseconds(), 1), all: map[int64]*session{},
+		next: serverID<<56 | int64(uint64(now.UnixMilli())<<24>>8),
+	}
+}
+
+// bucket is the deadline of a session touched at now: always later than now plus timeout, by up to a tick.
+func (t *sessionTracker) bucket(now, timeout int64) int64 { return ((now+timeout)/t.tick + 1) * t.tick }
+
+// touch moves the session's deadline.
+func (t *sessionTracker) touch(s *session, now int64) {
+	if d := t.bucket(now, s.timeout.Load()); d > s.deadline.Load() {
+		s.deadline.Store(d)
+	}
+}
+
+// retime gives the session a new timeout, which may bring its deadline forward.
+func (t *sessionTracker) retime(s *session, now, timeout int64) {
+	s.timeout.Store(timeout)
+	s.deadline.Store(t.bucket(now, timeout))
+}
+
+// add starts tracking a session; timeout in milliseconds.
+func (t *sessionTracker) add(id, now, timeout int64) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.all[id]
+	if s == nil {
+		s = &session{id: id}
+		t.all[id] = s
+	}
+	t.retime(s, now, timeout)
+	return s
+}
+
+// create makes a session with a new id.
+func (t *sessionTracker) create(now, timeout int64) *session {
+	t.mu.Lock()
+	for t.all[t.next] != nil || t.next == 0 || t.next == -1<<63 {
+		t.next++
+	}
+	id := t.next
+	t.next++
+	t.mu.Unlock()
+	return t.add(id, now, timeout)
+}
+
+func (t *sessionTracker) get(id int64) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.all[id]
+}
+
+func (t *sessionTracker) remove(id int64) *session {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.all[id]
+	delete(t.all, id)
+	return s
+}
+
+func (t *sessionTracker) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.all)
+}
+
+// each calls fn for every session, in no order. fn must not call the tracker.
+func (t *sessionTracker) each(fn func(*session)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.all {
+		fn(s)
+	}
+}
+
+// expired returns the sessions whose time is up and marks them as closing.
+func (t *sessionTracker) expired(now int64) (list []*session) {
+	t.each(func(s *session) {
+		if s.deadline.Load() <= now && s.closing.CompareAndSwap(false, true) {
+			list = append(list, s)
+		}
+	})
+	return list
+}
+
+// password is the secret of a session, which every server of an ensemble computes from the id alone: 16 bytes of java.util.Random seeded
+// with the id and a constant.
+func password(id int64) (p [jute.PasswordLength]byte) {
+	const multiplier, mask = 0x5DEECE66D, 1<<48 - 1
+	seed := (uint64(id) ^ 0xB3415C00 ^ multiplier) & mask
+	for i := 0; i < len(p); i += 4 {
+		seed = (seed*multiplier + 0xB) & mask
+		binary.LittleEndian.PutUint32(p[i:], uint32(seed>>16))
+	}
+	return p
+}
