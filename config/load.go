@@ -551,17 +551,26 @@ func (l *loader) complain() {
 	}
 	for _, group := range order {
 		ws := groups[group]
+		lacks := "quoll does not " + ws[0].row.Lacks + " yet"
+		const remedy = "remove the key, or run Apache ZooKeeper where it is needed"
+		if len(ws) == 1 && ws[0].row.Status == Refuses {
+			l.fail(ws[0].errorf("%s; %s", lacks, remedy))
+			continue
+		}
+		if len(ws) == 1 {
+			l.warn(ws[0].setting, "no effect, %s", lacks)
+			continue
+		}
 		var keys []string
 		for _, w := range ws {
 			keys = append(keys, fmt.Sprintf("%s (%s)", w.key, w.origin))
 		}
 		list := strings.Join(keys, ", ")
 		if ws[0].row.Status == Refuses {
-			l.fail(fmt.Errorf("%s: quoll does not %s yet; remove the key, or run Apache ZooKeeper where it is needed", list, ws[0].row.Lacks))
+			l.fail(fmt.Errorf("%s: %s; %s", list, lacks, remedy))
 			continue
 		}
-		first := ws[0].origin
-		l.warnings = append(l.warnings, Warning{File: first.Source, Line: first.Line, Message: fmt.Sprintf("%s: no effect, quoll does not %s yet", list, ws[0].row.Lacks)})
+		l.warnings = append(l.warnings, Warning{Message: fmt.Sprintf("%s: no effect, %s", list, lacks)})
 	}
 }
 
