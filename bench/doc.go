@@ -1,0 +1,28 @@
+// The program bench measures ZooKeeper servers: it drives one over raw pipelined connections, or starts Apache ZooKeeper 3.9.5
+// and quoll on this machine and compares them.
+//
+//	go run ./bench                              every row of the default table, java and quoll, as markdown on stdout
+//	go run ./bench -short                       a few rows, about a minute
+//	go run ./bench -rows '^set/' -o report.md   the rows whose name matches
+//	go run ./bench -addr 127.0.0.1:2181         one server that runs already
+//	go run ./bench -servers floor,quoll         the floor is a Go loop that answers canned bytes: what the machine can do
+//
+// # How it measures
+//
+// A connection is one goroutine in a closed loop: it keeps the row's number of requests in flight, reads whatever has arrived,
+// checks every reply (its xid, its error code and its length), puts as many new requests into one write, and reads again.
+// Requests are prebuilt bytes into which only the xid is written. The first wrong reply ends the whole run with an error, so
+// that no figure comes from a server that answers nonsense.
+//
+// Latency is the time from the write of a request to the read that brought its reply. The loop is closed: a server that stalls
+// is also asked less, so a row shows what clients of that number see, not what an open stream of arrivals would see.
+//
+// Generator and server share the machine, as they do for both servers alike. The servers of a comparison have the same zoo.cfg
+// and disk, with fsync on, and a directory each. All are started first, and stopped with SIGSTOP while it is another's turn:
+// the JVM keeps what it has compiled, and nobody else runs during a measurement. The servers take turns row by row, in an order
+// that reverses each round, and the report shows medians over the rounds. Each measurement has a warm-up of its own, and each
+// server a longer one at the beginning.
+//
+// CPU per operation is the growth of utime+stime of the server process during the measurement, divided by the operations. It
+// includes all work that the server does in the background, such as snapshots and garbage collection.
+package main

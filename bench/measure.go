@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+// figures are what one measurement of a row says.
+type figures struct {
+	ops            float64 // per second
+	p50, p99, p999 time.Duration
+	cpu            time.Duration // of the server per operation; 0 if its process is not known
+}
+
+// timing is how long a measurement takes.
+type timing struct {
+	warmup   time.Duration // before the part that counts
+	duration time.Duration
+}
+
+// errNoReply is the error of a measurement without a figure: no reply came while it counted.
+var errNoReply = errors.New("no reply within the duration of the measurement")
+
+// measure drives the server at addr with one row. pid is its process, 0 if that is not known. name must differ between the
+// measurements on a server; it becomes the znode under which everything happens, and which is gone in the end.
+func measure(addr string, pid int, name string, r row, t timing, seed uint64) (figures, error) {
+	var f figures
+	s := &scene{root: "/" + name, keys: r.keys, data: make([]byte, r.size), seed: seed}
+	for i := range s.data {
+		s.data[i] = byte('a' + i%26)
+	}
+	if err := alone(addr, s.setUp); err != nil {
+		return f, err
+	}
+	conns, err := dialFleet(addr, r.conns)
+	if err != nil {
+		return f, err
+	}
+	plans := make([]*plan, r.conns)
+	for i := range plans {
+		plans[i] = r.plan(s, i)
+	}
+	parts := make([]*result, r.conns)
+	from := time.Now().Add(t.warmup)
+	w := window{from, from.Add(t.duration)}
+	var before, after time.Duration
+	sampled := make(chan error, 1)
+	go func() {
+		sampled <- func() (err error) {
+			time.Sleep(time.Until(w.from))
+			if before, err = cpuTime(pid); err != nil {
+				return err
+			}
+			time.Sleep(time.Until(w.to))
+			after, err = cpuTime(pid)
+			return err
+		}()
+	}()
+	err = conns.each(r.conns, func(i int, c *conn) error {
+		parts[i] = newResult()
+		return c.drive(plans[i], r.depth, w, parts[i])
+	})
+	if err != nil {
+		return f, err
+	}
+	if err := <-sampled; err != nil {
+		return f, err
+	}
+	if err := conns.each(r.conns, func(_ int, c *conn) error { return c.finish() }); err != nil {
+		return f, err
+	}
+	if err := alone(addr, s.tearDown); err != nil {
+		return f, err
+	}
+	total := parts[0]
+	for _, p := range parts[1:] {
+		total.add(p)
+	}
+	if total.ops == 0 {
+		return f, errNoReply
+	}
+	at := func(percent float64) time.Duration { return time.Duration(total.latency.ValueAtQuantile(percent)) }
+	return figures{
+		ops: float64(total.ops) / t.duration.Seconds(),
+		p50: at(50), p99: at(99), p999: at(99.9),
+		cpu: (after - before) / time.Duration(total.ops),
+	}, nil
+}
+
+// alone calls do with a connection of its own.
+func alone(addr string, do func(*conn) error) error {
+	c, err := dial(addr)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(c), c.finish())
+}
+
+// median is the median of each figure on its own.
+func median(all []figures) figures {
+	return figures{
+		ops:  middle(all, func(f figures) float64 { return f.ops }),
+		p50:  middle(all, func(f figures) time.Duration { return f.p50 }),
+		p99:  middle(all, func(f figures) time.Duration { return f.p99 }),
+		p999: middle(all, func(f figures) time.Duration { return f.p999 }),
+		cpu:  middle(all, func(f figures) time.Duration { return f.cpu }),
+	}
+}
+
+// middle is the median of a field; of an even number the mean of the two in the middle.
+func middle[S any, T ~int64 | ~float64](all []S, field func(S) T) T {
+	var v []T
+	for _, s := range all {
+		v = append(v, field(s))
+	}
+	slices.Sort(v)
+	n := len(v)
+	return (v[(n-1)/2] + v[n/2]) / 2
+}
