@@ -5,6 +5,9 @@ import "errors"
 // ErrMulti is the decoding error for a multi that holds an operation which has no place in it.
 var ErrMulti = errors.New("jute: operation not allowed in a multi")
 
+// ErrMultiACL is the decoding error for a multi with a create that has a null ACL.
+var ErrMultiACL = errors.New("jute: null ACL in a multi")
+
 // Operation is the request of one write, or one part of a multi or multiRead, with the fields of all of them: which are set depends
 // on Op. Its slices alias the input that it was decoded from.
 type Operation struct {
@@ -95,8 +98,12 @@ func DecodeMulti(d *Decoder) []Operation {
 		if d.err != nil {
 			return nil
 		}
-		if o.Path == nil || len(ops) > 0 && o.read() != ops[0].read() || !o.normalise() {
+		if o.Path == nil && !o.read() || len(ops) > 0 && o.read() != ops[0].read() {
 			d.Fail(ErrMulti)
+			return nil
+		}
+		if err := o.normalise(); err != nil {
+			d.Fail(err)
 			return nil
 		}
 		ops = append(ops, o)
@@ -105,23 +112,25 @@ func DecodeMulti(d *Decoder) []Operation {
 
 func (o *Operation) read() bool { return o.Op == OpGetData || o.Op == OpGetChildren }
 
-// normalise reports whether a create has a mode that its opcode takes, and gives the operation the opcode that it amounts to.
-func (o *Operation) normalise() bool {
+// normalise checks that a create has a mode that its opcode takes, and gives the operation the opcode that it amounts to.
+func (o *Operation) normalise() error {
 	switch o.Op {
 	case OpCreate, OpCreate2, OpCreateContainer:
-		if o.ACL == nil || !o.Flags.Valid() || o.Flags.TTL() {
-			return false
-		}
-		if o.Flags == ModeContainer {
+		switch {
+		case o.ACL == nil:
+			return ErrMultiACL
+		case !o.Flags.Valid() || o.Flags.TTL():
+			return ErrMulti
+		case o.Flags == ModeContainer:
 			o.Op = OpCreateContainer
 		}
 	case OpCreateTTL:
 		if o.ACL == nil {
-			return false
+			return ErrMultiACL
 		}
 		if !o.Flags.TTL() {
 			o.Op, o.TTL = OpCreate, -1
 		}
 	}
-	return true
+	return nil
 }

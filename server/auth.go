@@ -292,8 +292,8 @@ func parseIPv6(text string) []byte {
 			return nil, true
 		}
 		for _, part := range strings.Split(s, ":") {
-			n, err := strconv.ParseUint(part, 16, 16)
-			if err != nil || len(part) > 4 {
+			n, err := strconv.ParseInt(part, 16, 32) // signs are accepted, as by Java's Integer.parseInt
+			if err != nil || n > 0xffff || len(part) > 4 {
 				return nil, false
 			}
 			out = append(out, byte(n>>8), byte(n))

@@ -208,8 +208,7 @@ func (c *conn) handle(frame []byte) error {
 	c.frames++
 	row := ops[op]
 	if row == nil {
-		c.answer(xid, op, -1, jute.ErrUnimplemented, true)
-		return errHangUp
+		row = &unknownOp
 	}
 	if row.kind == connection {
 		return row.handle(c, xid, body)
@@ -294,14 +293,9 @@ func (c *conn) push(r *Request) {
 func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 	c.endDirect()
 	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, received: c.now, write: true}
-	if op != jute.OpMulti && op != jute.OpReconfig && op != jute.OpCloseSession {
-		// What cannot be decoded is answered here and takes no zxid.
-		d := jute.NewDecoder(r.Body)
-		r.parsed = &jute.Operation{Op: op}
-		if r.parsed.Decode(&d); d.Err() != nil {
-			c.answer(xid, op, lastApplied, jute.ErrMarshalling, false)
-			return nil
-		}
+	if !r.decodable() {
+		c.answer(xid, op, lastApplied, jute.ErrMarshalling, false)
+		return nil
 	}
 	c.fifo.Lock()
 	c.push(r)

@@ -32,6 +32,9 @@ type opRow struct {
 
 var ops map[jute.Op]*opRow
 
+// unknownOp stands for every opcode without a row.
+var unknownOp = opRow{kind: refused}
+
 func init() {
 	ops = map[jute.Op]*opRow{
 		jute.OpNotification:  {kind: refused},

@@ -447,6 +447,9 @@ func (pr *preparer) multi(txn *tree.Txn, ops []jute.Operation, r *Request) jute.
 			code = pr.operation(&sub, &ops[i], r)
 			failed = code
 		}
+		if code == jute.ErrMarshalling {
+			return code // then the multi fails as a whole
+		}
 		if code != jute.OK {
 			sub = tree.Txn{Err: code}
 			sub.Type = int32(jute.OpError)

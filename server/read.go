@@ -280,14 +280,13 @@ func (q *query) whoAmI() jute.Code {
 func (q *query) multiRead() jute.Code {
 	d := jute.NewDecoder(q.body)
 	list := jute.DecodeMulti(&d)
-	start := len(q.b)
 	if d.Err() != nil {
 		return jute.ErrMarshalling
 	}
 	for i := range list {
 		o := &list[i]
-		if o.Op != jute.OpGetData && o.Op != jute.OpGetChildren {
-			q.b = jute.MultiEnd.Append(q.b[:start])
+		if o.Path == nil || o.Op != jute.OpGetData && o.Op != jute.OpGetChildren {
+			q.b = jute.MultiEnd.Append(q.b)
 			return jute.ErrMarshalling
 		}
 		n, code := q.readable(o.Path)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"time"
 
 	"quoll/jute"
@@ -28,6 +29,24 @@ type Request struct {
 
 // size is what the request counts for in queues that have a limit.
 func (r *Request) size() int { return len(r.Body) + len(r.answer) + 200 }
+
+// decodable screens a client's write: what ZooKeeper fails to decode before it has taken a zxid for it is answered at once.
+func (r *Request) decodable() bool {
+	d := jute.NewDecoder(r.Body)
+	switch r.Op {
+	case jute.OpCloseSession:
+	case jute.OpMulti:
+		jute.DecodeMulti(&d)
+		return !errors.Is(d.Err(), jute.ErrMultiACL)
+	case jute.OpReconfig:
+		var q jute.ReconfigRequest
+		q.Decode(&d)
+	default:
+		r.parsed = &jute.Operation{Op: r.Op}
+		r.parsed.Decode(&d)
+	}
+	return d.Err() == nil
+}
 
 // Proposal is a transaction and the request that it answers. Request is nil for one that came from the log or another server.
 type Proposal struct {
