@@ -152,6 +152,7 @@ func TestLoaderTable(t *testing.T) {
 		{name: "snapshot last zxid wrong", files: snap("snapshot.1a", changed(g3, func(b []byte) { b[0x7dc] ^= 1 })), zxid: goldenZxid, digest: goldenDigest, skipped: 1},
 		{name: "plain snapshot named .gz", files: snap("snapshot.1a.gz", g3), zxid: goldenZxid, digest: goldenDigest},
 		{name: "gzip cut", files: snap("snapshot.1a.gz", g4[:len(g4)-100]), zxid: goldenZxid, digest: goldenDigest, skipped: 1},
+		{name: "no seal", files: snap("snapshot.1a.gz", foreignGzip(g3[:0x7a7])), zxid: goldenZxid, digest: goldenDigest, skipped: 1},
 		{name: "snappy cut", files: snap("snapshot.1a.snappy", g5[:len(g5)-100]), zxid: goldenZxid, digest: goldenDigest, skipped: 1},
 		{name: "all snapshots damaged", files: map[string][]byte{"snapshot.1a": changed(g3, func(b []byte) { b[0x700] ^= 1 }), "log.1": g1}, err: "Not able to find valid snapshots in"},
 		{name: "snapshot with garbage behind", files: map[string][]byte{"snapshot.1a": append(bytes.Clone(g3), "garbage garbage garbage\x00\x00\x00\x01/"...)}, zxid: goldenZxid, digest: goldenDigest},
@@ -209,7 +210,7 @@ func TestLoaderTable(t *testing.T) {
 		}},
 		{name: "zxid gap", files: plus(remove(0x1c, "/none")), err: "transactions are missing: the record before is 0x1a", damage: txnlog.ErrGap},
 		{name: "zxid twice", files: plus(entries[len(entries)-1]), zxid: goldenZxid},
-		{name: "zxid backwards", files: plus(create(0x5, jute.OpCreate, "/back", 1), remove(0x1b, "/none")), zxid: 0x1b, check: func(t *testing.T, l loaded) {
+		{name: "zxid backwards", files: plus(create(0x5, jute.OpCreate, "/back", 1), remove(0x7, "/none"), remove(0x1b, "/none")), zxid: 0x1b, check: func(t *testing.T, l loaded) {
 			if l.logs.Backwards != 1 || l.tree.Lookup("/back") == nil {
 				t.Errorf("%d records backwards", l.logs.Backwards)
 			}

@@ -106,9 +106,9 @@ func Purge(fs FS, logDir, snapDir string, retain int) (removed []string, err err
 	if err != nil {
 		return nil, err
 	}
-	reaching := int64(-1) // zxid of the newest log that begins at or before the oldest kept snapshot
+	reaching := oldest // or the zxid of the newest log that begins at or before the oldest kept snapshot
 	for _, file := range logs {
-		if file.zxid <= oldest {
+		if file.zxid >= 0 && file.zxid <= oldest {
 			reaching = file.zxid
 		}
 	}
@@ -127,9 +127,6 @@ func Purge(fs FS, logDir, snapDir string, retain int) (removed []string, err err
 	// Snapshots first, lest one is left without its logs.
 	if err := remove(snapshots, oldest); err != nil {
 		return removed, err
-	}
-	if reaching < 0 {
-		reaching = oldest
 	}
 	return removed, remove(logs, reaching)
 }

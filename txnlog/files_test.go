@@ -42,8 +42,9 @@ func TestWriteSnapshotIsAtomic(t *testing.T) {
 				if err != nil || at < 5 {
 					t.Fatalf("%d operations: %v", at, err)
 				}
-				if got := files(t, disk.Crash(nil)); got != "snapshot.0 "+filepath.Base(path) {
-					t.Errorf("after a crash behind the end: %s", got)
+				after := disk.Crash(nil)
+				if _, info := readNotes(t, after); info.Zxid != 7 || files(t, after) != "snapshot.0 "+filepath.Base(path) {
+					t.Errorf("after a crash behind the end: %s, loaded %s", files(t, after), info.File)
 				}
 				break
 			}
@@ -110,6 +111,14 @@ func TestSnapshotLimit(t *testing.T) {
 	}
 }
 
+func TestSnapshotWithoutRoot(t *testing.T) {
+	n := &notes{nodes: [][]byte{txnlog.AppendNode(nil, "/a", nil, -1, &jute.StatPersisted{})}}
+	disk := diskWith(map[string][]byte{"snapshot.1a": snapshotOf(n, false, false)})
+	if _, _, err := txnlog.LoadNewestSnapshot(disk, dir, 0, func() txnlog.SnapshotSink { return &notes{} }); !errors.Is(err, txnlog.ErrSnapshotNodes) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 // No more than 100 snapshots are tried.
 func TestSnapshotsTried(t *testing.T) {
 	damaged := append(make([]byte, 20), 0, 0, 0, 1, '/')
@@ -164,8 +173,8 @@ func TestPurge(t *testing.T) {
 	if removed, err := txnlog.Purge(none, dir, dir, 3); err != nil || len(removed) != 0 {
 		t.Errorf("without snapshots: removed %v, %v", removed, err)
 	}
-	only := diskWith(map[string][]byte{"snapshot.10": snap, "log.20": logOf()})
-	if removed, err := txnlog.Purge(only, dir, dir, 3); err != nil || len(removed) != 0 {
+	only := diskWith(map[string][]byte{"snapshot.10": snap, "log.20": logOf(), "log.foo": nil})
+	if removed, err := txnlog.Purge(only, dir, dir, 3); err != nil || !slices.Equal(removed, []string{dir + "/log.foo"}) {
 		t.Errorf("with newer logs only: removed %v, %v", removed, err)
 	}
 }
