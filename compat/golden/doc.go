@@ -40,7 +40,8 @@
 //	pipe       the requests in the lines below, marked +, in one write
 //	multi      multi with the operations in the lines below, marked +; multiRead likewise
 //	event      wait for one event
-//	closed     wait until the server closes the connection
+//	closed     wait until the server closes the connection; any=1 leaves out what comes before that, where the real server
+//	           sends something or not
 //	halfclose  close the sending side
 //	kill       close the connection
 //	rebase     (on connection *) count zxids anew, 1000 higher
