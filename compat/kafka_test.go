@@ -297,6 +297,7 @@ var (
 		{regexp.MustCompile(`\b(records|other|after|__consumer_offsets)(-\d+)?\b`), "TOPIC"},
 		{regexp.MustCompile(`\b[\w-]{22}\b`), "ID"}, // of a topic, base64
 		{regexp.MustCompile(`0x[0-9a-f]+|-?\b\d+\b`), "N"},
+		{regexp.MustCompile(`\b(NonExistent|New|Online|Offline)(Partition|Replica)\b`), "STATE"},
 		{regexp.MustCompile(`(TOPIC, ?)+TOPIC`), "TOPIC"},
 		{regexp.MustCompile(`(N, ?)+N`), "N"},
 	}
