@@ -1,0 +1,64 @@
+# make prints this list; CI calls these targets and nothing else.
+.DEFAULT_GOAL := help
+GO ?= go
+export CGO_ENABLED = 0
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+# Packages whose tests need nothing but Go.
+OWN = $(shell $(GO) list ./... | grep -v /compat)
+
+.PHONY: help
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build the binary, bin/quoll
+	$(GO) build -trimpath -o bin/quoll ./cmd/quoll
+
+.PHONY: run
+run: build ## build and run a server on port 2181 with its data in ./quoll-data
+	bin/quoll server
+
+.PHONY: test
+test: ## all tests; those that need a real ZooKeeper or client are skipped aloud without it
+	$(GO) test ./...
+
+.PHONY: race
+race: ## the tests that need nothing but Go, under the race detector
+	CGO_ENABLED=1 $(GO) test -race $(OWN)
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck, generated files up to date
+	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod verify
+
+FUZZTIME ?= 5s
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (5s)
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg >/tmp/quoll-fuzz.log 2>&1 || { cat /tmp/quoll-fuzz.log; exit 1; }; \
+		done; \
+	done
+
+.PHONY: peers
+peers: ## fetch the real servers and clients that compat talks to (Maven, PyPI, crates.io, Debian)
+	scripts/fetch-peers.sh
+
+.PHONY: compat
+compat: ## tests against real servers and clients, all of them required (make peers fetches them)
+	QUOLL_REQUIRE_PEERS=1 $(GO) test -timeout 30m -p 1 ./compat/...
+
+.PHONY: crash
+crash: ## 200 cycles of load, kill -9 and restart, every tenth restart by Apache ZooKeeper
+	QUOLL_REQUIRE_PEERS=1 QUOLL_CRASH_CYCLES=200 $(GO) test -count=1 -timeout 60m -run TestCrash -v ./compat/crash
+
+.PHONY: bench
+bench: ## Apache ZooKeeper and quoll in turn under the same load; prints the table (make peers first)
+	$(GO) run ./bench
+
+.PHONY: generate
+generate: ## write generated code and pages anew
+	$(GO) generate ./...
