@@ -63,9 +63,9 @@ func newNormaliser(base int64) *normaliser {
 	return &normaliser{segments: []segment{{base, 0}}, sessions: map[int64]int{}, times: map[int64]int64{}}
 }
 
-// rebase numbers the zxids above last from 1000 times a new number.
+// rebase numbers the zxids from last on from 1000 times a new number.
 func (n *normaliser) rebase(last int64) {
-	n.segments = append(n.segments, segment{last, int64(len(n.segments)) * 1000})
+	n.segments = append(n.segments, segment{last - 1, int64(len(n.segments)) * 1000})
 }
 
 // relative is a zxid of the server as the recording has it.

@@ -14,7 +14,11 @@
 //	server -DKEY=VALUE
 //
 // is a line of zoo.cfg or a JVM flag that the server needs. Every script expects a server of
-// its own with an empty data directory.
+// its own with an empty data directory. A line
+//
+//	quoll lacks WHAT
+//
+// says that quoll refuses to start with these settings.
 //
 // A step names a connection, a verb and fields; the lines below it that start with < and =
 // are the recorded answer, every frame once as fields and once as bytes:

@@ -46,6 +46,10 @@ func run(args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
+		if *as == "quoll" && s.lacks != "" {
+			fmt.Fprintf(out, "%s: left out, quoll lacks %s\n", path, s.lacks)
+			continue
+		}
 		at := *addr
 		var server *peer.Server
 		if at == "" {

@@ -16,6 +16,7 @@ import (
 type script struct {
 	name   string
 	server []string // settings: lines of zoo.cfg, and JVM flags, which start with -D
+	lacks  string   // what quoll refuses to start with these settings for; empty if it does start
 	lines  []line
 }
 
@@ -97,6 +98,10 @@ func (s *script) parse(text string) error {
 		case strings.HasPrefix(l, "server "):
 			at = nil
 			s.server = append(s.server, strings.TrimSpace(l[len("server "):]))
+			s.lines = append(s.lines, line{text: raw})
+		case strings.HasPrefix(raw, "quoll lacks "):
+			at = nil
+			s.lacks = strings.TrimSpace(l[len("quoll lacks "):])
 			s.lines = append(s.lines, line{text: raw})
 		case raw[0] != ' ' && raw[0] != '\t':
 			conn, rest, _ := strings.Cut(l, " ")
