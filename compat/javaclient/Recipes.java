@@ -52,6 +52,8 @@ final class Recipes {
     }
 
     void run() {
+        // No container, which would go whenever no recipe has a znode in it.
+        Checks.run("curator: create", () -> connect().create().forPath("/curator"));
         Checks.run("curator: mutex", this::mutex);
         Checks.run("curator: mutex of a client that is gone", this::mutexOfTheDead);
         Checks.run("curator: read-write lock", this::readWriteLock);
