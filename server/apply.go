@@ -122,7 +122,11 @@ func (s *Server) reply(p *Proposal, now time.Time) {
 	}
 	putReplyHeader(b, r.Cxid, p.Txn.Zxid, a.result.Err)
 	took := now.Sub(r.received)
-	r.conn.settle(r, b, &noted{op: r.Op, cxid: r.Cxid, zxid: p.Txn.Zxid, at: now, latency: took})
+	n := &noted{op: r.Op, cxid: r.Cxid, zxid: p.Txn.Zxid, at: now, latency: took}
+	if p.Txn.Op() == jute.OpError {
+		n.op = 0 // to the word cons a write that failed has no name
+	}
+	r.conn.settle(r, b, n)
 	s.stats.requestsDone(1, took)
 	s.metrics.UpdateLatency.Observe(took.Milliseconds())
 	a.query.b = b
@@ -148,21 +152,25 @@ func (c *conn) settle(r *Request, frame []byte, n *noted) {
 	if len(c.fifo.queue) == 0 || c.fifo.queue[0] != r {
 		return
 	}
-	c.send(frame, 1, n)
+	if r.Op == jute.OpCreateSession {
+		c.write(frame, 1, n) // ZooKeeper does not count it as a response
+	} else {
+		c.send(frame, n)
+	}
 	c.pop()
 	q := query{s: c.s, c: c}
 	for len(c.fifo.queue) > 0 && !c.fifo.queue[0].write {
 		r := c.fifo.queue[0]
 		switch {
 		case r.answer != nil:
-			c.send(r.answer, 1, &noted{op: r.Op, cxid: r.Cxid, at: n.at, latency: n.at.Sub(r.received)})
+			c.send(r.answer, nil)
 		case r.failed != jute.OK:
-			c.send(appendHeaderOnly(nil, r.Cxid, c.s.lastZxid.Load(), r.failed), 1, &noted{op: r.Op, cxid: r.Cxid, at: n.at, latency: n.at.Sub(r.received)})
+			c.send(appendHeaderOnly(nil, r.Cxid, c.s.lastZxid.Load(), r.failed), &noted{op: r.Op, cxid: r.Cxid, at: n.at, latency: n.at.Sub(r.received)})
 		default:
 			q.ids, q.body, q.b = r.IDs, r.Body, q.b[:0]
 			q.run(ops[r.Op], r.Op, r.Cxid)
 			q.last.at, q.last.latency = n.at, n.at.Sub(r.received)
-			c.send(q.b, 1, &q.last)
+			c.send(q.b, &q.last)
 		}
 		if r.hangUp {
 			c.hangUp()
@@ -234,7 +242,7 @@ func (s *Server) deliver(to, except *audience, zxid int64, typ jute.EventType, p
 		if !s.auth.allowed(ch.ACL, jute.PermRead, c.identities()) {
 			continue
 		}
-		c.send(a.event, 1, nil)
+		c.send(a.event, nil)
 		s.metrics.WatchBytes.Add(int64(len(a.event)))
 		s.flushLater(c)
 	}

@@ -3,7 +3,9 @@ package server
 import (
 	"encoding/binary"
 	"errors"
+	"iter"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,11 +14,11 @@ import (
 )
 
 const (
-	readBufferMin = 512       // what an idle connection keeps
-	readBufferMax = 64 << 10  // a buffer grows beyond this only for a frame that needs it
-	outSoftLimit  = 1 << 20   // output above which a connection's requests wait
-	outHardLimit  = 256 << 20 // output, events above all, above which a reader that does not read is closed
-	queueLimit    = 8 << 20   // bytes of requests of one connection that wait for their turn
+	readBufferMin = 512      // what an idle connection keeps
+	readBufferMax = 64 << 10 // a buffer grows beyond this only for a frame that needs it
+	outSoftLimit  = 1 << 20  // output above which a connection's requests wait
+	outHardLimit  = 64 << 20 // unread output, events above all, at which a client that does not read is closed
+	queueLimit    = 8 << 20  // bytes of requests of one connection that wait for their turn
 )
 
 // conn is one client connection. Its goroutine reads, decodes in place and serves reads; a second goroutine exists only while the
@@ -32,6 +34,7 @@ type conn struct {
 	session  atomic.Pointer[session] // set once, when the session is established
 	ids      atomic.Pointer[[]jute.ID]
 	received atomic.Int64 // frames
+	inWord   atomic.Bool  // serves a four-letter word
 
 	// The reading goroutine's own.
 	in         []byte
@@ -55,10 +58,10 @@ type conn struct {
 	out struct {
 		sync.Mutex
 		space    *sync.Cond // output was written, or the connection closed; made when first needed
-		buf      []byte
-		flushing bool // a goroutine is writing
-		welcome  bool // the session is established
-		hangUp   bool // close once everything is written
+		buf      *[]byte    // from bufferPool; nil without output
+		flushing bool       // a goroutine is writing
+		welcome  bool       // the session is established
+		hangUp   bool       // close once everything is written
 		closed   bool
 		stats    connStats
 	}
@@ -78,9 +81,16 @@ type connStats struct {
 	latency latencies
 }
 
-func (st *connStats) note(n *noted) {
+func (st *connStats) reset() { *st = connStats{last: noted{cxid: -1, zxid: -1}} }
+
+// note takes in the newest of some replies that took the same time.
+func (st *connStats) note(n *noted, replies int64) {
+	cxid := st.last.cxid
 	st.last = *n
-	st.latency.add(n.latency.Milliseconds(), 1)
+	if n.cxid < 0 {
+		st.last.cxid = cxid // pings do not hide the client's last operation of its own
+	}
+	st.latency.add(n.latency.Milliseconds(), replies)
 }
 
 // errHangUp ends reading; a reply that is in the output or still to come closes the connection.
@@ -194,6 +204,12 @@ func (c *conn) fill() error {
 		}
 		return nil
 	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.s.metrics.SessionlessConnectionsExpired.Inc()
+	case !errors.Is(err, net.ErrClosed):
+		c.s.metrics.ConnectionDrops.Inc()
+	}
 	return err
 }
 
@@ -247,7 +263,10 @@ func (c *conn) runDirect(row *opRow, xid int32, op jute.Op, body []byte) {
 	c.query.run(row, op, xid)
 	c.direct++
 	if len(c.query.b) > readBufferMax {
+		// A short request can have a long answer: let the client take what it has asked for before there is more.
 		c.endDirect()
+		c.flush()
+		c.awaitCapacity()
 	}
 }
 
@@ -259,7 +278,7 @@ func (c *conn) endDirect() {
 	}
 	done := time.Now()
 	c.query.last.at, c.query.last.latency = done, done.Sub(c.now)
-	c.send(c.query.b, int64(c.direct), &c.query.last)
+	c.send(c.query.b, &c.query.last)
 	c.lock.RUnlock()
 	c.locked = false
 	c.s.stats.requestsDone(c.direct, c.query.last.latency)
@@ -326,10 +345,12 @@ func (c *conn) answer(xid int32, op jute.Op, zxid int64, code jute.Code, hangUp 
 		c.push(r)
 		return
 	}
+	var last *noted // what no session waits for, such as authentication, is not its last operation
 	if zxid == lastApplied {
 		zxid = c.s.lastZxid.Load()
+		last = &noted{op: op, cxid: xid, zxid: zxid, at: c.now}
 	}
-	c.send(appendHeaderOnly(nil, xid, zxid, code), 1, &noted{op: op, cxid: xid, zxid: zxid, at: c.now})
+	c.send(appendHeaderOnly(nil, xid, zxid, code), last)
 	if hangUp {
 		c.hangUp()
 	}
@@ -368,7 +389,7 @@ func (c *conn) awaitCapacity() bool {
 	limit := int64(c.s.opts.GlobalOutstandingLimit)
 	c.out.Lock()
 	defer c.out.Unlock()
-	for !c.out.closed && (len(c.out.buf) > outSoftLimit || c.waitingBytes.Load() > queueLimit ||
+	for !c.out.closed && (c.unsent() > outSoftLimit || c.waitingBytes.Load() > queueLimit ||
 		c.waiting.Load() > 0 && limit > 0 && c.s.outstanding.Load() > limit) {
 		c.waitOutput()
 	}
@@ -402,26 +423,44 @@ func (c *conn) waitOutput() {
 	c.out.space.Wait()
 }
 
-// send appends whole frames to the output. n of them are replies; last describes the newest.
-func (c *conn) send(p []byte, n int64, last *noted) {
+// send appends frames to the output: replies, of which last describes the newest, or events, and then it is nil.
+func (c *conn) send(frames []byte, last *noted) {
+	n := c.s.stats.responses(frames)
+	if last != nil {
+		c.s.metrics.ResponseBytes.Add(int64(len(frames)) - 4*n)
+	}
+	c.write(frames, n, last)
+}
+
+// write appends bytes to the output that count as n packets.
+func (c *conn) write(p []byte, n int64, last *noted) {
+	c.s.stats.sent.Add(n)
 	c.out.Lock()
-	if !c.out.closed {
+	overflow := c.unsent() > outHardLimit // one reply may be larger than that
+	if !c.out.closed && !overflow {
 		if c.out.buf == nil {
-			c.out.buf = (*bufferPool.Get().(*[]byte))[:0]
+			c.out.buf = bufferPool.Get().(*[]byte)
 		}
-		c.out.buf = append(c.out.buf, p...)
+		*c.out.buf = append(*c.out.buf, p...)
 		st := &c.out.stats
 		st.sent += n
 		if last != nil {
-			st.note(last)
+			st.note(last, n)
 		}
 	}
-	overflow := len(c.out.buf) > outHardLimit
 	c.out.Unlock()
 	if overflow {
 		c.s.log.Warn("closing a connection that does not read its output", "client", c.remote(), "bytes", outHardLimit)
 		c.close()
 	}
+}
+
+// unsent is the number of bytes in the output, which is locked.
+func (c *conn) unsent() int {
+	if c.out.buf == nil {
+		return 0
+	}
+	return len(*c.out.buf)
 }
 
 // flush writes the output unless another goroutine does. It reports whether the connection still lives.
@@ -433,17 +472,17 @@ func (c *conn) flush() bool {
 		return alive
 	}
 	c.out.flushing = true
-	for len(c.out.buf) > 0 && !c.out.closed {
+	for c.unsent() > 0 && !c.out.closed {
 		buf := c.out.buf
 		c.out.buf = nil
 		c.out.Unlock()
 		if d := c.s.replyDelay.Load(); d > 0 {
 			c.s.pause(time.Duration(d))
 		}
-		_, err := c.net.Write(buf)
-		c.s.metrics.ResponseBytes.Add(int64(len(buf)))
-		if cap(buf) <= readBufferMax {
-			bufferPool.Put(&buf)
+		_, err := c.net.Write(*buf)
+		if cap(*buf) <= readBufferMax {
+			*buf = (*buf)[:0]
+			bufferPool.Put(buf)
 		}
 		if err != nil {
 			c.close()
@@ -466,7 +505,7 @@ func (c *conn) flush() bool {
 // startFlush makes a goroutine write the output, if there is none at it, and wakes who waits for the queue to get shorter.
 func (c *conn) startFlush() {
 	c.out.Lock()
-	start := !c.out.flushing && !c.out.closed && (len(c.out.buf) > 0 || c.out.hangUp)
+	start := !c.out.flushing && !c.out.closed && (c.unsent() > 0 || c.out.hangUp)
 	if c.out.space != nil {
 		c.out.space.Broadcast()
 	}
@@ -530,6 +569,32 @@ func (c *conn) dropWatchedPath(path string) {
 	c.watches.Lock()
 	delete(c.watches.paths, path)
 	c.watches.Unlock()
+}
+
+// watchedPaths returns what the connection watches in whatever way, in slices as watchTable.data does.
+func (c *conn) watchedPaths() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		c.watches.Lock()
+		defer c.watches.Unlock()
+		var batch []string
+		hand := func() bool {
+			c.watches.Unlock()
+			defer c.watches.Lock()
+			for _, path := range batch {
+				if !yield(path) {
+					return false
+				}
+			}
+			batch = batch[:0]
+			return true
+		}
+		for path := range c.watches.paths {
+			if batch = append(batch, path); len(batch) == watchSlice && !hand() {
+				return
+			}
+		}
+		hand()
+	}
 }
 
 func (c *conn) takeWatchedPaths() []string {

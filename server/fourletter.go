@@ -1,69 +1,99 @@
 package server
 
 import (
-	"fmt"
-	"strings"
-
-	"quoll/metrics"
-	"quoll/tree"
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"time"
 )
-
-// Version is what quoll tells clients that ask for ZooKeeper's version: monitoring parses it.
-const Version = "3.9.5"
-
-// defaultTraceMask is the trace mask of a new ZooKeeper server, which only gtmk and stmk show.
-const defaultTraceMask = 306
 
 // word is one row of the four-letter words.
 type word struct {
-	name string
-	run  func(c *conn) string
+	name  string
+	bytes string // on the wire, where that is not the name
+	// run writes the answer; nil for what is known and does nothing.
+	run func(c *conn, w *bufio.Writer)
+}
+
+// wordTable is the list of everything that can be asked without a session (FourLetterCommands).
+var wordTable = []word{
+	{name: "conf", run: (*conn).wordConf},
+	{name: "cons", run: (*conn).wordCons},
+	{name: "crst", run: (*conn).wordCrst},
+	{name: "dirs", run: (*conn).wordDirs},
+	{name: "dump", run: (*conn).wordDump},
+	{name: "envi", run: (*conn).wordEnvi},
+	{name: "gtmk", run: (*conn).wordGtmk},
+	{name: "hash", run: (*conn).wordHash},
+	{name: "isro", run: func(_ *conn, w *bufio.Writer) { w.WriteString("rw") }},
+	{name: "mntr", run: (*conn).wordMntr},
+	{name: "ruok", run: func(_ *conn, w *bufio.Writer) { w.WriteString("imok") }},
+	{name: "srst", run: (*conn).wordSrst},
+	{name: "srvr", run: (*conn).wordSrvr},
+	{name: "stat", run: (*conn).wordStat},
+	{name: "stmk", run: (*conn).wordStmk},
+	{name: "wchc", run: (*conn).wordWchc},
+	{name: "wchp", run: (*conn).wordWchp},
+	{name: "wchs", run: (*conn).wordWchs},
+	{name: "telnet close", bytes: "\xff\xf4\xff\xfd"}, // what telnet sends for ^C
 }
 
 var fourLetterWords map[string]*word
 
 func init() {
 	fourLetterWords = map[string]*word{}
-	for _, w := range []word{
-		{"ruok", func(*conn) string { return "imok" }},
-		{"srvr", func(c *conn) string { return c.s.srvr() }},
-	} {
-		fourLetterWords[w.name] = &w
+	for i := range wordTable {
+		w := &wordTable[i]
+		if w.bytes == "" {
+			w.bytes = w.name
+		}
+		fourLetterWords[w.bytes] = w
 	}
 }
 
 // serveWord answers a four-letter word, if the whitelist has it; then the connection closes.
-func (c *conn) serveWord(w *word) {
+func (c *conn) serveWord(word *word) {
 	c.s.stats.received.Add(1)
 	c.received.Add(1)
-	text := w.name + " is not executed because it is not in the whitelist.\n"
-	if c.s.wordAllowed(w.name) {
-		text = w.run(c)
+	c.inWord.Store(true)
+	w := bufio.NewWriterSize(wordOutput{c}, 8<<10)
+	switch {
+	case !c.s.allowedWords[word.name] && !c.s.allowedWords["*"]:
+		w.WriteString(word.name + " is not executed because it is not in the whitelist.\n")
+	case word.run != nil:
+		word.run(c, w)
 	}
-	c.send([]byte(text), 0, nil)
+	_ = w.Flush()
 	c.hangUp()
 	c.flush()
 }
 
-func (s *Server) wordAllowed(name string) bool {
-	if name == "srvr" {
-		return true
+// wordOutput writes the answer to a word. Each Write is a packet.
+type wordOutput struct{ c *conn }
+
+var errAskerGone = errors.New("who asked is gone")
+
+func (o wordOutput) Write(p []byte) (int, error) {
+	// Who does not read the answer is not waited for.
+	_ = o.c.net.SetWriteDeadline(time.Now().Add(o.c.s.opts.SessionlessCnxnTimeout))
+	o.c.write(p, 1, nil)
+	if !o.c.flush() {
+		return 0, errAskerGone
 	}
-	for _, allowed := range s.opts.FourLetterWhitelist {
-		if allowed = strings.TrimSpace(allowed); allowed == name || allowed == "*" {
-			return true
+	return len(p), nil
+}
+
+func (c *conn) wordGtmk(w *bufio.Writer) { w.WriteString(strconv.FormatInt(c.s.traceMask.Load(), 10)) }
+
+// wordStmk sets the trace mask, which quoll only remembers. The word is followed by the mask in 8 bytes; without them there is no answer.
+func (c *conn) wordStmk(w *bufio.Writer) {
+	for c.w-c.r < 8 {
+		if c.fill() != nil {
+			return
 		}
 	}
-	return false
+	c.s.traceMask.Store(int64(binary.BigEndian.Uint64(c.in[c.r:])))
+	c.r += 8
+	c.wordGtmk(w)
 }
-
-func (s *Server) srvr() string {
-	l := s.stats.latencies()
-	var nodes int
-	s.readTree(func(t *tree.Tree) { nodes = t.Len() })
-	return fmt.Sprintf("Zookeeper version: %s\nLatency min/avg/max: %d/%s/%d\nReceived: %d\nSent: %d\nConnections: %d\nOutstanding: %d\nZxid: %s\nMode: standalone\nNode count: %d\n",
-		Version, l.min, metrics.JavaDouble(l.mean()), l.max, s.stats.received.Load(), s.stats.sent.Load(), len(s.connections()), s.outstanding.Load(),
-		hex(s.lastZxid.Load()), nodes+1)
-}
-
-func (s *Server) registerGauges() {}

@@ -79,7 +79,7 @@ func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	secret := password(req.SessionID)
 	s := c.s.sessions.get(req.SessionID)
 	if s == nil || s.closing.Load() || !bytes.Equal(req.Password, secret[:]) {
-		c.send(connectResponse(req, 0, 0), 1, nil)
+		c.write(connectResponse(req, 0, 0), 1, nil)
 		c.hangUp()
 		c.flush()
 		return false
@@ -88,7 +88,7 @@ func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	if old := c.attach(s); old != nil {
 		old.close()
 	}
-	c.send(connectResponse(req, s.id, timeout), 1, nil)
+	c.write(connectResponse(req, s.id, timeout), 1, nil)
 	return c.flush()
 }
 
@@ -151,7 +151,7 @@ func (c *conn) handleSASL(xid int32, body []byte) error {
 	if len(c.fifo.queue) > 0 {
 		c.push(&Request{Cxid: xid, Op: jute.OpSASL, conn: c, received: c.now, answer: b})
 	} else {
-		c.send(b, 1, &noted{op: jute.OpSASL, cxid: xid, at: c.now})
+		c.send(b, nil)
 	}
 	return nil
 }

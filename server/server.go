@@ -54,6 +54,8 @@ type Server struct {
 	started   time.Time
 	traceMask atomic.Int64
 
+	allowedWords map[string]bool // the four-letter words of the whitelist; "*" is all
+
 	replyDelay  atomic.Int64 // nanoseconds, see DelayReplies
 	lastZxid    atomic.Int64 // of the last transaction applied
 	outstanding atomic.Int64 // requests on their way through the pipeline
@@ -102,8 +104,13 @@ func Start(o Options) (*Server, error) {
 		return nil, fmt.Errorf("metricsProvider.className: %w", err)
 	}
 	s.metrics = metrics.New(provider)
+	s.stats.latency = metrics.NewSummary()
 	s.stats.reset()
 	s.traceMask.Store(defaultTraceMask)
+	s.allowedWords = map[string]bool{"srvr": true}
+	for _, name := range o.FourLetterWhitelist {
+		s.allowedWords[name] = true
+	}
 	s.conns.all, s.conns.perIP = map[*conn]struct{}{}, map[string]int{}
 	if s.auth, err = newAuthenticator(&o); err != nil {
 		return nil, err
@@ -254,6 +261,7 @@ func (s *Server) admit(nc net.Conn) {
 	ids := []jute.ID{c.ipID}
 	c.ids.Store(&ids)
 	c.query = query{s: s, c: c}
+	c.out.stats.reset()
 	s.conns.all[c] = struct{}{}
 	s.conns.perIP[ip]++
 	s.conns.Unlock()

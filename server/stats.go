@@ -1,12 +1,14 @@
 package server
 
 import (
-	"sync"
+	"encoding/binary"
 	"sync/atomic"
 	"time"
+
+	"quoll/metrics"
 )
 
-// latencies sums up how long requests took, in milliseconds.
+// latencies sums up how long the requests of a connection took, in milliseconds.
 type latencies struct {
 	min, max, sum, count int64
 }
@@ -20,52 +22,66 @@ func (l *latencies) add(ms, n int64) {
 	l.count += n
 }
 
-// mean is the average in milliseconds, 0 without requests.
-func (l *latencies) mean() float64 {
+// mean is the average in whole milliseconds, 0 without requests.
+func (l *latencies) mean() int64 {
 	if l.count == 0 {
 		return 0
 	}
-	return float64(l.sum) / float64(l.count)
+	return l.sum / l.count
 }
 
-// serverStats is what the words srvr, stat and mntr show of the server (ServerStats). srst resets all but authFailed.
+// serverStats is what the words srvr, stat and mntr show of the server (ServerStats). srst resets the first group.
 type serverStats struct {
-	received, sent atomic.Int64 // packets
-	authFailed     atomic.Int64
-	fsyncExceeded  atomic.Int64 // syncs slower than fsync.warningthresholdms
+	received, sent atomic.Int64     // packets
+	latency        *metrics.Summary // of requests, milliseconds
+	response       extremes         // bytes of replies and events without their length field
 
-	mu       sync.Mutex
-	latency  latencies
-	response struct{ last, min, max int64 } // bytes of replies, -1 before the first
+	authFailed    atomic.Int64
+	fsyncExceeded atomic.Int64 // syncs slower than fsync.warningthresholdms
 }
 
 func (st *serverStats) requestsDone(n int, took time.Duration) {
-	st.mu.Lock()
-	st.latency.add(took.Milliseconds(), int64(n))
-	st.mu.Unlock()
+	st.latency.ObserveN(took.Milliseconds(), int64(n))
 }
 
-func (st *serverStats) responseSize(n int64) {
-	st.mu.Lock()
-	r := &st.response
-	if r.last = n; r.min < 0 || n < r.min {
-		r.min = n
+// responses notes the sizes of frames that follow each other, and returns how many they are.
+func (st *serverStats) responses(frames []byte) (n int64) {
+	low, high, last := int64(-1), int64(-1), int64(-1)
+	for len(frames) > 0 {
+		last = int64(binary.BigEndian.Uint32(frames))
+		frames = frames[4+last:]
+		if n++; n == 1 || last < low {
+			low = last
+		}
+		high = max(high, last)
 	}
-	r.max = max(r.max, n)
-	st.mu.Unlock()
-}
-
-func (st *serverStats) latencies() latencies {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	return st.latency
+	if n > 0 {
+		st.response.add(low, high, last)
+	}
+	return n
 }
 
 func (st *serverStats) reset() {
 	st.received.Store(0)
 	st.sent.Store(0)
-	st.mu.Lock()
-	st.latency = latencies{}
-	st.response.last, st.response.min, st.response.max = -1, -1, -1
-	st.mu.Unlock()
+	st.latency.Reset()
+	st.response.reset()
+}
+
+// extremes is the last, the least and the greatest of some numbers, -1 before the first (BufferStats).
+type extremes struct{ last, min, max atomic.Int64 }
+
+func (e *extremes) reset() {
+	e.last.Store(-1)
+	e.min.Store(-1)
+	e.max.Store(-1)
+}
+
+// add takes in some numbers at once.
+func (e *extremes) add(low, high, last int64) {
+	e.last.Store(last)
+	for old := e.min.Load(); (old < 0 || low < old) && !e.min.CompareAndSwap(old, low); old = e.min.Load() {
+	}
+	for old := e.max.Load(); high > old && !e.max.CompareAndSwap(old, high); old = e.max.Load() {
+	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -206,18 +207,57 @@ func (t *watchTable) trigger(path string, table watchMode, a *audience) {
 	}
 }
 
-// each calls fn for everything that is watched in the data table, which is all that the words wchs, wchc and wchp show.
-func (t *watchTable) each(fn func(path string, c *conn)) {
-	for i := range t.shards {
-		s := &t.shards[i]
-		s.Lock()
-		for path, watchers := range s.paths {
-			for c, modes := range watchers {
-				if modes&dataModes != 0 {
-					fn(path, c)
+// watchSlice is how many watches are looked at before others get their turn.
+const watchSlice = 256
+
+// data returns who watches which path in the data table, path by path, which is all that the words wchs and wchp show. Nothing is locked
+// while the caller has an entry, and nothing for long in between, so that changes made meanwhile may be missing.
+func (t *watchTable) data() iter.Seq2[string, *conn] {
+	return func(yield func(string, *conn) bool) {
+		var batch []watched
+		hand := func() bool {
+			for _, w := range batch {
+				if !yield(w.path, w.conn) {
+					return false
 				}
 			}
+			batch = batch[:0]
+			return true
 		}
-		s.Unlock()
+		for i := range t.shards {
+			if !t.shards[i].slices(&batch, hand) || !hand() {
+				return
+			}
+		}
 	}
+}
+
+type watched struct {
+	path string
+	conn *conn
+}
+
+// slices appends the shard's watches of data to batch, and calls pause, unlocked, after every slice. Going on with a map that has changed
+// meanwhile is what Go allows: what is gone does not come.
+func (s *watchShard) slices(batch *[]watched, pause func() bool) bool {
+	s.Lock()
+	defer s.Unlock()
+	seen := 0
+	for path, watchers := range s.paths {
+		for c, modes := range watchers {
+			if modes&dataModes != 0 {
+				*batch = append(*batch, watched{path, c})
+			}
+			if seen++; seen%watchSlice != 0 {
+				continue
+			}
+			s.Unlock()
+			more := pause()
+			s.Lock()
+			if !more {
+				return false
+			}
+		}
+	}
+	return true
 }

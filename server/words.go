@@ -1,0 +1,416 @@
+package server
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	runtimemetrics "runtime/metrics"
+	"slices"
+	"strings"
+
+	"quoll/jute"
+	"quoll/metrics"
+	"quoll/tree"
+)
+
+// defaultTraceMask is the trace mask of a new ZooKeeper server, which only gtmk and stmk show.
+const defaultTraceMask = 306
+
+// nodeCount is the number of znodes as ZooKeeper counts them: it knows the root under two names.
+func nodeCount(t *tree.Tree) int { return t.Len() + 1 }
+
+func (c *conn) wordSrvr(w *bufio.Writer) {
+	fmt.Fprintf(w, "Zookeeper version: %s\n", FullVersion())
+	c.s.writeStats(w)
+}
+
+func (c *conn) wordStat(w *bufio.Writer) {
+	fmt.Fprintf(w, "Zookeeper version: %s\nClients:\n", FullVersion())
+	for _, other := range c.s.sortedConnections() {
+		other.writeInfo(w, true)
+	}
+	w.WriteByte('\n')
+	c.s.writeStats(w)
+}
+
+func (s *Server) writeStats(w *bufio.Writer) {
+	var nodes int
+	s.readTree(func(t *tree.Tree) { nodes = nodeCount(t) })
+	st := &s.stats
+	fmt.Fprintf(w, "Latency min/avg/max: %d/%s/%d\n", st.latency.Min(), metrics.JavaDouble(st.latency.Avg()), st.latency.Max())
+	fmt.Fprintf(w, "Received: %d\nSent: %d\nConnections: %d\nOutstanding: %d\n", st.received.Load(), st.sent.Load(), s.connectionCount(), s.outstanding.Load())
+	fmt.Fprintf(w, "Zxid: %s\nMode: %s\nNode count: %d\n", hex(s.lastZxid.Load()), s.mode(), nodes)
+}
+
+// mode is the role of the server as the words name it.
+func (s *Server) mode() string { return "standalone" }
+
+func (c *conn) wordMntr(w *bufio.Writer) {
+	fmt.Fprintf(w, "zk_version\t%s\nzk_server_state\t%s\n", FullVersion(), c.s.mode())
+	_, _ = w.Write(c.s.metrics.AppendMntr(nil))
+}
+
+func (c *conn) wordSrst(w *bufio.Writer) {
+	c.s.stats.reset()
+	c.s.metrics.Reset()
+	w.WriteString("Server stats reset.\n")
+}
+
+func (c *conn) wordCrst(w *bufio.Writer) {
+	for _, other := range c.s.connections() {
+		other.received.Store(0)
+		other.out.Lock()
+		other.out.stats.reset()
+		other.out.Unlock()
+	}
+	w.WriteString("Connection stats reset.\n")
+}
+
+func (c *conn) wordCons(w *bufio.Writer) {
+	for _, other := range c.s.sortedConnections() {
+		other.writeInfo(w, false)
+	}
+	w.WriteByte('\n')
+}
+
+// sortedConnections returns the open connections, oldest first.
+func (s *Server) sortedConnections() []*conn {
+	list := s.connections()
+	slices.SortFunc(list, func(a, b *conn) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
+func (s *Server) connectionCount() int {
+	s.conns.Lock()
+	defer s.conns.Unlock()
+	return len(s.conns.all)
+}
+
+// writeInfo writes one line about the connection (ServerCnxn.dumpConnectionInfo).
+func (c *conn) writeInfo(w *bufio.Writer, brief bool) {
+	c.out.Lock()
+	st := c.out.stats
+	unsent := c.unsent() > 0 || c.out.flushing
+	c.out.Unlock()
+	// The bits of a Java selection key: 1 for reading, 4 for writing.
+	interest := 1
+	switch {
+	case c.inWord.Load():
+		interest = 0
+	case unsent:
+		interest = 5
+	}
+	fmt.Fprintf(w, " %s[%x](queued=%d,recved=%d,sent=%d", c.javaRemote(), interest, c.waiting.Load(), c.received.Load(), st.sent)
+	if s := c.session.Load(); s != nil && !brief {
+		fmt.Fprintf(w, ",sid=0x%x,lop=%s,est=%d,to=%d", uint64(s.id), lastOperation(st.last.op), c.opened.UnixMilli(), s.timeout.Load())
+		if st.last.cxid >= 0 {
+			fmt.Fprintf(w, ",lcxid=0x%x", st.last.cxid)
+		}
+		var at int64
+		if !st.last.at.IsZero() {
+			at = c.s.clock(st.last.at)
+		}
+		fmt.Fprintf(w, ",lzxid=%s,lresp=%d,llat=%d,minlat=%d,avglat=%d,maxlat=%d", hex(st.last.zxid), at, st.last.latency.Milliseconds(),
+			st.latency.min, st.latency.mean(), st.latency.max)
+	}
+	w.WriteString(")\n")
+}
+
+func lastOperation(op jute.Op) string {
+	if row := ops[op]; row != nil && row.lop != "" {
+		return row.lop
+	}
+	return "NA"
+}
+
+// javaRemote is the client's address as Java prints a socket address without a name.
+func (c *conn) javaRemote() string {
+	ip, port := c.ipID.ID, 0
+	if addr, ok := c.net.RemoteAddr().(*net.TCPAddr); ok {
+		port = addr.Port
+	}
+	if strings.Contains(ip, ":") {
+		ip = "[" + ip + "]"
+	}
+	return fmt.Sprintf("/%s:%d", ip, port)
+}
+
+func (c *conn) wordConf(w *bufio.Writer) {
+	s, o := c.s, c.s.opts
+	port := o.ClientPort
+	if len(o.Listeners) > 0 {
+		if addr, ok := o.Listeners[0].Addr().(*net.TCPAddr); ok {
+			port = addr.Port
+		}
+	}
+	snap, log := s.absDirs()
+	snapSize, logSize := s.dirSizes()
+	fmt.Fprintf(w, "clientPort=%d\nsecureClientPort=%d\n", port, o.SecureClientPort)
+	fmt.Fprintf(w, "dataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\n", snap, snapSize, log, logSize)
+	fmt.Fprintf(w, "tickTime=%d\nmaxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\nclientPortListenBacklog=%d\nserverId=0\n",
+		o.TickTime.Milliseconds(), o.MaxClientCnxns, o.MinSessionTimeout.Milliseconds(), o.MaxSessionTimeout.Milliseconds(), o.ClientPortListenBacklog)
+}
+
+func (c *conn) wordDirs(w *bufio.Writer) {
+	snap, log := c.s.dirSizes()
+	fmt.Fprintf(w, "datadir_size: %d\nlogdir_size: %d\n", snap, log)
+}
+
+// absDirs returns the directories of snapshots and logs, empty for a server in memory.
+func (s *Server) absDirs() (snap, log string) {
+	if s.opts.InMemory {
+		return "", ""
+	}
+	abs := func(dir string) string {
+		if a, err := filepath.Abs(dir); err == nil {
+			return a
+		}
+		return dir
+	}
+	dirs := s.dirs()
+	return abs(dirs.snap), abs(dirs.log)
+}
+
+// dirSizes returns the bytes of the files below the directories of snapshots and logs. What cannot be read, or goes meanwhile, counts
+// as nothing.
+func (s *Server) dirSizes() (snap, log int64) {
+	if s.opts.InMemory {
+		return 0, 0
+	}
+	dirs := s.dirs()
+	snap = s.dirSize(dirs.snap)
+	if dirs.log == dirs.snap {
+		return snap, snap
+	}
+	return snap, s.dirSize(dirs.log)
+}
+
+func (s *Server) dirSize(dir string) (size int64) {
+	names, err := s.opts.FS.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	for _, name := range names {
+		name = filepath.Join(dir, name)
+		if is, err := s.opts.FS.IsDir(name); err == nil && is {
+			size += s.dirSize(name)
+			continue
+		}
+		f, err := s.opts.FS.Open(name)
+		if err != nil {
+			continue
+		}
+		if n, err := f.Size(); err == nil {
+			size += n
+		}
+		_ = f.Close()
+	}
+	return size
+}
+
+// expiring is a line of the word dump: what ends at a time of the server's clock.
+type expiring struct {
+	at   int64
+	text string
+}
+
+func (c *conn) wordDump(w *bufio.Writer) {
+	s := c.s
+	w.WriteString("SessionTracker dump:\nSession ")
+	var list []expiring
+	s.sessions.each(func(session *session) {
+		list = append(list, expiring{session.deadline.Load(), fmt.Sprintf("0x%x", uint64(session.id))})
+	})
+	s.writeBuckets(w, list)
+	s.writeEphemerals(w)
+	w.WriteString("Connections dump:\nConnections ")
+	// ZooKeeper closes a connection that is silent for as long as its session may be, or for the time that a client has to make one, and
+	// looks at them in steps of that time.
+	list = list[:0]
+	step := max(s.opts.SessionlessCnxnTimeout.Milliseconds(), 1)
+	for _, other := range s.sortedConnections() {
+		var id int64
+		at := s.clock(other.opened) + step
+		if session := other.session.Load(); session != nil {
+			id, at = session.id, session.deadline.Load()
+		}
+		list = append(list, expiring{(at/step + 1) * step, fmt.Sprintf("ip: %s sessionId: 0x%x", other.javaRemote(), uint64(id))})
+	}
+	s.writeBuckets(w, list)
+}
+
+// writeBuckets groups the list by time (ExpiryQueue.dump).
+func (s *Server) writeBuckets(w *bufio.Writer, list []expiring) {
+	slices.SortStableFunc(list, func(a, b expiring) int { return cmp.Compare(a.at, b.at) })
+	buckets := map[int64]int{}
+	for _, e := range list {
+		buckets[e.at]++
+	}
+	fmt.Fprintf(w, "Sets (%d)/(%d):\n", len(buckets), len(list))
+	for i, e := range list {
+		if i == 0 || e.at != list[i-1].at {
+			fmt.Fprintf(w, "%d expire at %s:\n", buckets[e.at], s.wall(e.at).Format("Mon Jan 02 15:04:05 MST 2006"))
+		}
+		fmt.Fprintf(w, "\t%s\n", e.text)
+	}
+}
+
+// writeEphemerals reads the tree session by session, so that writers need not wait for a long list.
+func (s *Server) writeEphemerals(w *bufio.Writer) {
+	var ids []int64
+	s.readTree(func(t *tree.Tree) { ids = t.EphemeralOwners() })
+	slices.Sort(ids)
+	paths := make([][]string, len(ids))
+	owners := 0
+	for i, id := range ids {
+		s.readTree(func(t *tree.Tree) { paths[i] = t.Ephemerals(id) })
+		if len(paths[i]) > 0 {
+			owners++
+		}
+	}
+	fmt.Fprintf(w, "ephemeral nodes dump:\nSessions with Ephemerals (%d):\n", owners)
+	for i, id := range ids {
+		if len(paths[i]) == 0 {
+			continue // the session has ended meanwhile
+		}
+		fmt.Fprintf(w, "0x%x:\n", uint64(id))
+		slices.Sort(paths[i])
+		for _, path := range paths[i] {
+			fmt.Fprintf(w, "\t%s\n", path)
+		}
+	}
+}
+
+func (c *conn) wordWchs(w *bufio.Writer) {
+	conns := map[*conn]struct{}{}
+	paths, total, last := 0, 0, ""
+	for path, watcher := range c.s.watches.data() {
+		conns[watcher] = struct{}{}
+		if total == 0 || path != last {
+			paths++
+		}
+		total++
+		last = path
+	}
+	fmt.Fprintf(w, "%d connections watching %d paths\nTotal watches:%d\n", len(conns), paths, total)
+}
+
+func (c *conn) wordWchp(w *bufio.Writer) {
+	last, first := "", true
+	for path, watcher := range c.s.watches.data() {
+		if first || path != last {
+			w.WriteString(path)
+			w.WriteByte('\n')
+		}
+		if _, err := fmt.Fprintf(w, "\t0x%x\n", uint64(watcher.sessionID())); err != nil {
+			return
+		}
+		last, first = path, false
+	}
+	w.WriteByte('\n')
+}
+
+func (c *conn) wordWchc(w *bufio.Writer) {
+	for _, watcher := range c.s.sortedConnections() {
+		first := true
+		for path := range watcher.watchedPaths() {
+			if c.s.watches.modes(path, watcher)&dataModes == 0 {
+				continue
+			}
+			if first {
+				fmt.Fprintf(w, "0x%x\n", uint64(watcher.sessionID()))
+				first = false
+			}
+			if _, err := fmt.Fprintf(w, "\t%s\n", path); err != nil {
+				return
+			}
+		}
+	}
+	w.WriteByte('\n')
+}
+
+// sessionID is the id of the connection's session, 0 without one.
+func (c *conn) sessionID() int64 {
+	if s := c.session.Load(); s != nil {
+		return s.id
+	}
+	return 0
+}
+
+func (c *conn) wordHash(w *bufio.Writer) {
+	var digests []tree.DigestAt
+	c.s.readTree(func(t *tree.Tree) { digests = t.Digests() })
+	for _, d := range digests {
+		fmt.Fprintf(w, "%x: %d\n", uint64(d.Zxid), d.Digest)
+	}
+}
+
+// wordEnvi has every key that ZooKeeper prints; <NA> is how Java itself calls a property that is not there.
+func (c *conn) wordEnvi(w *bufio.Writer) {
+	const missing = "<NA>"
+	or := func(value string, err error) string {
+		if err != nil || value == "" {
+			return missing
+		}
+		return value
+	}
+	name := missing
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	memory := []runtimemetrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/total:bytes"}}
+	runtimemetrics.Read(memory)
+	megabytes := func(n uint64) string { return fmt.Sprintf("%dMB", n>>20) }
+	w.WriteString("Environment:\n")
+	for _, line := range [][2]string{
+		{"zookeeper.version", FullVersion()},
+		{"host.name", or(os.Hostname())},
+		{"java.version", missing},
+		{"java.vendor", missing},
+		{"java.home", missing},
+		{"java.class.path", missing},
+		{"java.library.path", missing},
+		{"java.io.tmpdir", os.TempDir()},
+		{"java.compiler", missing},
+		{"os.name", javaName(runtime.GOOS)},
+		{"os.arch", javaName(runtime.GOARCH)},
+		{"os.version", or(osVersion())},
+		{"user.name", name},
+		{"user.home", or(os.UserHomeDir())},
+		{"user.dir", or(os.Getwd())},
+		{"os.memory.free", megabytes(memory[0].Value.Uint64())},
+		{"os.memory.max", megabytes(uint64(debug.SetMemoryLimit(-1)))},
+		{"os.memory.total", megabytes(memory[1].Value.Uint64())},
+	} {
+		fmt.Fprintf(w, "%s=%s\n", line[0], line[1])
+	}
+}
+
+// javaName returns what Java calls an operating system or an architecture.
+func javaName(name string) string {
+	switch name {
+	case "linux":
+		return "Linux"
+	case "darwin":
+		return "Mac OS X"
+	case "windows":
+		return "Windows"
+	case "arm64":
+		return "aarch64"
+	case "386":
+		return "i386"
+	}
+	return name
+}
+
+// osVersion is the release of the kernel, where a file tells it.
+func osVersion() (string, error) {
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.TrimSpace(string(text)), err
+}
