@@ -324,3 +324,22 @@ func complaints(log string) []string {
 	}
 	return kinds
 }
+
+func TestComplaints(t *testing.T) {
+	log := `2026-11-21 23:30:29,639 INFO kafka.log.LogManager: fine
+2026-11-21 23:32:24,161 ERROR kafka.server.ReplicaManager: [ReplicaManager broker=1] Error on partitions records-2, other-0
+org.apache.kafka.common.errors.OutOfOrderSequenceException: Out of order sequence number for producer 0
+	at kafka.server.AbstractFetcherThread.doWork(AbstractFetcherThread.scala:116)
+Caused by: java.io.IOException: Connection to 2 was disconnected
+2026-11-21 23:32:24,161 WARN org.apache.zookeeper.ClientCnxn: Session 0x100001cfbda0003 for server /127.0.0.1:57628 (LOG), dir=/tmp/T1/002/log of wO3YAKjxSgmPjHQzEeJeww
+`
+	want := []string{
+		"ERROR kafka.server.ReplicaManager: [ReplicaManager broker=N] Error on partitions TOPIC",
+		"org.apache.kafka.common.errors.OutOfOrderSequenceException",
+		"Caused by: java.io.IOException",
+		"WARN org.apache.zookeeper.ClientCnxn: Session N for server /N.N.N.N:N (...), dir=DIR of ID",
+	}
+	if got := complaints(log); !slices.Equal(got, want) {
+		t.Errorf("complaints = %q\nwant %q", got, want)
+	}
+}

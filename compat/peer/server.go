@@ -76,8 +76,7 @@ func StartJava(opts Options) (*Server, error) {
 	})
 }
 
-// StartQuoll builds quoll and starts it with the same zoo.cfg that StartJava would write. The
-// error wraps ErrMissing if the tree has no binary to build.
+// StartQuoll builds quoll and starts it with the same zoo.cfg that StartJava would write.
 func StartQuoll(opts Options) (*Server, error) {
 	bin, err := binary()
 	if err != nil {

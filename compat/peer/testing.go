@@ -3,6 +3,7 @@ package peer
 import (
 	"errors"
 	"os"
+	"regexp"
 	"testing"
 )
 
@@ -37,10 +38,16 @@ func serve(t testing.TB, kind Kind, opts Options) *Server {
 	Check(t, err)
 	t.Cleanup(func() {
 		s.Close()
+		// A binary built with -race reports and goes on, and a crash may look like the fault that the test wants.
+		if bad := fatal.FindString(s.Log()); kind.Name == "quoll" && bad != "" {
+			t.Errorf("quoll's log has %q", bad)
+		}
 		ShowLog(t, kind.Name, &s.Process)
 	})
 	return s
 }
+
+var fatal = regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE).*`)
 
 // RequireJVM skips the test aloud unless there is a JVM and Apache ZooKeeper's classpath.
 func RequireJVM(t testing.TB) {
