@@ -83,10 +83,12 @@ func (s *Server) recover() error {
 	if t.NumTTLs() > 0 && !o.ExtendedTypesEnabled {
 		return fmt.Errorf("%s: %w", o.DataDir, ErrTTLNodes)
 	}
+	stranded := false
 	for _, id := range t.EphemeralOwners() {
 		if _, ok := t.SessionTimeout(id); !ok {
 			s.log.Warn("deleting the ephemerals of a session that is no more", "session", hex(id))
 			t.KillSession(id)
+			stranded = true
 		}
 	}
 	s.tree = t
@@ -98,8 +100,10 @@ func (s *Server) recover() error {
 		OnSync: s.synced,
 	})
 	s.snapshots.replayed = read.Records
-	if !found || len(t.EphemeralOwners()) > 0 && read.Records == 0 {
-		return s.writeSnapshot() // without any snapshot ZooKeeper would not start on this directory
+	// Without any snapshot ZooKeeper would not start on this directory. And what was just deleted is in no transaction: replayed over it
+	// again, the log that follows would not give the same tree.
+	if !found || stranded {
+		return s.writeSnapshot()
 	}
 	return nil
 }

@@ -1,0 +1,237 @@
+package tree
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"quoll/jute"
+)
+
+// check compares what the tree keeps incrementally with what its nodes say.
+func check(t *testing.T, tr *Tree) {
+	t.Helper()
+	var digest uint64
+	var size int64
+	ephemerals := 0
+	for path, n := range tr.nodes {
+		if n.path != path {
+			t.Fatalf("node %q is under %q", n.path, path)
+		}
+		if crc := ContentCRC(n.path, n.data); crc != n.crc {
+			t.Fatalf("%q: crc %x, should be %x", path, n.crc, crc)
+		}
+		if Digested(path) {
+			s := n.Persisted()
+			digest += uint64(NodeDigest(n.crc, &s))
+		}
+		size += int64(len(path) + len(n.data))
+		for i, c := range n.Children() {
+			if int(c.index) != i || ParentPath(c.path) != path {
+				t.Fatalf("%q: child %d is %q with index %d", path, i, c.path, c.index)
+			}
+		}
+		if n.Owner().Ephemeral() {
+			ephemerals++
+			if !slices.Contains(tr.Ephemerals(n.owner), path) {
+				t.Fatalf("%q is not among its session's ephemerals", path)
+			}
+		}
+		if len(tr.ACL(n)) == 0 && n.acl != openACL && tr.acls.lists[n.acl].refs == 0 {
+			t.Fatalf("%q refers to a freed ACL list", path)
+		}
+	}
+	if int64(digest) != tr.Digest() || size != tr.DataSize() || ephemerals != tr.NumEphemerals() {
+		t.Fatalf("digest %d, size %d, ephemerals %d; the nodes say %d, %d, %d", tr.Digest(), tr.DataSize(), tr.NumEphemerals(), int64(digest), size, ephemerals)
+	}
+}
+
+func randomTxn(rng *rand.Rand, zxid int64) Txn {
+	path := ""
+	for range 1 + rng.IntN(3) {
+		path += "/" + string(rune('a'+rng.IntN(4)))
+	}
+	if rng.IntN(8) == 0 {
+		path = QuotaPath + path[:2] + []string{"", "/" + LimitsName, "/" + StatsName}[rng.IntN(3)]
+	}
+	txn := Txn{
+		TxnHeader: jute.TxnHeader{ClientID: 1 + rng.Int64N(3), Zxid: zxid, Time: 1000 + zxid}, Path: path, ParentCVersion: int32(rng.IntN(20)) - 1, Version: rng.Int32N(5),
+		ACL: [][]jute.ACL{nil, OpenACL, readOnlyACL, {{Perms: 3, Scheme: "digest", ID: "a:b"}}}[rng.IntN(4)],
+	}
+	if rng.IntN(3) > 0 {
+		txn.Data = fmt.Appendf(nil, "count=%d,bytes=%d", rng.IntN(9), rng.IntN(99))
+	}
+	types := []jute.Op{jute.OpCreate, jute.OpCreate, jute.OpCreate, jute.OpCreate2, jute.OpCreateTTL, jute.OpCreateContainer, jute.OpDelete, jute.OpDelete, jute.OpDeleteContainer,
+		jute.OpSetData, jute.OpSetData, jute.OpSetACL, jute.OpCreateSession, jute.OpCloseSession, jute.OpError, jute.OpMulti, jute.OpReconfig}
+	op := types[rng.IntN(len(types))]
+	txn.Type = int32(op)
+	switch op {
+	case jute.OpCreate, jute.OpCreate2:
+		txn.Ephemeral = rng.IntN(4) == 0
+	case jute.OpCreateTTL:
+		txn.TTL = 1 + rng.Int64N(MaxTTL)
+	case jute.OpCloseSession:
+		txn.Paths = []string{path}
+	case jute.OpMulti:
+		for range rng.IntN(4) {
+			sub := randomTxn(rng, zxid)
+			switch sub.Op() {
+			case jute.OpMulti, jute.OpCreateSession, jute.OpCloseSession, jute.OpReconfig, jute.OpSetACL:
+				continue
+			}
+			sub.TxnHeader = jute.TxnHeader{Type: sub.Type}
+			txn.Multi = append(txn.Multi, sub)
+		}
+	}
+	return txn
+}
+
+// TestApplyKeepsItsBooks applies transactions that fit the tree or not, as replay over a fuzzy snapshot has them, and counts everything anew.
+func TestApplyKeepsItsBooks(t *testing.T) {
+	for seed := range uint64(300) {
+		rng := rand.New(rand.NewPCG(seed, 0))
+		tr := New()
+		var r Result
+		for zxid := int64(1); zxid < 200; zxid++ {
+			txn := randomTxn(rng, zxid)
+			entry := txn.Append(nil)
+			decoded, err := DecodeTxn(entry)
+			if err != nil {
+				t.Fatalf("seed %d: %+v: %v", seed, txn, err)
+			}
+			if again := decoded.Append(nil); !slices.Equal(again, entry) {
+				t.Fatalf("seed %d: %+v is %x, then %x", seed, txn, entry, again)
+			}
+			tr.Apply(&decoded, &r, nil)
+			if zxid%20 == 0 {
+				check(t, tr)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func TestLoaderRebuildsTheTree(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	tr := New()
+	var r Result
+	for zxid := int64(1); zxid < 3000; zxid++ {
+		txn := randomTxn(rng, zxid)
+		switch txn.Op() {
+		case jute.OpMulti, jute.OpCloseSession:
+			continue
+		case jute.OpDelete, jute.OpDeleteContainer:
+			if n := tr.Lookup(txn.Path); n != nil && n.NumChildren() > 0 {
+				continue // would leave orphans, which no snapshot holds
+			}
+		}
+		tr.Apply(&txn, &r, nil)
+	}
+	l := NewLoader()
+	tr.EachSession(l.Session)
+	tr.EachACL(l.ACL)
+	for walk, more := tr.Walk(), true; more; {
+		var err error
+		more, err = walk.Next(7, func(n *Node) error { return l.Node(n.Path(), n.Data(), tr.ACLNumber(n), n.Persisted()) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := l.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, got)
+	if got.Digest() != tr.Digest() || got.Len() != tr.Len() || got.Sessions() != tr.Sessions() || got.NumTTLs() != tr.NumTTLs() || got.NumEphemerals() != tr.NumEphemerals() {
+		t.Errorf("loaded %d nodes with digest %d, wrote %d with %d", got.Len(), got.Digest(), tr.Len(), tr.Digest())
+	}
+	for path, n := range tr.nodes {
+		if fmt.Sprint(got.ACL(got.nodes[path])) != fmt.Sprint(tr.ACL(n)) {
+			t.Errorf("%s: ACL %v became %v", path, tr.ACL(n), got.ACL(got.nodes[path]))
+		}
+	}
+}
+
+func TestLoaderRefuses(t *testing.T) {
+	node := func(l *Loader, path string) error { return l.Node(path, nil, -1, jute.StatPersisted{}) }
+	l := NewLoader()
+	if _, err := l.Finish(); err == nil {
+		t.Error("a snapshot without a root loads")
+	}
+	if err := node(l, "/a/b"); err == nil {
+		t.Error("a child before its parent loads")
+	}
+	if err := node(l, ""); err != nil {
+		t.Error(err)
+	}
+	if err := node(l, "a"); err == nil {
+		t.Error("a relative path loads")
+	}
+	if err := l.Node("/locked", nil, 99, jute.StatPersisted{}); err != nil {
+		t.Error(err)
+	}
+	tr, err := l.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if acl := tr.ACL(tr.Lookup("/locked")); acl[0].Scheme == "world" {
+		t.Errorf("an ACL list that is missing in the snapshot became %v", acl)
+	}
+}
+
+func TestOwner(t *testing.T) {
+	for _, c := range []struct {
+		owner     Owner
+		ephemeral bool
+		ttl       int64
+	}{
+		{0, false, 0}, {0x100000abd500000, true, 0}, {ContainerOwner, false, 0}, {TTLOwner(1), false, 1}, {TTLOwner(MaxTTL), false, MaxTTL},
+		{Owner(-1 << 56), false, 0}, {Owner(-1<<56 | 1<<40), true, 0}, {-1, true, 0},
+	} {
+		ttl, ok := c.owner.TTL()
+		if c.owner.Ephemeral() != c.ephemeral || ok && ttl != c.ttl {
+			t.Errorf("%x: ephemeral %v, ttl %d %v", uint64(c.owner), c.owner.Ephemeral(), ttl, ok)
+		}
+	}
+}
+
+func TestParseQuota(t *testing.T) {
+	for text, want := range map[string]Quota{
+		"count=5,bytes=-1=;byteHardLimit=-1;countHardLimit=7": {5, -1, 7, -1},
+		"count=1,bytes=4": {1, 4, -1, -1},
+		"bytes=9":         {-1, 9, -1, -1},
+	} {
+		if got, err := ParseQuota([]byte(text)); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "garbage", "count=x", "count=99999999999999999999"} {
+		if q, err := ParseQuota([]byte(text)); err == nil {
+			t.Errorf("%q is taken as %+v", text, q)
+		}
+	}
+}
+
+// FuzzDecodeTxn feeds anything to the decoder and what it accepts to a tree.
+func FuzzDecodeTxn(f *testing.F) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 100 {
+		txn := randomTxn(rng, 5)
+		f.Add(txn.Append(nil))
+	}
+	f.Fuzz(func(t *testing.T, entry []byte) {
+		txn, err := DecodeTxn(entry)
+		if err != nil {
+			return
+		}
+		tr := New()
+		var r Result
+		tr.Apply(&txn, &r, nil)
+		tr.Apply(&txn, &r, nil)
+		check(t, tr)
+		txn.Append(nil)
+	})
+}
