@@ -164,7 +164,7 @@ func TestFailedMultiRestoresPending(t *testing.T) {
 	if failed.Multi[1].Err != jute.ErrNoNode || failed.Multi[0].Path != "/s-0000000001" {
 		t.Fatalf("the multi became %+v", failed)
 	}
-	if first.Path != "/s-0000000001" || second.Path != "/s-0000000001" {
+	if first.Path != "/s-0000000000" || second.Path != "/s-0000000001" {
 		t.Errorf("sequential creates around a failed multi: %s and %s", first.Path, second.Path)
 	}
 	if failed.Digest != first.Digest || tr.Len() != 4 {
