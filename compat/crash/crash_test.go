@@ -1,0 +1,497 @@
+package crash
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quoll/client"
+	"quoll/compat/peer"
+	"quoll/jute"
+)
+
+const (
+	writers    = 4
+	flyDir     = "/fly"     // ephemerals of short sessions
+	ballastDir = "/ballast" // makes snapshots take a while
+	ballast    = 2000
+	// javaEvery is how often Apache ZooKeeper takes the directory over, from the fifth restart on.
+	javaEvery = 10
+	// deadline ends every wait, whatever the load of the machine.
+	deadline = time.Minute
+)
+
+func environ(t *testing.T, name string, otherwise int64) int64 {
+	value := os.Getenv(name)
+	if value == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 1 {
+		t.Fatalf("%s=%s is not a number above 0", name, value)
+	}
+	return n
+}
+
+func TestCrash(t *testing.T) {
+	cycles := int(environ(t, "QUOLL_CRASH_CYCLES", 5))
+	seed := environ(t, "QUOLL_CRASH_SEED", time.Now().UnixNano())
+	t.Logf("%d cycles; QUOLL_CRASH_SEED=%d", cycles, seed)
+	port, err := peer.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{
+		T: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), dir: t.TempDir(), port: port,
+		history: &history{names: map[string]string{}, zxids: map[int64]*op{}},
+	}
+	for id := range writers {
+		r.writers = append(r.writers, newWriter(id, rand.New(rand.NewPCG(uint64(seed), uint64(id)+1)), r.history))
+	}
+	began := time.Now()
+	quollTime, quolls := time.Duration(0), 0
+	for r.cycle = 1; r.cycle <= cycles; r.cycle++ {
+		start := time.Now()
+		r.run(r.cycle%javaEvery == 5)
+		if !r.java {
+			quollTime += time.Since(start)
+			quolls++
+		}
+	}
+	// The last kill is looked at too.
+	r.start(false)
+	r.verify()
+	r.stop()
+	t.Logf("%d cycles in %v, %v each with quoll; %d acknowledged requests, %d lost or done without a word; kills %v; snapshots in %d starts",
+		cycles, time.Since(began).Round(time.Second), (quollTime / time.Duration(max(quolls, 1))).Round(time.Millisecond), r.history.acked, r.unanswered, r.kills, r.snapshots)
+}
+
+// run is one directory and the servers that follow each other on it.
+type run struct {
+	*testing.T
+	rng     *rand.Rand
+	dir     string
+	port    int
+	cycle   int
+	writers []*writer
+	history *history
+	flies   []*fly
+
+	java     bool // the server is Apache ZooKeeper
+	server   *peer.Server
+	config   string
+	observer *client.Client
+
+	kills      map[string]int
+	snapshots  int
+	unanswered int
+}
+
+// fly is a session that ends soon.
+type fly struct {
+	client *client.Client
+	paths  []string
+	closed bool // and the server has acknowledged that
+}
+
+func (r *run) ctx() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), deadline)
+}
+
+func (r *run) must(err error) {
+	r.Helper()
+	if err != nil {
+		r.Fatalf("cycle %d, %s: %v\nthe server's log ends:\n%s", r.cycle, r.config, err, r.logTail())
+	}
+}
+
+func (r *run) logTail() string {
+	if r.server == nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimRight(r.server.Log(), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
+
+// run starts a server, looks at what it shows, has the writers write, and kills it.
+func (r *run) run(java bool) {
+	if java {
+		if _, err := peer.Classpath("zookeeper"); errors.Is(err, peer.ErrMissing) && os.Getenv("QUOLL_REQUIRE_PEERS") != "1" {
+			r.Logf("cycle %d has no server of Apache ZooKeeper: %v", r.cycle, err)
+			java = false
+		}
+	}
+	var quollShows map[string]seen
+	if java {
+		quollShows = r.showCopy()
+	}
+	r.start(java)
+	if r.cycle == 1 {
+		r.prepare()
+	} else {
+		r.verify()
+	}
+	if java {
+		r.same(quollShows, r.everything(r.observer))
+	}
+
+	errs := make(chan error, writers)
+	var killed atomic.Bool
+	for _, w := range r.writers {
+		r.must(w.connect(r.server.Addr()))
+		go func() {
+			err := w.work(r.server.Addr())
+			if err == nil && !killed.Load() {
+				err = errors.New("the connection was lost while the server lived")
+			}
+			if err != nil {
+				err = fmt.Errorf("writer %d: %w", w.id, err)
+			}
+			errs <- err
+		}()
+	}
+	r.newFly()
+	if r.cycle%3 == 0 {
+		r.awaitFlies()
+	}
+	r.awaitMoment()
+	killed.Store(true)
+	r.stop()
+	for range r.writers {
+		r.must(<-errs)
+	}
+}
+
+// start starts a server with other settings than the last. Now and then it is killed once while it starts.
+func (r *run) start(java bool) {
+	pick := func(values ...string) string { return values[r.rng.IntN(len(values))] }
+	opts := peer.Options{
+		Dir: r.dir, Port: r.port, Work: r.TempDir(),
+		Config: []string{
+			"tickTime=200", "minSessionTimeout=400", "maxSessionTimeout=60000", "maxClientCnxns=0", "4lw.commands.whitelist=*",
+			"autopurge.purgeInterval=1", "autopurge.snapRetainCount=3",
+			"snapCount=" + pick("200", "200", "1000", "100000"), "preAllocSize=" + pick("64", "1024", "65536"),
+		},
+		Flags: []string{"-Dzookeeper.snapshot.compression.method=" + pick("", "", "gz", "snappy")},
+	}
+	if r.rng.IntN(4) == 0 {
+		opts.Flags = append(opts.Flags, "-Dzookeeper.txnLogSizeLimitInKb=256")
+	}
+	r.java, r.config = java, fmt.Sprint(opts.Config[7:], opts.Flags)
+	r.count("")
+	begin := peer.StartQuoll
+	if java {
+		begin = peer.StartJava
+	} else if r.cycle > 1 && r.rng.IntN(4) == 0 {
+		r.killEarly(opts)
+	}
+	var err error
+	r.server, err = begin(opts)
+	peer.Check(r, err)
+	server := r.server
+	r.Cleanup(func() { server.Close() })
+	ctx, cancel := r.ctx()
+	defer cancel()
+	r.observer, err = client.Connect(ctx, r.server.Addr(), client.Options{Timeout: 60 * time.Second})
+	r.must(err)
+}
+
+// killEarly starts quoll and kills it before it has had the time to say that it serves.
+func (r *run) killEarly(opts peer.Options) {
+	bin, err := peer.Binary()
+	peer.Check(r, err)
+	cfg := filepath.Join(opts.Work, "early.cfg")
+	lines := append([]string{"dataDir=" + r.dir, fmt.Sprintf("clientPort=%d", r.port), "clientPortAddress=127.0.0.1", "admin.enableServer=false"}, opts.Config...)
+	r.must(os.WriteFile(cfg, []byte(strings.Join(lines, "\n")+"\n"), 0o644))
+	cmd := exec.Command(bin, "server", cfg)
+	r.must(cmd.Start())
+	// Not a wait for something: a random moment.
+	time.Sleep(time.Duration(r.rng.IntN(60)) * time.Millisecond)
+	r.must(cmd.Process.Kill())
+	cmd.Wait()
+	r.count("while starting")
+}
+
+func (r *run) count(kill string) {
+	if r.kills == nil {
+		r.kills = map[string]int{}
+	}
+	if kill != "" {
+		r.kills[kill]++
+	}
+}
+
+// prepare makes what a new directory must have.
+func (r *run) prepare() {
+	ctx, cancel := r.ctx()
+	defer cancel()
+	for _, dir := range []string{sharedDir, flyDir, ballastDir} {
+		_, err := r.observer.Create(ctx, dir, nil, client.OpenACL, jute.ModePersistent)
+		r.must(err)
+	}
+	for at := 0; at < ballast; at += 100 {
+		var ops []jute.Operation
+		for i := range 100 {
+			ops = append(ops, jute.Operation{
+				Op: jute.OpCreate, Path: fmt.Appendf(nil, "%s/%d", ballastDir, at+i), Data: make([]byte, 500+at), ACL: aclText(acls[i%len(acls)]),
+			})
+		}
+		_, err := r.observer.Multi(ctx, ops...)
+		r.must(err)
+	}
+	for _, w := range r.writers {
+		_, err := r.observer.Create(ctx, w.dir, nil, client.OpenACL, jute.ModePersistent)
+		r.must(err)
+		w.adopt(model{w.dir: {}}, r.everything(r.observer), 0)
+	}
+}
+
+// everything is what a server shows, but for the sessions that are about to end.
+func (r *run) everything(c *client.Client) map[string]seen {
+	all, err := observe(c, []string{"/"}, flyDir)
+	r.must(err)
+	return all
+}
+
+// verify looks at what a server shows after the last one was killed.
+func (r *run) verify() {
+	ctx, cancel := r.ctx()
+	defer cancel()
+	roots := []string{sharedDir}
+	for _, w := range r.writers {
+		roots = append(roots, w.dir)
+	}
+	all, err := observe(r.observer, roots, "")
+	r.must(err)
+	for _, w := range r.writers {
+		under := len(w.ops) - w.acked
+		_, err := w.verify(all)
+		r.must(err)
+		r.unanswered += under
+	}
+	r.must(r.sequence(all))
+	n, err := r.observer.AllChildrenNumber(ctx, ballastDir)
+	if err == nil && n != ballast {
+		err = fmt.Errorf("%s has %d znodes, not %d", ballastDir, n, ballast)
+	}
+	r.must(err)
+	for _, f := range r.flies {
+		present := r.present(f)
+		if f.closed && present > 0 || present > 0 && present < len(f.paths) {
+			r.must(fmt.Errorf("session %#x (closed and acknowledged: %v) has %d of its %d ephemerals", flySession(f), f.closed, present, len(f.paths)))
+		}
+	}
+	answer, err := r.server.FourLetter("srvr")
+	r.must(err)
+	for line := range strings.Lines(answer) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "Zxid: 0x"); ok {
+			zxid, err := strconv.ParseInt(text, 16, 64)
+			r.must(err)
+			for have, o := range r.history.zxids {
+				if have > zxid {
+					r.must(fmt.Errorf("the server is at zxid %#x, but %v was acknowledged", zxid, o))
+				}
+			}
+			r.history.zxids, r.history.floor = map[int64]*op{}, zxid-1 // the observer's session is above
+		}
+	}
+}
+
+// sequence checks the znodes that all writers make in one directory: numbers rise with zxids and are never given out again.
+func (r *run) sequence(all map[string]seen) error {
+	type entry struct {
+		name string
+		seen
+	}
+	var entries []entry
+	for name, s := range all {
+		if strings.HasPrefix(name, sharedDir+"/") {
+			entries = append(entries, entry{name, s})
+			if err := r.history.name(name, string(s.data)); err != nil {
+				return err
+			}
+		}
+	}
+	// Those of one multi have one zxid.
+	slices.SortFunc(entries, func(a, b entry) int {
+		return cmp.Or(cmp.Compare(a.stat.Czxid, b.stat.Czxid), cmp.Compare(a.name, b.name))
+	})
+	for i := 1; i < len(entries); i++ {
+		if a, b := entries[i-1], entries[i]; a.name >= b.name {
+			return fmt.Errorf("%s, made by zxid %#x, has a higher number than %s of zxid %#x", a.name, a.stat.Czxid, b.name, b.stat.Czxid)
+		}
+	}
+	stat := all[sharedDir].stat
+	if made := (stat.Cversion + stat.NumChildren) / 2; len(r.history.names) > 0 {
+		last := slices.Max(slices.Collect(maps.Keys(r.history.names)))
+		if next := fmt.Sprintf("%s/s-%010d", sharedDir, made); next <= last {
+			return fmt.Errorf("the next sequence number would be that of %s, but there was %s", next, last)
+		}
+	}
+	return nil
+}
+
+// newFly has a session of half a second make some ephemerals. Sometimes it is closed, sometimes left to expire.
+func (r *run) newFly() {
+	ctx, cancel := r.ctx()
+	defer cancel()
+	c, err := client.Connect(ctx, r.server.Addr(), client.Options{Timeout: 500 * time.Millisecond})
+	r.must(err)
+	f := &fly{client: c}
+	for i := range 3 {
+		path := fmt.Sprintf("%s/%d.%d", flyDir, r.cycle, i)
+		if _, err := c.Create(ctx, path, nil, client.OpenACL, jute.ModeEphemeral); err != nil {
+			break // the machine is so slow that it expired, or the connection was thought dead
+		}
+		f.paths = append(f.paths, path)
+	}
+	r.flies = append(r.flies, f)
+	switch r.rng.IntN(3) {
+	case 0:
+		f.closed = c.Close() == nil
+	default:
+		c.Abandon()
+	}
+}
+
+func flySession(f *fly) int64 {
+	id, _, _ := f.client.Session()
+	return id
+}
+
+func (r *run) present(f *fly) (n int) {
+	ctx, cancel := r.ctx()
+	defer cancel()
+	names, _, err := r.observer.Children(ctx, flyDir, false)
+	r.must(err)
+	for _, p := range f.paths {
+		if slices.Contains(names, path.Base(p)) {
+			n++
+		}
+	}
+	return n
+}
+
+// awaitFlies waits until all sessions have expired that nobody has gone on with.
+func (r *run) awaitFlies() {
+	for end := time.Now().Add(deadline); ; time.Sleep(20 * time.Millisecond) {
+		left := 0
+		for _, f := range r.flies {
+			left += r.present(f)
+		}
+		if left == 0 {
+			r.flies = nil
+			return
+		}
+		if time.Now().After(end) {
+			r.must(fmt.Errorf("%d ephemerals of expired sessions are still there", left))
+		}
+	}
+}
+
+// awaitMoment waits for when to kill the server: at some time, or while it writes a new file.
+func (r *run) awaitMoment() {
+	how := "at a random moment"
+	delay := time.Duration(r.rng.IntN(500)) * time.Millisecond
+	if r.rng.IntN(3) == 0 {
+		delay = 700 * time.Millisecond // at the latest
+		what := []string{"snapshot", "log"}[r.rng.IntN(2)]
+		for end := time.Now().Add(delay); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
+			names, err := filepath.Glob(filepath.Join(r.dir, "version-2", "quoll-tmp.*"+what+"*"))
+			r.must(err)
+			if len(names) > 0 {
+				r.kills["with a new "+what]++
+				return
+			}
+		}
+	} else {
+		time.Sleep(delay) // not a wait for something
+	}
+	r.kills[how]++
+}
+
+// stop kills the server and reads what it has said.
+func (r *run) stop() {
+	r.digests()
+	r.must(r.server.Kill())
+	r.observer.Abandon()
+	log := r.server.Log()
+	for line := range strings.Lines(log) {
+		if lower := strings.ToLower(line); strings.Contains(lower, "digest") && (strings.Contains(lower, "match") || strings.Contains(lower, "is not the")) ||
+			strings.Contains(line, "level=ERROR") || strings.Contains(line, "panic:") {
+			r.Errorf("cycle %d, %s: the server says: %s", r.cycle, r.config, line)
+		}
+	}
+	if strings.Contains(log, "Snapshot taken") {
+		r.snapshots++
+	}
+	if r.Failed() {
+		r.FailNow()
+	}
+}
+
+// digests asks the server itself whether its tree is what the log says.
+func (r *run) digests() {
+	answer, err := r.server.FourLetter("mntr")
+	r.must(err)
+	for line := range strings.Lines(answer) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == "zk_digest_mismatches_count" && f[1] != "0" {
+			r.must(errors.New(strings.TrimSpace(line)))
+		}
+	}
+}
+
+// showCopy is what quoll shows on a copy of the directory as the kill has left it.
+func (r *run) showCopy() map[string]seen {
+	dir := filepath.Join(r.TempDir(), "copy")
+	if msg, err := exec.Command("cp", "-r", "--sparse=always", r.dir, dir).CombinedOutput(); err != nil {
+		r.must(fmt.Errorf("%w: %s", err, msg))
+	}
+	s, err := peer.StartQuoll(peer.Options{Dir: dir, Work: r.TempDir(), Config: []string{"maxSessionTimeout=60000"}})
+	peer.Check(r, err)
+	defer s.Close()
+	ctx, cancel := r.ctx()
+	defer cancel()
+	c, err := client.Connect(ctx, s.Addr(), client.Options{})
+	r.must(err)
+	defer c.Abandon()
+	return r.everything(c)
+}
+
+// same compares what two servers show of one directory.
+func (r *run) same(quoll, java map[string]seen) {
+	// Ephemerals that are about to end may be there for one and not for the other.
+	for _, p := range []string{flyDir} {
+		delete(quoll, p)
+		delete(java, p)
+	}
+	for _, p := range slices.Sorted(maps.Keys(quoll)) {
+		if j, ok := java[p]; !ok {
+			r.Errorf("cycle %d: quoll shows %s, ZooKeeper does not: %v", r.cycle, p, quoll[p])
+		} else if !j.equal(quoll[p]) {
+			r.Errorf("cycle %d: %s\nquoll shows     %v\nZooKeeper shows %v", r.cycle, p, quoll[p], j)
+		}
+	}
+	for p := range java {
+		if _, ok := quoll[p]; !ok {
+			r.Errorf("cycle %d: ZooKeeper shows %s, quoll does not: %v", r.cycle, p, java[p])
+		}
+	}
+	if r.Failed() {
+		r.FailNow()
+	}
+	r.Logf("cycle %d: %d znodes are the same after the kill, as quoll and ZooKeeper show them", r.cycle, len(java))
+}
