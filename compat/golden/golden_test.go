@@ -2,7 +2,6 @@ package main
 
 import (
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -93,17 +92,4 @@ func start(t testing.TB, s *script) string {
 		}
 	})
 	return addr
-}
-
-// TestFormat checks that a script is printed as it was read.
-func TestFormat(t *testing.T) {
-	testScripts(t, func(t *testing.T, path string, s *script) {
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := string(s.format()); got != string(want) {
-			t.Errorf("it is printed as\n%s", got)
-		}
-	})
 }

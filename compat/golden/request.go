@@ -96,6 +96,7 @@ func (r *runner) appendRequest(b []byte, c call, next int32) ([]byte, int32, jut
 	}
 	f := &fields{r: r, call: c}
 	h := jute.RequestHeader{Xid: f.int("xid", next), Type: f.int("op", int32(op))}
+	start := len(b)
 	b = h.Append(b)
 	switch op {
 	case jute.OpMulti, jute.OpMultiRead:
@@ -112,7 +113,7 @@ func (r *runner) appendRequest(b []byte, c call, next int32) ([]byte, int32, jut
 			b = record(f).Append(b)
 		}
 	}
-	b = f.mangle(b)
+	b = f.mangle(b, start)
 	return b, h.Xid, jute.Op(h.Type), f.done()
 }
 
@@ -127,6 +128,7 @@ func (r *runner) appendPart(b []byte, c call, outer *fields) []byte {
 		outer.fail(fmt.Errorf("unknown operation %q", c.verb))
 	}
 	h := jute.MultiHeader{Type: f.int("op", int32(op)), Done: f.int("done", 0) != 0, Err: f.int("err", -1)}
+	start := len(b)
 	b = h.Append(b)
 	switch record := requestRecords[op]; {
 	case c.verb == "header" || c.verb == "request":
@@ -134,7 +136,7 @@ func (r *runner) appendPart(b []byte, c call, outer *fields) []byte {
 	case record != nil:
 		b = record(f).Append(b)
 	}
-	b = f.mangle(b)
+	b = f.mangle(b, start)
 	outer.fail(f.done())
 	return b
 }
@@ -149,8 +151,9 @@ func (r *runner) appendConnect(b []byte, c call) ([]byte, error) {
 		ProtocolVersion: f.int("protocol", 0), LastZxidSeen: f.zxid("lastZxid"), Timeout: f.int("timeout", 30000),
 		SessionID: f.session(), Password: f.password(), ReadOnly: readOnly == "1", HasReadOnly: readOnly != "absent",
 	}
+	start := len(b)
 	b = q.Append(b)
-	b = f.mangle(b)
+	b = f.mangle(b, start)
 	return b, f.done()
 }
 
@@ -336,13 +339,13 @@ func (f *fields) password() []byte {
 	return p[:]
 }
 
-// mangle applies what every request takes: cut and tail.
-func (f *fields) mangle(b []byte) []byte {
+// mangle applies what every request takes, cut and tail, to the bytes of b from start on.
+func (f *fields) mangle(b []byte, start int) []byte {
 	f.word("replies", "")
 	f.word("sort", "")
 	cut := int(f.int("cut", 0))
-	if cut > len(b) {
-		f.fail(fmt.Errorf("cut=%d of %d bytes", cut, len(b)))
+	if cut > len(b)-start {
+		f.fail(fmt.Errorf("cut=%d of %d bytes", cut, len(b)-start))
 		return b
 	}
 	return append(b[:len(b)-cut], f.bytes("tail", `""`)...)
