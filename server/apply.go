@@ -15,12 +15,23 @@ type applier struct {
 	already  audience // connections that a deletion has reached through the data table
 	event    []byte
 	query    query // for reads that waited behind a write
+	writes   traffic
+	path     []byte
 	flush    []*conn
 }
 
 // Prepare turns a request into the transaction of a zxid. Requests come in zxid order. now is the wall clock.
 func (s *Server) Prepare(zxid int64, now time.Time, r *Request) tree.Txn {
-	return s.prep.prepare(zxid, now, r)
+	before, begin := len(s.prep.order), time.Time{}
+	if r.Op == jute.OpCloseSession {
+		begin = time.Now()
+	}
+	txn := s.prep.prepare(zxid, now, r)
+	s.metrics.OutstandingChangesQueued.Add(int64(len(s.prep.order) - before))
+	if r.Op == jute.OpCloseSession {
+		s.metrics.CloseSessionPrepTime.Observe(time.Since(begin).Milliseconds())
+	}
+	return txn
 }
 
 // Apply applies committed transactions in zxid order and answers the requests that they came from. For each transaction its events come
@@ -33,6 +44,7 @@ func (s *Server) Apply(batch []Proposal) {
 		s.applyOne(&batch[i], now)
 	}
 	s.unlockTree()
+	a.writes.end()
 	for _, c := range a.flush {
 		c.pendingFlush = false
 		c.startFlush()
@@ -56,7 +68,8 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 			s.notify(&a.changes[i], txn.Zxid)
 		}
 	}
-	s.prep.applied(txn.Zxid)
+	s.countWrites(txn, a.changes)
+	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.applied(txn.Zxid)))
 	switch txn.Op() {
 	case jute.OpCreateSession:
 		delete(s.prep.opening, txn.ClientID)
@@ -150,6 +163,7 @@ func (c *conn) settle(r *Request, frame []byte, n *noted) {
 	c.fifo.Lock()
 	defer c.fifo.Unlock()
 	if len(c.fifo.queue) == 0 || c.fifo.queue[0] != r {
+		c.s.metrics.StaleReplies.Inc()
 		return
 	}
 	if r.Op == jute.OpCreateSession {
@@ -177,6 +191,7 @@ func (c *conn) settle(r *Request, frame []byte, n *noted) {
 		}
 		c.pop()
 	}
+	q.reads.end()
 }
 
 // pop removes the oldest waiting request. The queue is locked.
@@ -197,24 +212,25 @@ func (s *Server) notify(ch *tree.Change, zxid int64) {
 	case tree.DataChanged:
 		s.watches.trigger(path, dataModes, &a.already)
 		s.deliver(&a.already, nil, zxid, jute.EventNodeDataChanged, path, ch)
-		s.metrics.NodeChangedWatches.Observe(int64(len(a.already.conns)))
+		observeWatches(&s.metrics.NodeChangedWatches, &a.already)
 		return
 	case tree.Created:
 		s.watches.trigger(path, dataModes, &a.already)
 		s.deliver(&a.already, nil, zxid, jute.EventNodeCreated, path, ch)
-		s.metrics.NodeCreatedWatches.Observe(int64(len(a.already.conns)))
+		observeWatches(&s.metrics.NodeCreatedWatches, &a.already)
 	case tree.Deleted:
 		s.watches.trigger(path, dataModes, &a.already)
 		s.deliver(&a.already, nil, zxid, jute.EventNodeDeleted, path, ch)
 		a.audience.reset()
 		s.watches.trigger(path, childModes, &a.audience)
 		s.deliver(&a.audience, &a.already, zxid, jute.EventNodeDeleted, path, ch)
-		s.metrics.NodeDeletedWatches.Observe(int64(len(a.already.conns)))
+		observeWatches(&s.metrics.NodeDeletedWatches, &a.already)
+		observeWatches(&s.metrics.NodeDeletedWatches, &a.audience)
 	}
 	parent := clientPath(tree.ParentPath(ch.Path))
 	a.audience.reset()
 	s.watches.trigger(parent, childModes, &a.audience)
-	s.metrics.NodeChildrenWatches.Observe(int64(len(a.audience.conns)))
+	observeWatches(&s.metrics.NodeChildrenWatches, &a.audience)
 	s.deliver(&a.audience, nil, zxid, jute.EventNodeChildrenChanged, parent, &tree.Change{ACL: ch.ParentACL})
 }
 

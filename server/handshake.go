@@ -41,6 +41,7 @@ func (c *conn) greet() bool {
 		return false
 	}
 	c.s.metrics.ConnectionRequests.Inc()
+	c.s.metrics.ConnectionTokenDeficit.Observe(0) // no throttle takes tokens
 	if last := c.s.lastZxid.Load(); req.LastZxidSeen > last {
 		c.s.log.Info("refusing a client that has seen a later zxid; it must try another server", "client", c.remote(), "seen", hex(req.LastZxidSeen), "last", hex(last))
 		return false

@@ -89,6 +89,13 @@ func (l *local) take(dst []*Request) []*Request {
 	return dst
 }
 
+// pending is the number of requests in the inbox.
+func (l *local) pending() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.inbox)
+}
+
 func (l *local) run() {
 	l.zxid = l.s.tree.LastZxid()
 	now := time.Now()
@@ -187,26 +194,31 @@ func (l *local) commit(requests []*Request) bool {
 	if len(requests) == 0 {
 		return true
 	}
+	times := batchTimes{begin: time.Now()}
+	l.s.batchBegins(times.begin, requests, l.pending())
 	wall := l.s.opts.Now()
 	for _, r := range requests {
 		l.zxid++
 		l.batch = append(l.batch, Proposal{Txn: l.s.Prepare(l.zxid, wall, r), Request: r})
-		if l.log != nil {
-			l.entry = l.batch[len(l.batch)-1].Txn.Append(l.entry[:0])
-			l.log.Append(l.zxid, l.entry)
-		}
 	}
-	if cap(l.entry) > readBufferMax {
-		l.entry = nil
-	}
-	l.s.metrics.SyncBatchSize.Observe(int64(len(requests)))
+	times.prepared = time.Now()
 	if l.log != nil {
+		for i := range l.batch {
+			l.entry = l.batch[i].Txn.Append(l.entry[:0])
+			l.log.Append(l.batch[i].Txn.Zxid, l.entry)
+		}
+		if cap(l.entry) > readBufferMax {
+			l.entry = nil
+		}
+		times.logged = time.Now()
 		if err := l.log.Sync(); err != nil {
 			l.s.fail(fmt.Errorf("writing the transaction log: %w", err))
 			return false
 		}
+		times.durable = time.Now()
 	}
 	l.s.Apply(l.batch)
+	l.s.batchEnds(time.Now(), int64(len(requests)), &times, l.log != nil)
 	l.s.outstanding.Add(-int64(len(requests)))
 	clear(l.batch)
 	l.batch = l.batch[:0]

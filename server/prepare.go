@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"quoll/jute"
@@ -34,6 +33,7 @@ type preparer struct {
 	digest      uint64
 	journal     []change // what the request in preparation must undo if it fails
 	warn        func(format string, args ...any)
+	overQuota   func(path string) // a request for path was refused
 }
 
 type pathAt struct {
@@ -49,7 +49,7 @@ type change struct {
 func newPreparer(t *tree.Tree, a *authenticator, o *Options) *preparer {
 	return &preparer{
 		tree: t, auth: a, opts: o, outstanding: map[string]*pending{}, closing: map[int64]bool{}, opening: map[int64]bool{},
-		digest: uint64(t.Digest()), warn: func(string, ...any) {},
+		digest: uint64(t.Digest()), warn: func(string, ...any) {}, overQuota: func(string) {},
 	}
 }
 
@@ -89,8 +89,8 @@ func (pr *preparer) put(path string, zxid int64, before, after *pending) {
 	pr.order = append(pr.order, pathAt{path, zxid})
 }
 
-// applied forgets what the tree now has itself.
-func (pr *preparer) applied(zxid int64) {
+// applied forgets what the tree now has itself, and returns how many changes that were.
+func (pr *preparer) applied(zxid int64) int {
 	i := 0
 	for ; i < len(pr.order) && pr.order[i].zxid <= zxid; i++ {
 		if p := pr.outstanding[pr.order[i].path]; p != nil && p.zxid <= zxid {
@@ -99,9 +99,10 @@ func (pr *preparer) applied(zxid int64) {
 	}
 	if i == len(pr.order) {
 		pr.order, pr.arena = pr.order[:0], pr.arena[:0]
-		return
+		return i
 	}
 	pr.order = pr.order[i:]
+	return i
 }
 
 // undo takes back what the request in preparation has proposed. What earlier requests have proposed for the same znodes is restored,
@@ -524,8 +525,12 @@ func (pr *preparer) withinQuota(path string, bytes, count int64) bool {
 		}
 		return false
 	}
-	return !exceeds(count, stats.Count, limits.Count, limits.CountHardLimit, "count") &&
-		!exceeds(bytes, stats.Bytes, limits.Bytes, limits.BytesHardLimit, "byte")
+	if exceeds(count, stats.Count, limits.Count, limits.CountHardLimit, "count") ||
+		exceeds(bytes, stats.Bytes, limits.Bytes, limits.BytesHardLimit, "byte") {
+		pr.overQuota(path)
+		return false
+	}
+	return true
 }
 
 // txnSize bounds the bytes that a transaction takes in the log from above.
@@ -563,15 +568,4 @@ func reapable(t *tree.Tree, now time.Time, maxUnused time.Duration) (paths []str
 		}
 	}
 	return paths
-}
-
-// namespace is the first component of a path, by which ZooKeeper counts requests.
-func namespace(path string) string {
-	if len(path) < 2 || path[0] != '/' {
-		return ""
-	}
-	if i := strings.IndexByte(path[1:], '/'); i >= 0 {
-		return path[1 : i+1]
-	}
-	return path[1:]
 }

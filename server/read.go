@@ -20,6 +20,7 @@ type query struct {
 	b      []byte // replies, frame after frame
 	events []byte // frames that go before the reply
 	last   noted
+	reads  traffic
 }
 
 // noted is what a connection's statistics keep of a reply.
@@ -111,6 +112,7 @@ func (q *query) exists() jute.Code {
 	}
 	st := n.Stat()
 	q.b = st.Append(q.b)
+	q.countRead(path, 0)
 	return jute.OK
 }
 
@@ -138,14 +140,15 @@ func (q *query) getData() jute.Code {
 	if watch {
 		q.watch(path, n, dataStandard)
 	}
-	q.appendData(n)
+	q.appendData(path, n)
 	return jute.OK
 }
 
-func (q *query) appendData(n *tree.Node) {
+func (q *query) appendData(path []byte, n *tree.Node) {
 	q.b = jute.AppendBuffer(q.b, n.Data())
 	st := n.Stat()
 	q.b = st.Append(q.b)
+	q.countRead(path, len(n.Data()))
 }
 
 func (q *query) getChildren() jute.Code {
@@ -174,16 +177,18 @@ func (q *query) children() (*tree.Node, jute.Code) {
 	if watch {
 		q.watch(path, n, childStandard)
 	}
-	q.appendChildren(n)
+	q.appendChildren(path, n)
 	return n, jute.OK
 }
 
-func (q *query) appendChildren(n *tree.Node) {
+func (q *query) appendChildren(path []byte, n *tree.Node) {
 	children := n.Children()
 	q.b = jute.AppendInt32(q.b, int32(len(children)))
+	start := len(q.b)
 	for _, child := range children {
 		q.b = jute.AppendString(q.b, child.Name())
 	}
+	q.countRead(path, len(q.b)-start-4*len(children))
 }
 
 func (q *query) getAllChildrenNumber() jute.Code {
@@ -296,9 +301,9 @@ func (q *query) multiRead() jute.Code {
 		}
 		q.b = (&jute.MultiHeader{Type: int32(o.Op)}).Append(q.b)
 		if o.Op == jute.OpGetData {
-			q.appendData(n)
+			q.appendData(o.Path, n)
 		} else {
-			q.appendChildren(n)
+			q.appendChildren(o.Path, n)
 		}
 	}
 	q.b = jute.MultiEnd.Append(q.b)

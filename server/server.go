@@ -125,6 +125,7 @@ func Start(o Options) (*Server, error) {
 	s.lastZxid.Store(s.tree.LastZxid())
 	s.prep = newPreparer(s.tree, s.auth, &o)
 	s.prep.warn = func(format string, args ...any) { s.log.Warn(fmt.Sprintf(format, args...)) }
+	s.prep.overQuota = func(path string) { s.metrics.QuotaExceededErrors.With(namespace(path)).Inc() }
 	s.apply.query = query{s: s}
 	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
 	s.tree.EachSession(func(id int64, timeout int32) { s.sessions.add(id, s.clock(time.Now()), int64(timeout)) })

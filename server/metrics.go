@@ -1,0 +1,201 @@
+package server
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"quoll/jute"
+	"quoll/metrics"
+	"quoll/tree"
+)
+
+// registerGauges makes the gauges of a serving standalone server visible (ZooKeeperServer.registerMetrics).
+func (s *Server) registerGauges() {
+	m, st := s.metrics, &s.stats
+	none := func() int64 { return 0 }
+	ofTree := func(fn func(*tree.Tree) int64) func() int64 {
+		return func() (v int64) {
+			s.readTree(func(t *tree.Tree) { v = fn(t) })
+			return v
+		}
+	}
+	m.AvgLatency.Register(st.latency.Avg)
+	m.MinLatency.Register(st.latency.Min)
+	m.MaxLatency.Register(st.latency.Max)
+	m.PacketsReceived.Register(st.received.Load)
+	m.PacketsSent.Register(st.sent.Load)
+	m.LastClientResponseSize.Register(st.response.last.Load)
+	m.MinClientResponseSize.Register(st.response.min.Load)
+	m.MaxClientResponseSize.Register(st.response.max.Load)
+	m.AuthFailedCount.Register(st.authFailed.Load)
+	m.NumAliveConnections.Register(func() int64 { return int64(s.connectionCount()) })
+	m.OutstandingRequests.Register(s.outstanding.Load)
+	m.Uptime.Register(func() int64 { return time.Since(s.started).Milliseconds() })
+	m.WatchCount.Register(s.watches.total.Load)
+	m.ZnodeCount.Register(ofTree(func(t *tree.Tree) int64 { return int64(nodeCount(t)) }))
+	m.EphemeralsCount.Register(ofTree(func(t *tree.Tree) int64 { return int64(t.NumEphemerals()) }))
+	m.ApproximateDataSize.Register(ofTree((*tree.Tree).DataSize))
+	m.GlobalSessions.Register(ofTree(func(t *tree.Tree) int64 { return int64(t.Sessions()) }))
+	m.OpenFileDescriptorCount.Register(metrics.OpenFDs)
+	m.MaxFileDescriptorCount.Register(metrics.MaxFDs)
+	// Nothing of this kind exists in a server without an ensemble, TLS and a throttle.
+	m.LocalSessions.Register(none)
+	m.ConnectionDropChance.Register(func() float64 { return 0 })
+	m.OutstandingTLSHandshake.Register(none)
+	m.NonMTLSLocalConnCount.Register(none) // counted by ZooKeeper only where it tells TLS from plain text by the first byte
+	m.NonMTLSRemoteConnCount.Register(none)
+	for gauge, value := range map[*metrics.LabelledGauge]func(limits, used tree.Quota) int64{
+		&m.QuotaCountLimit: func(limits, _ tree.Quota) int64 { return hardFirst(limits.CountHardLimit, limits.Count) },
+		&m.QuotaBytesLimit: func(limits, _ tree.Quota) int64 { return hardFirst(limits.BytesHardLimit, limits.Bytes) },
+		&m.QuotaCountUsage: func(_, used tree.Quota) int64 { return used.Count },
+		&m.QuotaBytesUsage: func(_, used tree.Quota) int64 { return used.Bytes },
+	} {
+		gauge.Register(func() map[string]int64 { return s.quotas(value) })
+	}
+}
+
+func hardFirst(hard, soft int64) int64 {
+	if hard > -1 {
+		return hard
+	}
+	return soft
+}
+
+// quotas sums up a number of all quotas by namespace.
+func (s *Server) quotas(value func(limits, used tree.Quota) int64) map[string]int64 {
+	sums := map[string]int64{}
+	s.readTree(func(t *tree.Tree) {
+		t.EachQuota(func(path string) {
+			if limits, used, ok := t.Quota(path); ok {
+				sums[namespace(path)] += value(limits, used)
+			}
+		})
+	})
+	return sums
+}
+
+// namespace is the first component of a path, by which ZooKeeper counts requests; empty for the root.
+func namespace(path string) string {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return name
+}
+
+// traffic adds the sizes of requests to the summaries of their namespaces. Sizes that repeat, as in most batches, cost nothing until
+// the batch ends.
+type traffic struct {
+	family  *metrics.Labelled[metrics.Summary]
+	name    string
+	summary *metrics.Summary // of name
+	run     tally
+}
+
+// add counts a request for path. It allocates nothing while the namespace stays the same.
+func (t *traffic) add(path []byte, size int) {
+	name, _, _ := bytes.Cut(bytes.TrimPrefix(path, []byte("/")), []byte("/"))
+	if len(name) == 0 {
+		return
+	}
+	if t.summary == nil || t.name != string(name) {
+		t.run.end(t.summary)
+		t.name = string(name)
+		t.summary = t.family.With(t.name)
+	}
+	t.run.add(t.summary, int64(size))
+}
+
+func (t *traffic) end() { t.run.end(t.summary) }
+
+// tally observes equal values that follow each other at once.
+type tally struct{ value, n int64 }
+
+func (t *tally) add(to *metrics.Summary, value int64) {
+	if value != t.value {
+		t.end(to)
+		t.value = value
+	}
+	t.n++
+}
+
+func (t *tally) end(to *metrics.Summary) {
+	if t.n > 0 {
+		to.ObserveN(t.value, t.n)
+		t.n = 0
+	}
+}
+
+// statSize is what ZooKeeper adds to every read of a namespace for the Stat in its answer.
+const statSize = 68
+
+// countRead counts a read that succeeded with so many bytes of data or names.
+func (q *query) countRead(path []byte, size int) {
+	q.reads.family = &q.s.metrics.ReadPerNamespace
+	q.reads.add(path, len(path)+size+statSize)
+}
+
+// countWrites counts what a transaction has changed.
+func (s *Server) countWrites(txn *tree.Txn, changes []tree.Change) {
+	a := &s.apply
+	a.writes.family = &s.metrics.WritePerNamespace
+	for i := range changes {
+		ch := &changes[i]
+		size := len(ch.Path)
+		switch {
+		case ch.Kind == tree.Deleted:
+		case txn.Op() != jute.OpMulti:
+			size += len(txn.Data)
+		default:
+			if n := s.tree.Lookup(ch.Path); n != nil {
+				size += len(n.Data())
+			}
+		}
+		a.path = append(a.path[:0], ch.Path...)
+		a.writes.add(a.path, size)
+	}
+}
+
+// observeWatches counts the watches that one change has fired at one path, if there were any.
+func observeWatches(to *metrics.Summary, fired *audience) {
+	if n := len(fired.conns); n > 0 {
+		to.Observe(int64(n))
+	}
+}
+
+// batchTimes says when a batch of requests was taken, prepared, written to the log and durable.
+type batchTimes struct{ begin, prepared, logged, durable time.Time }
+
+// batchBegins counts requests that are about to be prepared. waiting is how many others still wait for that.
+func (s *Server) batchBegins(now time.Time, requests []*Request, waiting int) {
+	m := s.metrics
+	m.PrepRequestsQueued.Add(int64(len(requests)))
+	m.PrepQueueSize.Observe(int64(len(requests) + waiting))
+	var queued tally
+	for _, r := range requests {
+		if r.conn == nil {
+			continue
+		}
+		queued.add(&m.PrepQueueTime, now.Sub(r.received).Milliseconds())
+		// A connection has this request in its queue until it is closed.
+		if r.Op != jute.OpCloseSession && s.opts.RequestStaleConnectionCheck && r.conn.waiting.Load() == 0 {
+			m.StaleRequests.Inc()
+		}
+	}
+	queued.end(&m.PrepQueueTime)
+}
+
+// batchEnds counts n requests that are applied. Times that one clock reading covers for all of them are shared out evenly.
+func (s *Server) batchEnds(now time.Time, n int64, t *batchTimes, logged bool) {
+	m := s.metrics
+	m.PrepProcessTime.ObserveN(t.prepared.Sub(t.begin).Milliseconds()/n, n)
+	m.PropagationLatency.ObserveN(now.Sub(t.begin).Milliseconds(), n)
+	if !logged {
+		return
+	}
+	m.SyncRequestsQueued.Add(n)
+	m.SyncQueueSize.Observe(n)
+	m.SyncBatchSize.Observe(n)
+	m.SyncQueueTime.ObserveN(t.prepared.Sub(t.begin).Milliseconds(), n)
+	m.SyncProcessTime.ObserveN(t.logged.Sub(t.prepared).Milliseconds()/n, n)
+	m.SyncQueueFlushTime.Observe(now.Sub(t.logged).Milliseconds())
+	m.SyncQueueAndFlushTime.ObserveN(t.durable.Sub(t.begin).Milliseconds(), n)
+}
