@@ -43,6 +43,14 @@ fuzz: ## every fuzz target for FUZZTIME (5s)
 		done; \
 	done
 
+.PHONY: readme
+readme: ## run the commands that README.md shows, on ports 2181 and 2182
+	scripts/readme.sh
+
+.PHONY: bench-short
+bench-short: ## the comparison of `make bench` in about a minute: few rows, one round
+	$(GO) run ./bench -short
+
 .PHONY: peers
 peers: ## fetch the real servers and clients that compat talks to (Maven, PyPI, crates.io, Debian)
 	scripts/fetch-peers.sh

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Runs the commands of README.md as a newcomer would, on port 2181 with the data in a temporary directory's ./quoll-data. It takes the
+# commands out of the page, so the page cannot promise what does not work.
+set -euo pipefail
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d)
+trap 'kill $(jobs -p) 2>/dev/null || true; wait; rm -rf "$work"' EXIT
+
+make -C "$repo" build
+cp -r "$repo/bin" "$work/bin"
+cd "$work"
+
+# serving PORT waits until a server answers the word srvr.
+serving() {
+	for _ in $(seq 100); do
+		if answer=$( (exec 3<>"/dev/tcp/127.0.0.1/$1" && printf srvr >&3 && cat <&3) 2>/dev/null) && grep -q '^Mode: standalone' <<<"$answer"; then
+			return
+		fi
+		sleep 0.1
+	done
+	echo "readme: nobody serves port $1" >&2
+	return 1
+}
+
+bin/quoll server & # what `make run` runs
+server=$!
+serving 2181
+grep -o '^bin/quoll cli .*' "$repo/README.md" | while read -r command; do
+	echo "+ $command"
+	$command
+done | tee out
+grep -qx world out
+kill "$server"
+wait "$server"
+
+command=$(grep -o 'bin/quoll server --client-port[^`]*' "$repo/README.md")
+command=${command//\/var\/lib/$work}
+echo "+ $command"
+$command &
+serving 2182
+kill $!
+wait $!
+echo "readme: every command works"
