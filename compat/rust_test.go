@@ -14,8 +14,11 @@ import (
 	"quoll/compat/peer"
 )
 
-// oldServer tests expect what servers before 3.5 answered; 3.9.5 fails them as well.
-const oldServer = "expects an event with the zxid -1 that only servers before 3.9 send"
+const (
+	oldServer = "expects an event with the zxid -1 that only servers before 3.9 send"
+	needsTLS  = "quoll has no TLS so far"
+	needsSASL = "quoll has no SASL so far"
+)
 
 var rustSkips = []skip{
 	{"test_zookeeper_old_server::case_1_version_3_3", both, oldServer},
@@ -23,6 +26,17 @@ var rustSkips = []skip{
 	{"test_readonly_plaintext", only, needsEnsemble},
 	{"test_readonly_tls", only, needsEnsemble},
 	{"test_update_ensemble", only, needsEnsemble},
+	{"test_tls", only, needsTLS},
+	{"test_sasl_digest_md5", only, needsSASL},
+	{"test_auth_failed", only, needsSASL},
+}
+
+// rustRaces are tests that fail now and then by their own doing, the faster the server the more often. One of
+// several tries has to pass.
+var rustRaces = []string{
+	// Wants to be told that there is no watch any more by the server, but a client that has the watch's event
+	// before it looks at the request to remove the watch knows that itself, and sends nothing.
+	"test_watcher_remove_no_watcher",
 }
 
 // TestRustSuite runs the own test-suite of the Rust client zookeeper-client. Its servers are
@@ -61,9 +75,33 @@ func TestRustSuite(t *testing.T) {
 				t.Run(name, func(t *testing.T) { t.Skip(reason) })
 			}
 			stdout, stderr, err := run(t, "", env, exe, args...)
-			report(t, rustResults(stdout), want, stdout+stderr, err)
+			results := rustResults(stdout)
+			if retryRaces(t, results, env, exe) {
+				err = nil
+			}
+			report(t, results, want, stdout+stderr, err)
 		})
 	}
+}
+
+// retryRaces runs the tests of rustRaces that failed again, and reports whether they were all that failed and
+// have passed now.
+func retryRaces(t *testing.T, results []result, env []string, exe string) (passed bool) {
+	for i := range results {
+		r := &results[i]
+		if !r.failed {
+			continue
+		}
+		for tries := 0; r.failed && tries < 20 && slices.Contains(rustRaces, r.name); tries++ {
+			_, _, err := run(t, "", env, exe, "--exact", r.name)
+			r.failed = err != nil
+		}
+		if r.failed {
+			return false
+		}
+		passed = true
+	}
+	return passed
 }
 
 // rustSuite compiles the suite with the stand-in of this tree and is the path of its program.

@@ -28,13 +28,13 @@ type skip struct {
 	reason string
 }
 
+// Kinds of server that do not pass a test: quoll only, or the control as well.
 const (
-	// needsEnsemble tests start servers that elect a leader.
-	needsEnsemble = "starts an ensemble of three servers, and quoll is a standalone server so far"
-	// The control fails them too.
-	both = "java quoll"
 	only = "quoll"
+	both = "java quoll"
 )
+
+const needsEnsemble = "starts an ensemble of three servers, and quoll is a standalone server so far"
 
 // skipped reports the reason for which a test is not run against a kind of server.
 func skipped(skips []skip, kind, name string) (reason string, ok bool) {
