@@ -55,7 +55,7 @@ func TestCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &run{
-		T: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), dir: t.TempDir(), port: port,
+		T: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), dir: t.TempDir(), port: port, kills: map[string]int{},
 		history: &history{names: map[string]string{}, zxids: map[int64]*op{}},
 	}
 	for id := range writers {
@@ -75,8 +75,8 @@ func TestCrash(t *testing.T) {
 	r.start(false)
 	r.verify()
 	r.stop()
-	t.Logf("%d cycles in %v, %v each with quoll; %d acknowledged requests, %d lost or done without a word; kills %v; snapshots in %d starts",
-		cycles, time.Since(began).Round(time.Second), (quollTime / time.Duration(max(quolls, 1))).Round(time.Millisecond), r.history.acked, r.unanswered, r.kills, r.snapshots)
+	t.Logf("%d cycles in %v, %v each with quoll; %d requests acknowledged, %d done without an answer, %d lost; kills %v; snapshots in %d starts",
+		cycles, time.Since(began).Round(time.Second), (quollTime / time.Duration(max(quolls, 1))).Round(time.Millisecond), r.history.acked, r.done, r.lost, r.kills, r.snapshots)
 }
 
 // run is one directory and the servers that follow each other on it.
@@ -96,8 +96,8 @@ type run struct {
 	observer *client.Client
 
 	kills      map[string]int
-	snapshots  int
-	unanswered int
+	snapshots  int // starts that wrote one
+	done, lost int // requests that nobody answered
 }
 
 // fly is a session that ends soon.
@@ -191,7 +191,6 @@ func (r *run) start(java bool) {
 		opts.Flags = append(opts.Flags, "-Dzookeeper.txnLogSizeLimitInKb=256")
 	}
 	r.java, r.config = java, fmt.Sprint(opts.Config[7:], opts.Flags)
-	r.count("")
 	begin := peer.StartQuoll
 	if java {
 		begin = peer.StartJava
@@ -222,16 +221,7 @@ func (r *run) killEarly(opts peer.Options) {
 	time.Sleep(time.Duration(r.rng.IntN(60)) * time.Millisecond)
 	r.must(cmd.Process.Kill())
 	cmd.Wait()
-	r.count("while starting")
-}
-
-func (r *run) count(kill string) {
-	if r.kills == nil {
-		r.kills = map[string]int{}
-	}
-	if kill != "" {
-		r.kills[kill]++
-	}
+	r.kills["while starting"]++
 }
 
 // prepare makes what a new directory must have.
@@ -277,10 +267,11 @@ func (r *run) verify() {
 	all, err := observe(r.observer, roots, "")
 	r.must(err)
 	for _, w := range r.writers {
-		under := len(w.ops) - w.acked
-		_, err := w.verify(all)
+		acked, sent := w.acked, len(w.ops)
+		done, err := w.verify(all)
 		r.must(err)
-		r.unanswered += under
+		r.done += done - acked
+		r.lost += sent - done
 	}
 	r.must(r.sequence(all))
 	n, err := r.observer.AllChildrenNumber(ctx, ballastDir)
