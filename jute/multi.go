@@ -77,7 +77,8 @@ var MultiEnd = MultiHeader{Type: -1, Done: true, Err: -1}
 
 // DecodeMulti reads the body of a multi or multiRead: operations that are either all writes or all reads. It refuses what
 // ZooKeeper's decoder refuses (a null path or ACL, create modes that the opcode does not take) and normalises as it does: create
-// and create2 of a container become createContainer, and createTTL without a TTL mode becomes create (MultiOperationRecord, Op).
+// and create2 of a container become createContainer, and createTTL without a TTL mode becomes create or createContainer
+// (MultiOperationRecord, Op).
 func DecodeMulti(d *Decoder) []Operation {
 	var ops []Operation
 	for {
@@ -128,7 +129,10 @@ func (o *Operation) normalise() error {
 		if o.ACL == nil {
 			return ErrMultiACL
 		}
-		if !o.Flags.TTL() {
+		switch {
+		case o.Flags == ModeContainer:
+			o.Op, o.TTL = OpCreateContainer, -1
+		case !o.Flags.TTL():
 			o.Op, o.TTL = OpCreate, -1
 		}
 	}

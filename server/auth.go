@@ -54,6 +54,7 @@ type authenticator struct {
 	superDigest string
 	hash        crypto.Hash
 	schemes     map[string]*scheme
+	maxACL      int             // bytes that the entries for "auth" in one list may become
 	required    map[string]bool // schemes of which a connection needs one; nil if none is enforced
 }
 
@@ -64,7 +65,7 @@ var digestAlgorithms = map[string]crypto.Hash{
 }
 
 func newAuthenticator(o *Options) (*authenticator, error) {
-	a := &authenticator{skipACL: o.SkipACL, superDigest: o.SuperDigest, schemes: map[string]*scheme{}}
+	a := &authenticator{skipACL: o.SkipACL, superDigest: o.SuperDigest, maxACL: o.maxEntry(), schemes: map[string]*scheme{}}
 	alg := o.DigestAlg
 	if alg == "" {
 		alg = "SHA1"
@@ -144,12 +145,14 @@ func (a *authenticator) fix(list []jute.ACLText, ids []jute.ID) ([]jute.ACL, jut
 	if len(list) == 1 && list[0].Perms == jute.PermAll && string(list[0].Scheme) == "world" && string(list[0].ID) == "anyone" {
 		return tree.OpenACL, jute.OK
 	}
+	list, code := withoutDuplicates(list)
+	if code != jute.OK {
+		return nil, code
+	}
 	var fixed []jute.ACL
+	size := 0
 	for i := range list {
 		e := &list[i]
-		if duplicate(list[:i], e) {
-			continue
-		}
 		if e.Scheme == nil {
 			return nil, jute.ErrInvalidACL
 		}
@@ -159,7 +162,11 @@ func (a *authenticator) fix(list []jute.ACLText, ids []jute.ID) ([]jute.ACL, jut
 			for _, id := range ids {
 				if s := a.schemes[id.Scheme]; s != nil && s.authenticated {
 					fixed, found = append(fixed, jute.ACL{Perms: e.Perms, Scheme: id.Scheme, ID: id.ID}), true
+					size += len(id.Scheme) + len(id.ID)
 				}
+			}
+			if size > a.maxACL {
+				return nil, jute.ErrMarshalling // a few bytes of "auth" must not become a list that no log record can hold
 			}
 			if !found {
 				return nil, jute.ErrInvalidACL
@@ -182,15 +189,34 @@ func (a *authenticator) fix(list []jute.ACLText, ids []jute.ID) ([]jute.ACL, jut
 	return fixed, jute.OK
 }
 
-func duplicate(before []jute.ACLText, e *jute.ACLText) bool {
-	for i := range before {
-		b := &before[i]
-		if b.Perms == e.Perms && string(b.Scheme) == string(e.Scheme) && string(b.ID) == string(e.ID) &&
-			(b.Scheme == nil) == (e.Scheme == nil) && (b.ID == nil) == (e.ID == nil) {
-			return true
-		}
+// withoutDuplicates drops entries that came before. Java trips over a null where it compares an entry with one before: it looks at the
+// scheme only if the permissions are the same, and at the id only if the scheme is too.
+func withoutDuplicates(list []jute.ACLText) ([]jute.ACLText, jute.Code) {
+	if len(list) == 1 {
+		return list, jute.OK
 	}
-	return false
+	kept := make([]jute.ACLText, 0, len(list))
+	seen := map[string]bool{}
+	var key []byte
+	for _, e := range list {
+		key = jute.AppendInt32(key[:0], e.Perms)
+		perms := len(key)
+		if e.Scheme == nil && seen[string(key)] {
+			return nil, jute.ErrMarshalling
+		}
+		key = jute.AppendBuffer(key, e.Scheme)
+		scheme := len(key)
+		if e.ID == nil && seen[string(key)] {
+			return nil, jute.ErrMarshalling
+		}
+		key = jute.AppendBuffer(key, e.ID)
+		if seen[string(key)] {
+			continue
+		}
+		seen[string(key[:perms])], seen[string(key[:scheme])], seen[string(key)] = true, true, true
+		kept = append(kept, e)
+	}
+	return kept, jute.OK
 }
 
 // user is the name that whoAmI shows for an identity.

@@ -101,19 +101,20 @@ var bufferPool = sync.Pool{New: func() any { return new([]byte) }}
 // identities returns what the connection has authenticated as. The slice never changes.
 func (c *conn) identities() []jute.ID { return *c.ids.Load() }
 
-func (c *conn) addIdentities(add []jute.ID) {
+// addIdentities adds those that are new. It reports whether they fit: every check of an ACL goes through all of them.
+func (c *conn) addIdentities(add []jute.ID) bool {
 	old := c.identities()
 	ids := append([]jute.ID(nil), old...)
-next:
 	for _, id := range add {
-		for _, have := range old {
-			if have == id {
-				continue next
-			}
+		if !slices.Contains(old, id) {
+			ids = append(ids, id)
 		}
-		ids = append(ids, id)
+	}
+	if len(ids) > maxIdentities {
+		return false
 	}
 	c.ids.Store(&ids)
+	return true
 }
 
 // serve runs the connection to its end.

@@ -125,8 +125,7 @@ func (c *conn) handleAuth(xid int32, body []byte) error {
 	}
 	name := jute.JavaText(p.Scheme)
 	if s := c.s.auth.schemes[name]; s != nil {
-		if ids, ok := s.authenticate(c.s.auth, c, p.Auth); ok {
-			c.addIdentities(ids)
+		if ids, ok := s.authenticate(c.s.auth, c, p.Auth); ok && c.addIdentities(ids) {
 			c.answer(xid, jute.OpAuth, 0, jute.OK, false)
 			return nil
 		}

@@ -215,8 +215,6 @@ func (pr *preparer) operation(txn *tree.Txn, o *jute.Operation, r *Request) jute
 
 func (pr *preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
 	switch mode := o.Flags; {
-	case o.Path == nil:
-		return jute.ErrMarshalling
 	case !mode.Valid() || o.Op == jute.OpCreateTTL && !mode.TTL():
 		return jute.ErrBadArguments
 	case mode.TTL() && !pr.opts.ExtendedTypesEnabled:
@@ -225,6 +223,8 @@ func (pr *preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 		return jute.ErrBadArguments
 	case !pr.alive(r):
 		return jute.ErrSessionExpired
+	case o.Path == nil:
+		return jute.ErrMarshalling
 	}
 	path := jute.JavaText(o.Path)
 	if !addressable(path) {

@@ -89,7 +89,16 @@ func (q *query) watch(path []byte, n *tree.Node, modes watchMode) {
 		q.s.watches.set(n.Path(), q.c, modes) // shares the node's string
 		return
 	}
-	q.s.watches.set(jute.JavaText(path), q.c, modes)
+	q.s.watches.set(watchPath(path), q.c, modes)
+}
+
+// watchPath is the key of a path in the watch table. ZooKeeper takes null for a path there, at which nothing ever happens; its key is no
+// valid UTF-8, as all others are.
+func watchPath(path []byte) string {
+	if path == nil {
+		return "\xff"
+	}
+	return jute.JavaText(path)
 }
 
 func (q *query) exists() jute.Code {
@@ -200,7 +209,11 @@ func (q *query) getAllChildrenNumber() jute.Code {
 	if code != jute.OK {
 		return code
 	}
-	q.b = jute.AppendInt32(q.b, int32(q.s.tree.CountDescendants(n)))
+	count := q.s.tree.CountDescendants(n)
+	if len(path) == 0 {
+		count++ // under this name ZooKeeper counts the root as well
+	}
+	q.b = jute.AppendInt32(q.b, int32(count))
 	return jute.OK
 }
 
@@ -319,9 +332,7 @@ func (q *query) addWatch() jute.Code {
 	if d.Err() != nil || !ok {
 		return jute.ErrMarshalling
 	}
-	if path != nil { // ZooKeeper accepts null too, and nothing can ever happen there
-		q.watch(path, nil, modes)
-	}
+	q.watch(path, nil, modes)
 	q.b = jute.AppendInt32(q.b, 0)
 	return jute.OK
 }
@@ -350,7 +361,7 @@ func (q *query) watcherType() (path string, modes struct{ check, remove watchMod
 	if d.Err() != nil || !ok {
 		return "", modes, jute.ErrMarshalling
 	}
-	return jute.JavaText(r.Path), modes, jute.OK
+	return watchPath(r.Path), modes, jute.OK
 }
 
 func (q *query) setWatches() jute.Code {
@@ -378,48 +389,64 @@ func (q *query) setWatches2() jute.Code {
 // restoreWatches sets the watches that a client had on its last connection; what has happened since comes as an event at once, and
 // then the watch is used up (DataTree.setWatches).
 func (q *query) restoreWatches(r *jute.SetWatches2Request) jute.Code {
-	for _, list := range [][][]byte{r.Data, r.Exist, r.Child, r.Persistent, r.PersistentRecursive} {
-		if list == nil {
+	// A null ends it with an error, after what came before it.
+	lists := []struct {
+		paths   [][]byte
+		restore func(path []byte, n *tree.Node)
+	}{
+		{r.Data, func(path []byte, n *tree.Node) {
+			switch {
+			case n == nil:
+				q.caughtUp(jute.EventNodeDeleted, path)
+			case n.Mzxid() > r.RelativeZxid:
+				q.caughtUp(jute.EventNodeDataChanged, path)
+			default:
+				q.watch(path, n, dataStandard)
+			}
+		}},
+		{r.Exist, func(path []byte, n *tree.Node) {
+			if n != nil {
+				q.caughtUp(jute.EventNodeCreated, path)
+			} else {
+				q.watch(path, nil, dataStandard)
+			}
+		}},
+		{r.Child, func(path []byte, n *tree.Node) {
+			switch {
+			case n == nil:
+				q.caughtUp(jute.EventNodeDeleted, path)
+			case n.Pzxid() > r.RelativeZxid:
+				q.caughtUp(jute.EventNodeChildrenChanged, path)
+			default:
+				q.watch(path, n, childStandard)
+			}
+		}},
+	}
+	for _, list := range lists {
+		if list.paths == nil {
 			return jute.ErrMarshalling
 		}
-	}
-	caughtUp := func(typ jute.EventType, path []byte) {
-		q.events = appendEvent(q.events, -1, typ, jute.JavaText(path))
-	}
-	for _, path := range r.Data {
-		switch n := q.s.tree.Get(path); {
-		case n == nil:
-			caughtUp(jute.EventNodeDeleted, path)
-		case n.Mzxid() > r.RelativeZxid:
-			caughtUp(jute.EventNodeDataChanged, path)
-		default:
-			q.watch(path, n, dataStandard)
+		for _, path := range list.paths {
+			if path == nil {
+				return jute.ErrMarshalling
+			}
+			list.restore(path, q.s.tree.Get(path))
 		}
 	}
-	for _, path := range r.Exist {
-		if n := q.s.tree.Get(path); n != nil {
-			caughtUp(jute.EventNodeCreated, path)
-		} else {
-			q.watch(path, nil, dataStandard)
+	for paths, modes := range map[*[][]byte]watchMode{&r.Persistent: persistentModes, &r.PersistentRecursive: dataRecursive} {
+		if *paths == nil {
+			return jute.ErrMarshalling
 		}
-	}
-	for _, path := range r.Child {
-		switch n := q.s.tree.Get(path); {
-		case n == nil:
-			caughtUp(jute.EventNodeDeleted, path)
-		case n.Pzxid() > r.RelativeZxid:
-			caughtUp(jute.EventNodeChildrenChanged, path)
-		default:
-			q.watch(path, n, childStandard)
+		for _, path := range *paths {
+			q.watch(path, nil, modes)
 		}
-	}
-	for _, path := range r.Persistent {
-		q.watch(path, nil, persistentModes)
-	}
-	for _, path := range r.PersistentRecursive {
-		q.watch(path, nil, dataRecursive)
 	}
 	return jute.OK
+}
+
+// caughtUp adds the event for what a client has missed; it goes before the reply.
+func (q *query) caughtUp(typ jute.EventType, path []byte) {
+	q.events = appendEvent(q.events, -1, typ, jute.JavaText(path))
 }
 
 // appendEvent appends the frame of a watch event.
