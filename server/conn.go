@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
