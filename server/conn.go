@@ -20,6 +20,7 @@ const (
 	outSoftLimit  = 1 << 20  // output above which a connection's requests wait
 	outHardLimit  = 64 << 20 // unread output, events above all, at which a client that does not read is closed
 	queueLimit    = 8 << 20  // bytes of requests of one connection that wait for their turn
+	maxIdentities = 100      // that a connection can have at a time: every check of an ACL goes through all of them
 )
 
 // conn is one client connection. Its goroutine reads, decodes in place and serves reads; a second goroutine exists only while the
@@ -102,7 +103,7 @@ var bufferPool = sync.Pool{New: func() any { return new([]byte) }}
 // identities returns what the connection has authenticated as. The slice never changes.
 func (c *conn) identities() []jute.ID { return *c.ids.Load() }
 
-// addIdentities adds those that are new. It reports whether they fit: every check of an ACL goes through all of them.
+// addIdentities adds those that are new. It reports whether they fit.
 func (c *conn) addIdentities(add []jute.ID) bool {
 	old := c.identities()
 	ids := append([]jute.ID(nil), old...)
