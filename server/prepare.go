@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"quoll/jute"
@@ -28,8 +29,9 @@ type preparer struct {
 	outstanding map[string]*pending
 	order       []pathAt // the paths of outstanding, in zxid order; a path can come several times
 	arena       []pending
-	closing     map[int64]bool // sessions whose closeSession is proposed and not yet applied
-	opening     map[int64]bool // sessions whose createSession is
+	newborn     map[int64][]string // paths of ephemerals among outstanding, by session; a path can come several times
+	closing     map[int64]bool     // sessions whose closeSession is proposed and not yet applied
+	opening     map[int64]bool     // sessions whose createSession is
 	digest      uint64
 	journal     []change // what the request in preparation must undo if it fails
 	warn        func(format string, args ...any)
@@ -48,7 +50,7 @@ type change struct {
 
 func newPreparer(t *tree.Tree, a *authenticator, o *Options) *preparer {
 	return &preparer{
-		tree: t, auth: a, opts: o, outstanding: map[string]*pending{}, closing: map[int64]bool{}, opening: map[int64]bool{},
+		tree: t, auth: a, opts: o, outstanding: map[string]*pending{}, newborn: map[int64][]string{}, closing: map[int64]bool{}, opening: map[int64]bool{},
 		digest: uint64(t.Digest()), warn: func(string, ...any) {}, overQuota: func(string) {},
 	}
 }
@@ -98,6 +100,7 @@ func (pr *preparer) applied(zxid int64) int {
 		}
 	}
 	if i == len(pr.order) {
+		clear(pr.newborn)
 		pr.order, pr.arena = pr.order[:0], pr.arena[:0]
 		return i
 	}
@@ -281,6 +284,9 @@ func (pr *preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 		made.stat.EphemeralOwner = r.Session
 	}
 	made.crc = tree.ContentCRC(path, o.Data)
+	if txn.Ephemeral {
+		pr.newborn[r.Session] = append(pr.newborn[r.Session], path)
+	}
 	pr.put(path, txn.Zxid, &node, &made)
 	return jute.OK
 }
@@ -469,19 +475,20 @@ func (pr *preparer) multi(txn *tree.Txn, ops []jute.Operation, r *Request) jute.
 func (pr *preparer) closeSession(txn *tree.Txn, session int64) jute.Code {
 	delete(pr.opening, session)
 	pr.closing[session] = true
-	paths := pr.tree.Ephemerals(session)
-	kept := paths[:0]
-	for _, path := range paths {
-		if o := pr.outstanding[path]; o == nil {
-			kept = append(kept, path)
-		}
+	owned := func(path string) bool {
+		var p pending
+		return pr.look(path, &p) && p.stat.EphemeralOwner == session
 	}
-	paths = kept
-	for path, o := range pr.outstanding {
-		if o.exists && o.stat.EphemeralOwner == session {
+	paths := slices.DeleteFunc(pr.tree.Ephemerals(session), func(path string) bool { return !owned(path) })
+	applied := len(paths)
+	for _, path := range pr.newborn[session] {
+		if n := pr.tree.Lookup(path); owned(path) && (n == nil || int64(n.Owner()) != session) {
 			paths = append(paths, path)
 		}
 	}
+	slices.Sort(paths[applied:])
+	paths = paths[:applied+len(slices.Compact(paths[applied:]))]
+	delete(pr.newborn, session)
 	size := 0
 	txn.Paths = []string{}
 	for _, path := range paths {
