@@ -154,9 +154,9 @@ Node count: 7
 		{"hash", ""},
 		{"srvr", "Zookeeper version: " + FullVersion() + "\n" + stats},
 		{"stat", "Zookeeper version: " + FullVersion() + "\nClients:\n" +
-			" /" + addr + "[1](queued=0,recved=6,sent=6)\n" +
+			" /" + addr + "[{n}](queued=0,recved=6,sent=6)\n" +
 			" /127.0.0.1:{n}[0](queued=0,recved=1,sent=0)\n\n" + stats},
-		{"cons", " /" + addr + "[1](queued=0,recved=6,sent=6,sid=" + session + ",lop=GETC,est={n},to=20000,lcxid=0x5,lzxid=0x3,lresp={n},llat={n},minlat={n},avglat={n},maxlat={n})\n" +
+		{"cons", " /" + addr + "[{n}](queued=0,recved=6,sent=6,sid=" + session + ",lop=GETC,est={n},to=20000,lcxid=0x5,lzxid=0x3,lresp={n},llat={n},minlat={n},avglat={n},maxlat={n})\n" +
 			" /127.0.0.1:{n}[0](queued=0,recved=1,sent=0)\n\n"},
 		{"conf", `
 clientPort=` + port + `
@@ -212,7 +212,7 @@ os.memory.total={n}MB
 `},
 		{"wchs", "1 connections watching 2 paths\nTotal watches:2\n"},
 		{"crst", "Connection stats reset.\n"},
-		{"cons", " /" + addr + "[1](queued=0,recved=0,sent=0,sid=" + session + ",lop=NA,est={n},to=20000,lzxid=0xffffffffffffffff,lresp=0,llat=0,minlat=0,avglat=0,maxlat=0)\n" +
+		{"cons", " /" + addr + "[{n}](queued=0,recved=0,sent=0,sid=" + session + ",lop=NA,est={n},to=20000,lzxid=0xffffffffffffffff,lresp=0,llat=0,minlat=0,avglat=0,maxlat=0)\n" +
 			" /127.0.0.1:{n}[0](queued=0,recved=1,sent=0)\n\n"},
 		{"srst", "Server stats reset.\n"},
 		{"srvr", strings.NewReplacer("Received: {n}", "Received: 1", "Sent: {n}", "Sent: 1", "{n}/{f}/{n}", "0/0.0/0").
@@ -229,6 +229,7 @@ os.memory.total={n}MB
 			t.Errorf("%s answers %q", word, answer)
 		}
 	}
+	eventually(t, "the session's connection only reads", func() bool { return strings.Contains(ask(t, s, "cons"), addr+"[1](") })
 	// What the directory holds is what the words say, and the log alone is larger than nothing.
 	var size int64
 	entries, err := os.ReadDir(dir + "/version-2")
