@@ -22,6 +22,9 @@ type comparison struct {
 
 // begin starts a server.
 func (c *comparison) begin(name string, how entry) (*entrant, error) {
+	if err := os.MkdirAll(how.work, 0o755); err != nil {
+		return nil, err
+	}
 	e, err := entrants[name](how)
 	if err == nil {
 		c.versions[name] = e.version
@@ -36,12 +39,13 @@ func (c *comparison) stateful() []string {
 
 // loads measures the rows, each on every server in every round, and returns the medians: figures[i][j] is row i on server j.
 func (c *comparison) loads(table []row) (all [][]figures, err error) {
-	how := c.entry
-	if how.work, err = c.directory("loads"); err != nil {
-		return nil, err
-	}
+	dir := filepath.Join(c.entry.work, "loads")
+	defer os.RemoveAll(dir)
 	running := make([]*entrant, len(c.servers))
 	for i, name := range c.servers {
+		// The same name may be there twice, to see how much two equal servers differ.
+		how := c.entry
+		how.work = filepath.Join(dir, strconv.Itoa(i))
 		e, err := c.begin(name, how)
 		if err != nil {
 			return nil, err
@@ -49,7 +53,7 @@ func (c *comparison) loads(table []row) (all [][]figures, err error) {
 		defer e.close()
 		running[i] = e
 		if err := c.warm(e); err != nil {
-			return nil, fmt.Errorf("warm up %s: %w", name, err)
+			return nil, e.failed("warm-up", err)
 		}
 		if err := e.pause(); err != nil {
 			return nil, err
@@ -68,7 +72,7 @@ func (c *comparison) loads(table []row) (all [][]figures, err error) {
 			for _, j := range order {
 				f, err := c.turn(running[j], fmt.Sprintf("bench-%02d-%03d", round, i), r)
 				if err != nil {
-					return nil, fmt.Errorf("%s on %s: %w", r, c.servers[j], err)
+					return nil, running[j].failed(r.String(), err)
 				}
 				log.Printf("round %d/%d  %-24s %-6s %s", round+1, c.rounds, r, c.servers[j], f)
 				samples[i][j] = append(samples[i][j], f)
@@ -114,21 +118,9 @@ func (c *comparison) turn(e *entrant, name string, r row) (figures, error) {
 	return f, e.pause()
 }
 
-// directory makes an empty directory for one part of the comparison.
-func (c *comparison) directory(name string) (string, error) {
-	dir := filepath.Join(c.entry.work, name)
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
-	return dir, os.MkdirAll(dir, 0o755)
-}
-
 // fresh calls do with a server of its own on an empty directory.
 func (c *comparison) fresh(name, part string, do func(*entrant) error) error {
-	dir, err := c.directory(part)
-	if err != nil {
-		return err
-	}
+	dir := filepath.Join(c.entry.work, part)
 	defer os.RemoveAll(dir)
 	how := c.entry
 	how.work, how.grow = dir, true
@@ -138,7 +130,7 @@ func (c *comparison) fresh(name, part string, do func(*entrant) error) error {
 	}
 	defer server.close()
 	if err := do(server); err != nil {
-		return fmt.Errorf("%s on %s: %w", part, name, err)
+		return server.failed(part, err)
 	}
 	return nil
 }

@@ -101,6 +101,12 @@ func startFloor(e entry) (*entrant, error) {
 func (e *entrant) pause() error  { return syscall.Kill(e.PID(), syscall.SIGSTOP) }
 func (e *entrant) resume() error { return syscall.Kill(e.PID(), syscall.SIGCONT) }
 
+// failed is the error of a row that could not be measured, with what the server said last.
+func (e *entrant) failed(row string, err error) error {
+	said := e.Log()
+	return fmt.Errorf("%s on %s: %w; its log ends:\n%s", row, e.name, err, said[max(0, len(said)-2000):])
+}
+
 // settle waits until the memory of the entrant says what its state needs. The JVM is asked to collect its garbage, which gives
 // memory back to the system; a Go process gets no such help.
 func (e *entrant) settle() error {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
+	"os"
 	"sync/atomic"
 
 	"quoll/jute"
@@ -132,11 +134,14 @@ func greeting(b []byte, session int64) []byte {
 	return resp.Append(b)
 }
 
-// listenFloor is the command "floor ADDRESS": it serves until it is killed.
-func listenFloor(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
+// floorIfAsked makes this process the floor if its arguments are "floor ADDRESS". Then it serves until it is killed.
+func floorIfAsked() {
+	if len(os.Args) != 3 || os.Args[1] != "floor" {
+		return
 	}
-	return newFloor().serve(l)
+	l, err := net.Listen("tcp", os.Args[2])
+	if err != nil {
+		log.Fatal("floor: ", err)
+	}
+	log.Fatal("floor: ", newFloor().serve(l))
 }

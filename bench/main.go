@@ -15,9 +15,7 @@ import (
 
 func main() {
 	log.SetFlags(log.Ltime)
-	if len(os.Args) == 3 && os.Args[1] == "floor" {
-		log.Fatal(listenFloor(os.Args[2]))
-	}
+	floorIfAsked()
 	if err := run(os.Args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return
@@ -60,7 +58,7 @@ func parse(args []string) (*program, error) {
 	fs.DurationVar(&p.duration, "duration", 5*time.Second, "of each measurement")
 	fs.DurationVar(&p.warmup, "warmup", time.Second, "before each measurement")
 	fs.Uint64Var(&p.seed, "seed", 1, "of the random order of keys and operations")
-	fs.StringVar(&p.entry.work, "work", "", "directory for the servers' data, which also chooses the disk (default a temporary one)")
+	fs.StringVar(&p.entry.work, "work", "", "directory in which the servers' data comes, and so the disk (default that of temporary files)")
 	fs.StringVar(&p.heap, "heap", "1g", "heap of the JVM, fixed in the loads and the most it may take in the other rows")
 	fs.IntVar(&p.znodes, "znodes", 1_000_000, "znodes of the memory row")
 	fs.IntVar(&p.clients, "clients", 10_000, "connections of the idle row")
@@ -131,12 +129,10 @@ func run(args []string) error {
 			loads = append(loads, r)
 		}
 	}
-	if p.entry.work == "" {
-		if p.entry.work, err = os.MkdirTemp("", "quoll-bench-"); err != nil {
-			return err
-		}
-		defer os.RemoveAll(p.entry.work)
+	if p.entry.work, err = os.MkdirTemp(p.entry.work, "quoll-bench-"); err != nil {
+		return err
 	}
+	defer os.RemoveAll(p.entry.work)
 	var report bytes.Buffer
 	if p.addr != "" {
 		err = p.one(&report, loads)
@@ -212,7 +208,8 @@ func (p *program) compare(w *bytes.Buffer, loads []row, chosen func(string, bool
 		}
 		others = append(others, more...)
 	}
-	fmt.Fprintf(w, "Written by `go run ./bench %s`.\n\n", strings.Join(os.Args[1:], " "))
+	fmt.Fprintf(w, "# %s side by side\n\nWritten by `go run ./bench %s`; `go doc ./bench` says how it measures.\n\n",
+		strings.Join(p.servers, " and "), strings.Join(os.Args[1:], " "))
 	for _, name := range p.servers {
 		facts = append(facts, name+": "+p.versions[name])
 	}

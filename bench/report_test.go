@@ -8,6 +8,30 @@ import (
 	"time"
 )
 
+func TestMain(m *testing.M) {
+	floorIfAsked()
+	os.Exit(m.Run())
+}
+
+// TestComparison runs the whole program with the only server that needs nothing else.
+func TestComparison(t *testing.T) {
+	output := filepath.Join(t.TempDir(), "report.md")
+	work := t.TempDir()
+	args := "-servers floor,floor -rounds 2 -duration 100ms -warmup 20ms -rows ^(get/1x20|create-delete/10x1)/1024B$ -work " + work + " -o " + output
+	if err := run(strings.Fields(args)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\n| get/1x20/1024B | ", "\n| create-delete/10x1/1024B | ", "fsync: "} {
+		if strings.Count(string(b), want) != 1 {
+			t.Errorf("the report does not have %q once:\n%s", want, b)
+		}
+	}
+}
+
 func TestReportNamesTheRowsBehind(t *testing.T) {
 	table := []row{rowNamed(t, "get/1x1/100B"), rowNamed(t, "set/50x20/1024B")}
 	us := time.Microsecond
