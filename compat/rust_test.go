@@ -20,15 +20,15 @@ const (
 	needsSASL = "quoll has no SASL so far"
 )
 
-var rustSkips = []skip{
-	{"test_zookeeper_old_server::case_1_version_3_3", both, oldServer},
-	{"test_zookeeper_old_server::case_2_version_3_4", both, oldServer},
-	{"test_readonly_plaintext", only, needsEnsemble},
-	{"test_readonly_tls", only, needsEnsemble},
-	{"test_update_ensemble", only, needsEnsemble},
-	{"test_tls", only, needsTLS},
-	{"test_sasl_digest_md5", only, needsSASL},
-	{"test_auth_failed", only, needsSASL},
+var rustSkips = skips{
+	"test_zookeeper_old_server::case_1_version_3_3": oldServer,
+	"test_zookeeper_old_server::case_2_version_3_4": oldServer,
+	"test_readonly_plaintext":                       needsEnsemble,
+	"test_readonly_tls":                             needsEnsemble,
+	"test_update_ensemble":                          needsEnsemble,
+	"test_tls":                                      needsTLS,
+	"test_sasl_digest_md5":                          needsSASL,
+	"test_auth_failed":                              needsSASL,
 }
 
 // rustRaces are tests that fail now and then by their own doing, the faster the server the more often. One of
@@ -53,33 +53,22 @@ func TestRustSuite(t *testing.T) {
 			names = append(names, name)
 		}
 	}
-	for _, s := range rustSkips {
-		if !slices.Contains(names, s.name) {
-			t.Errorf("the suite has no test %s to skip", s.name)
-		}
-	}
+	tests, skip := rustSkips.split(t, names)
 	for _, kind := range peer.Kinds {
 		t.Run(kind.Name, func(t *testing.T) {
 			path, env := launcher(t, kind.Name)
 			// The tests that do not ask for one of them would throw a coin between plaintext and TLS.
 			env = append(env, "COMPAT_ZKSERVER="+path, "ZK_TEST_TLS=false", "TMPDIR="+t.TempDir(), "RUST_LOG=off", "RUST_BACKTRACE=0")
 			args := []string{"--exact", "--test-threads=4"}
-			want := 0
-			for _, name := range names {
-				reason, ok := skipped(rustSkips, kind.Name, name)
-				if !ok {
-					want++
-					continue
-				}
+			for _, name := range skip {
 				args = append(args, "--skip", name)
-				t.Run(name, func(t *testing.T) { t.Skip(reason) })
 			}
 			stdout, stderr, err := run(t, "", env, exe, args...)
 			results := rustResults(stdout)
 			if retryRaces(t, results, env, exe) {
 				err = nil
 			}
-			report(t, results, want, stdout+stderr, err)
+			report(t, results, len(tests), stdout+stderr, err)
 		})
 	}
 }

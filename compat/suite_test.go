@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,30 +20,28 @@ import (
 // takes about a minute on two cores.
 const suiteTimeout = 8 * time.Minute
 
-// A skip is a test of another project's suite that is not run, and why.
-type skip struct {
-	name   string
-	kinds  string // the kinds of server it is not run against, java and quoll
-	reason string
-}
-
-// Kinds of server that do not pass a test: quoll only, or the control as well.
-const (
-	only = "quoll"
-	both = "java quoll"
-)
+// skips are the tests of another project's suite that are not run, each with the reason. They are not run against
+// the control either: there would be nothing to compare with.
+type skips map[string]string
 
 const needsEnsemble = "starts an ensemble of three servers, and quoll is a standalone server so far"
 
-// skipped reports the reason for which a test is not run against a kind of server.
-func skipped(skips []skip, kind, name string) (reason string, ok bool) {
-	i := slices.IndexFunc(skips, func(s skip) bool {
-		return s.name == name && slices.Contains(strings.Fields(s.kinds), kind)
-	})
-	if i < 0 {
-		return "", false
+// split parts the tests of the suite into those to run and those to skip, which it does aloud. A skip that the
+// suite does not know is an error: the suite was updated, or a name is misspelt.
+func (s skips) split(t *testing.T, names []string) (run, skip []string) {
+	t.Helper()
+	for _, name := range names {
+		if reason, ok := s[name]; ok {
+			skip = append(skip, name)
+			t.Run(name, func(t *testing.T) { t.Skip(reason) })
+		} else {
+			run = append(run, name)
+		}
 	}
-	return skips[i].reason, true
+	if len(skip) != len(s) {
+		t.Errorf("the suite has only %q of the tests to skip", skip)
+	}
+	return run, skip
 }
 
 // launcher is the environment in which zkserver/zkServer.sh, whose absolute path is returned as

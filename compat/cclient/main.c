@@ -4,7 +4,8 @@
  * Usage: main HOST:PORT. Each test prints "ok NAME" or "FAIL NAME: TEXT"; the exit status is 1 if one
  * failed. The server must allow extended types and sessions of two seconds.
  *
- * main HOST:PORT ghost PATH creates an ephemeral znode and leaves without closing its session.
+ * main HOST:PORT ghost PATH TIMEOUT creates an ephemeral znode in a session of so many milliseconds, writes
+ * the session's clientid_t to standard output and leaves without closing the session.
  */
 #define THREADED
 #include <errno.h>
@@ -592,60 +593,76 @@ static void reconnect(void)
 	close_session(other);
 }
 
+/* The identity of a session that a process has left behind with an ephemeral znode. */
+static clientid_t ghost_session(const char *path, const char *timeout)
+{
+	int ends[2], status;
+	clientid_t id;
+	CHECK(pipe(ends) == 0);
+	pid_t child = fork();
+	if (child == 0) {
+		dup2(ends[1], STDOUT_FILENO);
+		close(ends[0]);
+		execl(program, program, hosts, "ghost", path, timeout, NULL);
+		_exit(127);
+	}
+	close(ends[1]);
+	ssize_t n = read(ends[0], &id, sizeof id);
+	close(ends[0]);
+	CHECK(waitpid(child, &status, 0) == child && status == 0 && n == sizeof id);
+	return id;
+}
+
+static int ghost(const char *path, int timeout)
+{
+	if (setjmp(failed)) {
+		fprintf(stderr, "%s\n", failure);
+		return 1;
+	}
+	c = open_at(hosts, NULL, timeout);
+	await_session(__LINE__, &c->connected, 1, "session");
+	OK(make(path, ZOO_EPHEMERAL));
+	CHECK(write(STDOUT_FILENO, zoo_client_id(c->zh), sizeof(clientid_t)) == sizeof(clientid_t));
+	_exit(0);
+}
+
 static void reattach(void)
 {
-	struct session *first = open_session();
-	const char *node = at("/e");
-	OK(zoo_create(first->zh, node, "", 0, &ZOO_OPEN_ACL_UNSAFE, ZOO_EPHEMERAL, NULL, 0));
-	clientid_t id = *zoo_client_id(first->zh);
-	struct session *second = open_at(hosts, &id, TIMEOUT);
-	await_session(__LINE__, &second->connected, 1, "session taken over");
-	struct Stat stat;
-	OK(zoo_exists(second->zh, node, 0, &stat));
-	CHECK(stat.ephemeralOwner == id.client_id && zoo_client_id(second->zh)->client_id == id.client_id);
 	static struct watch w;
+	const char *node = at("/e");
+	clientid_t id = ghost_session(node, "10000");
 	OK(zoo_wexists(c->zh, node, watcher, &w, NULL));
-	close_session(second);
-	EVENT(&w, ZOO_DELETED_EVENT, node);
-	/* The first connection was closed when the session moved away from it. */
-	await_session(__LINE__, &first->expired, 1, "expiry");
-	RC(zoo_exists(first->zh, node, 0, NULL), ZINVALIDSTATE);
-	zookeeper_close(first->zh);
-
-	id = *zoo_client_id(c->zh);
-	memset(id.passwd, 0, sizeof id.passwd);
-	struct session *thief = open_at(hosts, &id, TIMEOUT);
-	await_session(__LINE__, &thief->expired, 1, "expiry of a session with a wrong password");
+	clientid_t wrong = id;
+	wrong.passwd[0] ^= 1;
+	struct session *thief = open_at(hosts, &wrong, TIMEOUT);
+	await_session(__LINE__, &thief->expired, 1, "refusal of a wrong password");
+	RC(zoo_exists(thief->zh, root, 0, NULL), ZINVALIDSTATE);
 	zookeeper_close(thief->zh);
-	OK(zoo_exists(c->zh, root, 0, NULL));
+
+	struct session *heir = open_at(hosts, &id, TIMEOUT);
+	await_session(__LINE__, &heir->connected, 1, "session taken over");
+	CHECK(zoo_client_id(heir->zh)->client_id == id.client_id);
+	struct Stat stat;
+	OK(zoo_exists(heir->zh, node, 0, &stat));
+	CHECK(stat.ephemeralOwner == id.client_id && w.count == 0);
+	close_session(heir);
+	EVENT(&w, ZOO_DELETED_EVENT, node);
+
+	struct session *late = open_at(hosts, &id, TIMEOUT);
+	await_session(__LINE__, &late->expired, 1, "refusal of a closed session");
+	zookeeper_close(late->zh);
 }
 
 static void expiry(void)
 {
 	static struct watch w;
 	const char *node = at("/e");
-	RC(zoo_wexists(c->zh, node, watcher, &w, NULL), ZNONODE);
-	pid_t child = fork();
-	if (child == 0) {
-		execl(program, program, hosts, "ghost", node, NULL);
-		_exit(127);
-	}
-	int status;
-	CHECK(waitpid(child, &status, 0) == child && status == 0);
-	EVENT(&w, ZOO_CREATED_EVENT, node);
-	int rc = zoo_wexists(c->zh, node, watcher, &w, NULL);
-	CHECK(rc == ZOK);
+	clientid_t id = ghost_session(node, "2000");
+	struct Stat stat;
+	OK(zoo_wexists(c->zh, node, watcher, &w, &stat));
+	CHECK(stat.ephemeralOwner == id.client_id);
 	EVENT(&w, ZOO_DELETED_EVENT, node);
-}
-
-static int ghost(const char *path)
-{
-	if (setjmp(failed))
-		return 1;
-	c = open_at(hosts, NULL, 2000);
-	await_session(__LINE__, &c->connected, 1, "session");
-	OK(make(path, ZOO_EPHEMERAL));
-	_exit(0);
+	RC(zoo_exists(c->zh, node, 0, NULL), ZNONODE);
 }
 
 static void configuration(void)
@@ -683,14 +700,14 @@ int main(int argc, char **argv)
 {
 	static int bad;
 	program = argv[0];
-	if (argc != 2 && argc != 4) {
+	if (argc != 2 && argc != 5) {
 		fprintf(stderr, "usage: %s HOST:PORT\n", program);
 		return 2;
 	}
 	hosts = argv[1];
 	zoo_set_debug_level(ZOO_LOG_LEVEL_ERROR);
-	if (argc == 4)
-		return ghost(argv[3]);
+	if (argc == 5)
+		return ghost(argv[3], atoi(argv[4]));
 	for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
 		if (setjmp(failed) == 0) {
 			snprintf(root, sizeof root, "/c-%s-%d", tests[i].name, (int)getpid());

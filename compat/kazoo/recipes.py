@@ -110,14 +110,27 @@ def drop(c):
     c._connection._socket.shutdown(socket.SHUT_RDWR)
 
 
-def expire(c):
-    """Ends a session behind its client's back: another connection takes it over and closes it."""
-    session = c.client_id
-    drop(c)
-    thief = KazooClient(hosts=HOSTS, client_id=session)
-    thief.start(timeout=PATIENCE)
-    thief.stop()
-    thief.close()
+def take_over(session):
+    """Continues a session on a connection of its own, or has a new one if the server refuses."""
+    c = KazooClient(hosts=HOSTS, client_id=session)
+    c.start(timeout=PATIENCE)
+    return c
+
+
+def ghost(path, timeout):
+    """The identity of a session that a process has left behind with an ephemeral znode."""
+    program = """
+import os, sys
+from kazoo.client import KazooClient
+c = KazooClient(hosts=sys.argv[1], timeout=float(sys.argv[3]))
+c.start()
+c.create(sys.argv[2], ephemeral=True)
+print(c.client_id[0], c.client_id[1].hex(), flush=True)
+os._exit(0)
+"""
+    output = subprocess.run([sys.executable, "-c", program, HOSTS, path, str(timeout)], stdout=subprocess.PIPE, check=True).stdout
+    session, password = output.split()
+    return int(session), bytes.fromhex(password.decode())
 
 
 @test
@@ -600,10 +613,18 @@ def session_expiry(c, path):
     with client() as other:
         other.add_listener(states.append)
         other.create(path + "/e", ephemeral=True)
-        session = other.client_id[0]
-        expire(other)
-        eventually("a new session", lambda: KazooState.LOST in states and other.state == KazooState.CONNECTED)
-        assert other.client_id[0] != session
+        session = other.client_id
+
+        def expired():
+            # Another connection takes the session over and closes it, unless the client is faster and takes it back.
+            if KazooState.LOST not in states:
+                thief = take_over(session)
+                thief.stop()
+                thief.close()
+            return KazooState.LOST in states and other.state == KazooState.CONNECTED
+
+        eventually("a new session", expired)
+        assert other.client_id[0] != session[0]
         equal(c.exists(path + "/e"), None)
         equal(other.retry(other.create, path + "/e", ephemeral=True), path + "/e")
     raises(ConnectionClosedError, other.get, path)
@@ -612,42 +633,27 @@ def session_expiry(c, path):
 @test
 def session_timeout(c, path):
     # A session whose client is gone without a word expires by the server's clock.
-    program = """
-import sys, time
-from kazoo.client import KazooClient
-c = KazooClient(hosts=sys.argv[1], timeout=2)
-c.start()
-c.create(sys.argv[2], ephemeral=True)
-print("created", flush=True)
-time.sleep(600)
-"""
-    ghost = subprocess.Popen([sys.executable, "-c", program, HOSTS, path + "/e"], stdout=subprocess.PIPE)
-    equal(ghost.stdout.readline(), b"created\n")
+    session, _ = ghost(path + "/e", 2)
     gone = threading.Event()
-    assert c.exists(path + "/e", watch=lambda event: gone.set())
-    ghost.kill()
-    ghost.wait()
+    equal(c.exists(path + "/e", watch=lambda event: gone.set()).owner_session_id, session)
     wait(gone, "expiry")
     equal(c.exists(path + "/e"), None)
 
 
 @test
 def reattach(c, path):
-    first = KazooClient(hosts=HOSTS)
-    first.start(timeout=PATIENCE)
-    first.create(path + "/e", ephemeral=True)
-    session = first.client_id
-    second = KazooClient(hosts=HOSTS, client_id=session)
-    second.start(timeout=PATIENCE)
-    equal(second.client_id[0], session[0])
-    equal(second.exists(path + "/e").owner_session_id, session[0])
-    second.stop()
+    session = ghost(path + "/e", 20)
+    stranger = take_over((session[0], b"\0" * 16))
+    assert stranger.client_id[0] != session[0], "a session was continued with a wrong password"
+    stranger.stop()
+    heir = take_over(session)
+    equal(heir.client_id, session)
+    equal(heir.exists(path + "/e").owner_session_id, session[0])
+    heir.stop()
     equal(c.exists(path + "/e"), None)
-    first.stop()
-    wrong = KazooClient(hosts=HOSTS, client_id=(session[0], b"\0" * 16))
-    wrong.start(timeout=PATIENCE)
-    assert wrong.client_id[0] != session[0], "a closed session with a wrong password was resumed"
-    wrong.stop()
+    late = take_over(session)
+    assert late.client_id[0] != session[0], "a closed session was continued"
+    late.stop()
 
 
 @test
