@@ -3,7 +3,7 @@
 # that library by its git repository, which a registry drops, so the line is added here.
 fetch() {
 	command -v cargo >/dev/null || {
-		echo "fetch-peers: the suite needs cargo 1.85 or newer, which Debian 12 has no package of" >&2
+		echo "fetch-peers: no cargo; that of Debian 12 is too old for the suite, 1.95 is known to be new enough" >&2
 		return 1
 	}
 	mkdir "$work/src"
