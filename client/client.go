@@ -227,6 +227,13 @@ func (c *Client) LastZxid() int64 {
 	return c.lastZxid
 }
 
+// LastError returns why the last attempt to connect failed or the last connection ended, nil while there is a connection.
+func (c *Client) LastError() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lastErr
+}
+
 // RemoteAddr returns the address of the server, nil while there is no connection.
 func (c *Client) RemoteAddr() net.Addr {
 	c.mu.Lock()

@@ -410,6 +410,9 @@ func TestRequestsWaitUntilAllServersWereTried(t *testing.T) {
 	if err := c.AddAuth(t.Context(), "digest", []byte("a:b")); err != jute.ErrConnectionLoss {
 		t.Errorf("no server: AddAuth: %v", err)
 	}
+	if err := c.LastError(); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("no server: LastError: %v", err)
+	}
 }
 
 func TestSettle(t *testing.T) {

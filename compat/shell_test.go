@@ -58,12 +58,8 @@ func entrants(t *testing.T) []*entrant {
 	t.Helper()
 	classpath, err := peer.Classpath("zookeeper")
 	peer.Check(t, err)
-	quoll := filepath.Join(t.TempDir(), "quoll")
-	build := exec.Command("go", "build", "-o", quoll, "quoll/cmd/quoll")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	quoll, err := peer.Binary()
+	peer.Check(t, err)
 	return []*entrant{
 		{name: "zkCli.sh", args: []string{"java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dzookeeper.log.level=OFF",
 			"-cp", classpath, "org.apache.zookeeper.ZooKeeperMain"}},
@@ -85,7 +81,7 @@ func table(t *testing.T, name string) []string {
 // What differs from run to run, or from one moment to the next.
 var (
 	watcherLine = regexp.MustCompile(`\nWATCHER::\n|\n(WatchedEvent [^\n]*)\n`) // printed whenever the event comes
-	jlineLog    = regexp.MustCompile(`(?m)^.* org\.jline\.utils\.Log logr\nWARNING: .*\n`)
+	logLines    = regexp.MustCompile(`(?m)^.* org\.jline\.utils\.Log logr\nWARNING: .*\n|^WARN .*\n`)
 	javaDate    = regexp.MustCompile(`[A-Z][a-z]{2} [A-Z][a-z]{2} \d\d \d\d:\d\d:\d\d UTC \d{4}`)
 	sessionID   = regexp.MustCompile(`ephemeralOwner = 0x[0-9a-f]{6,}`)
 	ephemerals  = regexp.MustCompile(`\[/[^\]]*\]`) // in no order
@@ -101,7 +97,7 @@ func (e *entrant) normalise(o *output) {
 		}
 		return ""
 	})
-	o.stderr = jlineLog.ReplaceAllString(o.stderr, "")
+	o.stderr = logLines.ReplaceAllString(o.stderr, "")
 	reverse := []string{e.server.Addr(), "SERVER"}
 	for i := 0; i < len(e.vars); i += 2 {
 		reverse = append(reverse, e.vars[i+1], e.vars[i])
@@ -188,7 +184,6 @@ func TestShell(t *testing.T) {
 	all = append(all, &ours)
 
 	t.Run("session", func(t *testing.T) { session(t, table(t, "session.txt"), all) })
-	t.Run("end of input", func(t *testing.T) { session(t, []string{"get /none"}, all) })
 	t.Run("once", func(t *testing.T) {
 		zxid := regexp.MustCompile(`Zxid = 0x[0-9a-f]+`)
 		for _, line := range table(t, "once.txt") {
@@ -205,6 +200,45 @@ func TestShell(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestShellTLS opens stores that keytool has made and talks to ZooKeeper's TLS port, which wants a certificate.
+func TestShellTLS(t *testing.T) {
+	peer.RequireJVM(t)
+	file := func(name string) string {
+		path, err := filepath.Abs(filepath.Join("..", "shell", "testdata", "tls", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	port, err := peer.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := peer.Java(t, peer.Options{Config: []string{
+		"secureClientPort=" + strconv.Itoa(port), "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
+		"ssl.keyStore.location=" + file("server.p12"), "ssl.keyStore.password=changeit",
+		"ssl.trustStore.location=" + file("trust-clients.p12"), "ssl.trustStore.password=changeit",
+	}})
+	e := entrants(t)[1]
+	e.server = server
+	for _, test := range []struct{ key, trust, want string }{
+		{"client.p12", "server.p12.pem", "x509: CN=client-p12\n"},
+		{"client.jks", "trust-server.jks", "x509: CN=client-jks\n"},
+		{"client.jks", "client.p12.pem", ""}, // does not trust the server
+	} {
+		properties := fmt.Sprintf("zookeeper.client.secure=true\nzookeeper.ssl.keyStore.location=%s\nzookeeper.ssl.keyStore.password=changeit\n"+
+			"zookeeper.ssl.trustStore.location=%s\nzookeeper.ssl.trustStore.password=changeit\n", file(test.key), file(test.trust))
+		name := filepath.Join(t.TempDir(), "client.properties")
+		if err := os.WriteFile(name, []byte(properties), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out := e.run(t, "", "-server", fmt.Sprint("127.0.0.1:", port), "-client-configuration", name, "whoami")
+		if ok := out.code == 0 && strings.Contains(out.stdout, test.want); ok != (test.want != "") {
+			t.Errorf("%s and %s: %+v", test.key, test.trust, out)
+		}
+	}
 }
 
 // TestShellReconfig does the same with an ensemble of one server.

@@ -185,9 +185,6 @@ func (in *invocation) version() (int32, error) {
 	return int32(v), nil
 }
 
-// ctx is the context of requests: they end with the connection at the latest.
-var ctx = context.Background()
-
 func (s *Shell) runConnect(words []string) error {
 	if len(words) > 1 {
 		return s.connect(words[1])
@@ -258,7 +255,7 @@ func (s *Shell) runAddAuth(in *invocation) error {
 	if len(in.args) > 2 {
 		auth = []byte(in.args[2])
 	}
-	err := s.zk.AddAuth(ctx, in.args[1], auth)
+	err := s.zk.AddAuth(s.ctx, in.args[1], auth)
 	if errors.Is(err, jute.ErrConnectionLoss) { // it will be sent at the next connection
 		return nil
 	}
@@ -282,7 +279,7 @@ func (s *Shell) runAddWatch(in *invocation) error {
 	if err := path(in.args[1]); err != nil {
 		return err
 	}
-	return explain(s.zk.AddWatch(ctx, in.args[1], mode), in.args[1])
+	return explain(s.zk.AddWatch(s.ctx, in.args[1], mode), in.args[1])
 }
 
 func synopsis(name string) string {
@@ -349,9 +346,9 @@ func (s *Shell) runCreate(in *invocation) error {
 	var created string
 	var err error
 	if mode.TTL() {
-		created, _, err = s.zk.CreateTTL(ctx, name, data, acl, mode, ttl)
+		created, _, err = s.zk.CreateTTL(s.ctx, name, data, acl, mode, ttl)
 	} else {
-		created, err = s.zk.Create(ctx, name, data, acl, mode)
+		created, err = s.zk.Create(s.ctx, name, data, acl, mode)
 	}
 	switch {
 	case errors.Is(err, jute.ErrEphemeralOnLocalSession):
@@ -372,7 +369,7 @@ func (s *Shell) runDelete(in *invocation) error {
 	if err := path(in.args[1]); err != nil {
 		return err
 	}
-	return explain(s.zk.Delete(ctx, in.args[1], version), in.args[1])
+	return explain(s.zk.Delete(s.ctx, in.args[1], version), in.args[1])
 }
 
 // A batch of deleteall has at most so many operations by default, and ends before it has so many bytes of paths: a server refuses
@@ -398,7 +395,7 @@ func (s *Shell) runDeleteAll(in *invocation) error {
 	// Parents come before their children, so the list is deleted from its end.
 	tree := []string{root}
 	for i := 0; i < len(tree); i++ {
-		children, _, err := s.zk.Children(ctx, tree[i], false)
+		children, _, err := s.zk.Children(s.ctx, tree[i], false)
 		if err != nil {
 			return explain(err, tree[i])
 		}
@@ -409,7 +406,7 @@ func (s *Shell) runDeleteAll(in *invocation) error {
 	slices.Reverse(tree)
 	if batch <= 0 {
 		for _, p := range tree {
-			if err := s.zk.Delete(ctx, p, -1); err != nil {
+			if err := s.zk.Delete(s.ctx, p, -1); err != nil {
 				return explain(err, p)
 			}
 		}
@@ -423,7 +420,7 @@ func (s *Shell) runDeleteAll(in *invocation) error {
 		if len(ops) < batch && size < batchBytes && i+1 < len(tree) {
 			continue
 		}
-		if _, err := s.zk.Multi(ctx, ops...); err != nil {
+		if _, err := s.zk.Multi(s.ctx, ops...); err != nil {
 			s.complain("Failed to delete some node(s) in the subtree!")
 			return nil
 		}
@@ -438,7 +435,7 @@ func (s *Shell) runGet(in *invocation) error {
 	if err := path(in.args[1]); err != nil {
 		return err
 	}
-	data, stat, err := s.zk.Get(ctx, in.args[1], in.has("w"))
+	data, stat, err := s.zk.Get(s.ctx, in.args[1], in.has("w"))
 	if err != nil {
 		return explain(err, in.args[1])
 	}
@@ -474,7 +471,7 @@ func (s *Shell) runSet(in *invocation) error {
 	if err := path(in.args[1]); err != nil {
 		return err
 	}
-	stat, err := s.zk.Set(ctx, in.args[1], data, version)
+	stat, err := s.zk.Set(s.ctx, in.args[1], data, version)
 	if err == nil && in.has("s") {
 		s.printStat(&stat)
 	}
@@ -485,7 +482,7 @@ func (s *Shell) runStat(in *invocation) error {
 	if err := path(in.args[1]); err != nil {
 		return err
 	}
-	stat, err := s.zk.Exists(ctx, in.args[1], in.has("w"))
+	stat, err := s.zk.Exists(s.ctx, in.args[1], in.has("w"))
 	if err == nil {
 		s.printStat(&stat)
 	}
@@ -500,7 +497,7 @@ func (s *Shell) runLs(in *invocation) error {
 	if in.has("R") {
 		return s.visit(root, watch, func(p string) { s.print("%s\n", p) })
 	}
-	names, stat, err := s.zk.Children(ctx, root, watch)
+	names, stat, err := s.zk.Children(s.ctx, root, watch)
 	if err != nil {
 		return explain(err, root)
 	}
@@ -514,14 +511,14 @@ func (s *Shell) runLs(in *invocation) error {
 
 // visit calls f for root and everything below: the children of a znode, and then what is below each of them.
 func (s *Shell) visit(root string, watch bool, f func(path string)) error {
-	if _, _, err := s.zk.Get(ctx, root, watch); err != nil {
+	if _, _, err := s.zk.Get(s.ctx, root, watch); err != nil {
 		return explain(err, root)
 	}
 	f(root)
 	for stack := []string{root}; len(stack) > 0; {
 		parent := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		names, _, err := s.zk.Children(ctx, parent, watch)
+		names, _, err := s.zk.Children(s.ctx, parent, watch)
 		if errors.Is(err, jute.ErrNoNode) { // it went meanwhile
 			continue
 		}
@@ -543,7 +540,7 @@ func (s *Shell) runGetACL(in *invocation) error {
 	if err := path(in.args[1]); err != nil {
 		return err
 	}
-	acl, stat, err := s.zk.GetACL(ctx, in.args[1])
+	acl, stat, err := s.zk.GetACL(s.ctx, in.args[1])
 	if err != nil {
 		return explain(err, in.args[1])
 	}
@@ -570,7 +567,7 @@ func (s *Shell) runSetACL(in *invocation) error {
 		if len(acl) == 0 {
 			return jute.Stat{}, jute.ErrInvalidACL, noPath
 		}
-		stat, err := s.zk.SetACL(ctx, p, acl, version)
+		stat, err := s.zk.SetACL(s.ctx, p, acl, version)
 		return stat, err, p
 	}
 	if in.has("R") {
@@ -595,7 +592,7 @@ func (s *Shell) runAllChildrenNumber(in *invocation) error {
 	if err := path(in.args[1]); err != nil {
 		return err
 	}
-	n, err := s.zk.AllChildrenNumber(ctx, in.args[1])
+	n, err := s.zk.AllChildrenNumber(s.ctx, in.args[1])
 	if err == nil {
 		s.print("%d\n", n)
 	}
@@ -610,7 +607,7 @@ func (s *Shell) runEphemerals(in *invocation) error {
 	if err := path(prefix); err != nil {
 		return err
 	}
-	paths, err := s.zk.Ephemerals(ctx, prefix)
+	paths, err := s.zk.Ephemerals(s.ctx, prefix)
 	if err == nil {
 		s.print("[%s]\n", strings.Join(paths, ", "))
 	}
@@ -622,7 +619,7 @@ func (s *Shell) runSync(in *invocation) error {
 		return err
 	}
 	const patience = 30 * time.Second
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(s.ctx, patience)
 	defer cancel()
 	err := s.zk.Sync(ctx, in.args[1])
 	var code jute.Code
@@ -652,11 +649,11 @@ func (s *Shell) runRemoveWatches(in *invocation) error {
 	if err := path(in.args[1]); err != nil {
 		return err
 	}
-	return explain(s.zk.RemoveWatches(ctx, in.args[1], watcher, in.has("l")), in.args[1])
+	return explain(s.zk.RemoveWatches(s.ctx, in.args[1], watcher, in.has("l")), in.args[1])
 }
 
 func (s *Shell) runWhoAmI(*invocation) error {
-	identities, err := s.zk.WhoAmI(ctx)
+	identities, err := s.zk.WhoAmI(s.ctx)
 	if err != nil {
 		return explain(err, noPath)
 	}

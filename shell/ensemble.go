@@ -11,7 +11,7 @@ import (
 )
 
 func (s *Shell) runConfig(in *invocation) error {
-	data, stat, err := s.zk.GetConfig(ctx, in.has("w"))
+	data, stat, err := s.zk.GetConfig(s.ctx, in.has("w"))
 	if err != nil {
 		return explain(err, "/zookeeper/config")
 	}
@@ -85,7 +85,7 @@ func (s *Shell) runReconfig(in *invocation) error {
 		}
 		members = ensemble.String()
 	}
-	data, stat, err := s.zk.Reconfig(ctx, strings.ToLower(in.values["add"]), strings.ToLower(in.values["remove"]), members, version)
+	data, stat, err := s.zk.Reconfig(s.ctx, strings.ToLower(in.values["add"]), strings.ToLower(in.values["remove"]), members, version)
 	if err != nil {
 		return explain(err, "")
 	}

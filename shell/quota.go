@@ -69,7 +69,7 @@ func parseQuota(where string, data []byte) (quota, error) {
 
 // readQuota reads a quota znode.
 func (s *Shell) readQuota(p string) (quota, error) {
-	data, _, err := s.zk.Get(ctx, p, false)
+	data, _, err := s.zk.Get(s.ctx, p, false)
 	if err != nil {
 		return nil, explainAt(err, p)
 	}
@@ -142,7 +142,7 @@ func (s *Shell) runDelQuota(in *invocation) error {
 		limit[quotaKeys[name]] = -1
 	}
 	if len(in.values) > 0 {
-		_, err := s.zk.Set(ctx, limits, []byte(limit.String()), -1)
+		_, err := s.zk.Set(s.ctx, limits, []byte(limit.String()), -1)
 		return explain(err, limits)
 	}
 	err = s.removeQuota(parent)
@@ -155,24 +155,24 @@ func (s *Shell) runDelQuota(in *invocation) error {
 
 // removeQuota removes what is at p, and then p and its ancestors as far as nothing else is below them.
 func (s *Shell) removeQuota(p string) error {
-	names, _, err := s.zk.Children(ctx, p, false)
+	names, _, err := s.zk.Children(s.ctx, p, false)
 	if err != nil {
 		return explainAt(err, p)
 	}
 	for _, name := range names {
-		if err := s.zk.Delete(ctx, join(p, name), -1); err != nil {
+		if err := s.zk.Delete(s.ctx, join(p, name), -1); err != nil {
 			return explainAt(err, join(p, name))
 		}
 	}
 	for ; p != quotaRoot; p = p[:strings.LastIndexByte(p, '/')] {
-		names, _, err := s.zk.Children(ctx, p, false)
+		names, _, err := s.zk.Children(s.ctx, p, false)
 		if err != nil {
 			return explainAt(err, p)
 		}
 		if len(names) > 0 {
 			return nil
 		}
-		if err := s.zk.Delete(ctx, p, -1); err != nil {
+		if err := s.zk.Delete(s.ctx, p, -1); err != nil {
 			return explainAt(err, p)
 		}
 	}
@@ -214,7 +214,7 @@ func (s *Shell) runSetQuota(in *invocation) error {
 
 // setQuota puts the limits that are not -1 on target.
 func (s *Shell) setQuota(target string, set quota) error {
-	if _, err := s.zk.Exists(ctx, target, false); errors.Is(err, jute.ErrNoNode) {
+	if _, err := s.zk.Exists(s.ctx, target, false); errors.Is(err, jute.ErrNoNode) {
 		return fail("%s does not exist.", target)
 	} else if err != nil {
 		return explainAt(err, target)
@@ -229,9 +229,9 @@ func (s *Shell) setQuota(target string, set quota) error {
 	p := ""
 	for name := range strings.SplitSeq(strings.Trim(quotaRoot+target, "/"), "/") {
 		p += "/" + name
-		_, err := s.zk.Exists(ctx, p, false)
+		_, err := s.zk.Exists(s.ctx, p, false)
 		if errors.Is(err, jute.ErrNoNode) {
-			_, err = s.zk.Create(ctx, p, nil, client.OpenACL, jute.ModePersistent)
+			_, err = s.zk.Create(s.ctx, p, nil, client.OpenACL, jute.ModePersistent)
 		}
 		if err != nil && !errors.Is(err, jute.ErrNodeExists) {
 			return explainAt(err, p)
@@ -241,11 +241,11 @@ func (s *Shell) setQuota(target string, set quota) error {
 	limit, err := s.readQuota(limits)
 	switch {
 	case errors.Is(err, jute.ErrNoNode):
-		if _, err := s.zk.Create(ctx, limits, []byte(set.String()), client.OpenACL, jute.ModePersistent); err != nil {
+		if _, err := s.zk.Create(s.ctx, limits, []byte(set.String()), client.OpenACL, jute.ModePersistent); err != nil {
 			return explainAt(err, limits)
 		}
 		none := quota{"count": 0, "bytes": 0}
-		if _, err := s.zk.Create(ctx, stats, []byte(none.String()), client.OpenACL, jute.ModePersistent); err != nil {
+		if _, err := s.zk.Create(s.ctx, stats, []byte(none.String()), client.OpenACL, jute.ModePersistent); err != nil {
 			return explainAt(err, stats)
 		}
 		used, err := s.readQuota(stats)
@@ -267,7 +267,7 @@ func (s *Shell) setQuota(target string, set quota) error {
 		return err
 	}
 	s.warnOfQuota(limit, used)
-	_, err = s.zk.Set(ctx, limits, []byte(limit.String()), -1)
+	_, err = s.zk.Set(s.ctx, limits, []byte(limit.String()), -1)
 	return explainAt(err, limits)
 }
 
@@ -275,7 +275,7 @@ func (s *Shell) setQuota(target string, set quota) error {
 func (s *Shell) checkOtherQuotas(target string) error {
 	own := quotaRoot + strings.TrimSuffix(target, "/")
 	found := ""
-	_, err := s.zk.Exists(ctx, own, false)
+	_, err := s.zk.Exists(s.ctx, own, false)
 	if err == nil {
 		err = s.visit(own, false, func(p string) {
 			if limited, ok := strings.CutSuffix(p, "/"+quotaLimits); ok && limited != quotaRoot+target && found == "" {
@@ -291,7 +291,7 @@ func (s *Shell) checkOtherQuotas(target string) error {
 	}
 	for i := strings.LastIndexByte(own, '/'); i > len(quotaRoot); i = strings.LastIndexByte(own[:i], '/') {
 		p := own[:i] + "/" + quotaLimits
-		switch _, err := s.zk.Exists(ctx, p, false); {
+		switch _, err := s.zk.Exists(s.ctx, p, false); {
 		case err == nil:
 			return fail("%s has a parent %s which has a quota", target, strings.TrimPrefix(own[:i], quotaRoot))
 		case !errors.Is(err, jute.ErrNoNode):

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"os/signal"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,19 +39,20 @@ const (
 type failure struct {
 	text string
 	code int
+	lost bool // for want of a connection
 }
 
 func (f *failure) Error() string { return f.text }
 
 func fail(format string, args ...any) error {
-	return &failure{fmt.Sprintf(format, args...), exitError}
+	return &failure{text: fmt.Sprintf(format, args...), code: exitError}
 }
 
 // errQuit ends the shell.
 var errQuit = errors.New("quit")
 
 // errNoServer is the error of a connection that -waitforconnection waited for in vain.
-var errNoServer = fail("%v", jute.ErrConnectionLoss)
+var errNoServer = explain(jute.ErrConnectionLoss, noPath)
 
 // settings are the options in front of the command.
 type settings struct {
@@ -101,6 +103,9 @@ type Shell struct {
 	lines       []string
 	exit        int
 	hideWatches atomic.Bool
+
+	ctx          context.Context // of the command that runs
+	interruption bool            // SIGINT ends the command, not the shell
 }
 
 // Run runs a shell with the arguments of zkCli.sh: options, and then a command, or nothing for a session that reads lines. It returns
@@ -110,12 +115,12 @@ func Run(args []string, io IO) int {
 		io.Getenv = os.Getenv
 	}
 	io.Out = &lockedWriter{w: io.Out}
-	s := &Shell{IO: io, settings: settings{server: "localhost:2181", timeout: "30000"}}
+	s := &Shell{IO: io, ctx: context.Background(), settings: settings{server: "localhost:2181", timeout: "30000"}}
 	line := s.settings.parse(args, s.complain)
 	s.print("Connecting to %s\n", s.server)
 	if err := s.start(); err != nil {
-		s.complain(err.Error())
-		return exitError
+		s.report(err)
+		return s.exit
 	}
 	// As with zkCli.sh the session outlives the shell, unless it is closed.
 	defer func() {
@@ -238,11 +243,24 @@ func (s *Shell) interact() {
 		}
 		words := splitLine(line)
 		s.lines = append(s.lines, line)
-		if errors.Is(s.run(words), errQuit) {
+		if s.runInterruptibly(words) == errQuit {
 			return
 		}
 		s.zk.Settle()
 	}
+}
+
+func (s *Shell) runInterruptibly(words []string) error {
+	if s.interruption {
+		before := s.ctx
+		ctx, stop := signal.NotifyContext(before, os.Interrupt)
+		defer func() {
+			stop()
+			s.ctx = before
+		}()
+		s.ctx = ctx
+	}
+	return s.run(words)
 }
 
 // maxLine is the longest line of a script in bytes.
@@ -268,18 +286,26 @@ func (s *Shell) lineReader() (read func(prompt string) (string, error), done fun
 // run runs a command, reports its error and sets the exit code.
 func (s *Shell) run(words []string) error {
 	err := s.dispatch(words)
-	switch f := (*failure)(nil); {
-	case err == errQuit:
-	case err == nil:
+	switch err {
+	case errQuit:
+	case nil:
 		s.exit = exitOK
-	case errors.As(err, &f):
-		s.exit = f.code
-		s.complain(f.text)
 	default:
-		s.exit = exitError
-		s.complain(err.Error())
+		s.report(err)
 	}
 	return err
+}
+
+// report prints an error and sets the exit code.
+func (s *Shell) report(err error) {
+	s.exit = exitError
+	if f := (*failure)(nil); errors.As(err, &f) {
+		s.exit = f.code
+		if cause := s.zk.LastError(); f.lost && cause != nil { // as zkCli.sh logs it
+			s.complain("WARN " + cause.Error())
+		}
+	}
+	s.complain(err.Error())
 }
 
 func (s *Shell) dispatch(words []string) error {
@@ -298,7 +324,7 @@ func (s *Shell) dispatch(words []string) error {
 	cmd, ok := commands[words[0]]
 	if !ok {
 		s.usage()
-		return &failure{"Command not found: Command not found " + words[0], exitNotFound}
+		return &failure{text: "Command not found: Command not found " + words[0], code: exitNotFound}
 	}
 	if !s.alive() {
 		s.print("Not connected\n")
@@ -366,11 +392,11 @@ func explain(err error, path string) error {
 	text, ok := explanations[code]
 	switch {
 	case !ok && (path == noPath || path == ""):
-		return fail("%v", code)
+		text = code.Error()
 	case !ok:
-		return fail("%v for %s", code, path)
-	case strings.Contains(text, "%s"):
-		return fail(text, path)
+		text = code.Error() + " for " + path
+	default:
+		text = strings.ReplaceAll(text, "%s", path)
 	}
-	return fail("%s", text)
+	return &failure{text: text, code: exitError, lost: code == jute.ErrConnectionLoss}
 }

@@ -13,9 +13,10 @@ import (
 	"github.com/peterh/liner"
 )
 
+// isTerminal reports whether lines can be edited on f.
 func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f == os.Stdin && liner.TerminalSupported()
+	_, err := liner.TerminalMode()
+	return f == os.Stdin && err == nil && liner.TerminalSupported()
 }
 
 // historyFile is where a terminal's lines are kept, below the home directory.
@@ -23,6 +24,7 @@ const historyFile = ".quoll_history"
 
 // terminal edits lines. Its second result stores the history.
 func (s *Shell) terminal() (read func(prompt string) (string, error), done func()) {
+	s.interruption = true // to end would leave the terminal as the editor has set it
 	editor := liner.NewLiner()
 	editor.SetCtrlCAborts(true)
 	editor.SetTabCompletionStyle(liner.TabPrints)
