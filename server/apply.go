@@ -73,7 +73,7 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 	switch txn.Op() {
 	case jute.OpCreateSession:
 		delete(s.prep.opening, txn.ClientID)
-		s.sessionCreated(p)
+		s.sessionCreated(p, now)
 	case jute.OpCloseSession:
 		delete(s.prep.closing, txn.ClientID)
 		s.sessionClosed(p, now)
@@ -83,7 +83,7 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 }
 
 // sessionCreated tells the client that asked for the session.
-func (s *Server) sessionCreated(p *Proposal) {
+func (s *Server) sessionCreated(p *Proposal, now time.Time) {
 	r := p.Request
 	if r == nil {
 		s.sessions.add(p.Txn.ClientID, s.clock(time.Now()), int64(p.Txn.Timeout))
@@ -96,7 +96,9 @@ func (s *Server) sessionCreated(p *Proposal) {
 		return
 	}
 	c.attach(session)
-	c.settle(r, r.answer, &noted{op: r.Op, zxid: p.Txn.Zxid, at: r.received})
+	took := now.Sub(r.received)
+	c.settle(r, r.answer, &noted{op: r.Op, zxid: p.Txn.Zxid, at: now, latency: took})
+	s.updated(took)
 	c.out.Lock()
 	c.out.welcome = true
 	c.out.Unlock()
@@ -140,8 +142,7 @@ func (s *Server) reply(p *Proposal, now time.Time) {
 		n.op = 0 // to the word cons a write that failed has no name
 	}
 	r.conn.settle(r, b, n)
-	s.stats.requestsDone(1, took)
-	s.metrics.UpdateLatency.Observe(took.Milliseconds())
+	s.updated(took)
 	a.query.b = b
 	if cap(b) > readBufferMax {
 		a.query.b = nil
@@ -259,7 +260,7 @@ func (s *Server) deliver(to, except *audience, zxid int64, typ jute.EventType, p
 			continue
 		}
 		c.send(a.event, nil)
-		s.metrics.WatchBytes.Add(int64(len(a.event)))
+		s.metrics.WatchBytes.Add(int64(len(a.event) - 4))
 		s.flushLater(c)
 	}
 }

@@ -532,6 +532,7 @@ func (c *conn) close() {
 		c.out.space.Broadcast()
 	}
 	c.out.Unlock()
+	c.s.forget(c) // before the client sees the end, so that it does not meet itself in the limits and counts
 	if tcp, ok := c.net.(interface{ CloseWrite() error }); ok {
 		_ = tcp.CloseWrite()
 	}
@@ -550,7 +551,6 @@ func (c *conn) cleanUp() {
 	if s := c.session.Load(); s != nil {
 		s.conn.CompareAndSwap(c, nil)
 	}
-	c.s.forget(c)
 }
 
 func (c *conn) remote() string { return c.net.RemoteAddr().String() }

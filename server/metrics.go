@@ -35,7 +35,7 @@ func (s *Server) registerGauges() {
 	m.WatchCount.Register(s.watches.total.Load)
 	m.ZnodeCount.Register(ofTree(func(t *tree.Tree) int64 { return int64(nodeCount(t)) }))
 	m.EphemeralsCount.Register(ofTree(func(t *tree.Tree) int64 { return int64(t.NumEphemerals()) }))
-	m.ApproximateDataSize.Register(ofTree((*tree.Tree).DataSize))
+	m.ApproximateDataSize.Register(ofTree(dataSize))
 	m.GlobalSessions.Register(ofTree(func(t *tree.Tree) int64 { return int64(t.Sessions()) }))
 	m.OpenFileDescriptorCount.Register(metrics.OpenFDs)
 	m.MaxFileDescriptorCount.Register(metrics.MaxFDs)
@@ -161,14 +161,21 @@ func observeWatches(to *metrics.Summary, fired *audience) {
 	}
 }
 
+// updated counts a write that is answered.
+func (s *Server) updated(took time.Duration) {
+	s.stats.requestsDone(1, took)
+	s.metrics.UpdateLatency.Observe(took.Milliseconds())
+}
+
 // batchTimes says when a batch of requests was taken, prepared, written to the log and durable.
 type batchTimes struct{ begin, prepared, logged, durable time.Time }
 
-// batchBegins counts requests that are about to be prepared. waiting is how many others still wait for that.
+// batchBegins counts requests that are about to be prepared. waiting is how many others still wait for that. As in ZooKeeper, the
+// request at work is not in the queue.
 func (s *Server) batchBegins(now time.Time, requests []*Request, waiting int) {
 	m := s.metrics
 	m.PrepRequestsQueued.Add(int64(len(requests)))
-	m.PrepQueueSize.Observe(int64(len(requests) + waiting))
+	m.PrepQueueSize.Observe(int64(len(requests) - 1 + waiting))
 	var queued tally
 	for _, r := range requests {
 		if r.conn == nil {
@@ -192,7 +199,7 @@ func (s *Server) batchEnds(now time.Time, n int64, t *batchTimes, logged bool) {
 		return
 	}
 	m.SyncRequestsQueued.Add(n)
-	m.SyncQueueSize.Observe(n)
+	m.SyncQueueSize.Observe(n - 1)
 	m.SyncBatchSize.Observe(n)
 	m.SyncQueueTime.ObserveN(t.prepared.Sub(t.begin).Milliseconds(), n)
 	m.SyncProcessTime.ObserveN(t.logged.Sub(t.prepared).Milliseconds()/n, n)

@@ -272,10 +272,13 @@ func (s *Server) admit(nc net.Conn) {
 	s.wg.Go(c.serve)
 }
 
-// forget takes a closed connection off the list.
+// forget takes a connection off the list.
 func (s *Server) forget(c *conn) {
 	s.conns.Lock()
 	defer s.conns.Unlock()
+	if _, ok := s.conns.all[c]; !ok {
+		return
+	}
 	delete(s.conns.all, c)
 	if ip := c.ipID.ID; s.conns.perIP[ip] > 1 {
 		s.conns.perIP[ip]--

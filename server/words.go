@@ -25,6 +25,9 @@ const defaultTraceMask = 306
 // nodeCount is the number of znodes as ZooKeeper counts them: it knows the root under two names.
 func nodeCount(t *tree.Tree) int { return t.Len() + 1 }
 
+// dataSize is the bytes of paths and data as ZooKeeper counts them: the second name of the root is a slash.
+func dataSize(t *tree.Tree) int64 { return t.DataSize() + 1 }
+
 func (c *conn) wordSrvr(w *bufio.Writer) {
 	fmt.Fprintf(w, "Zookeeper version: %s\n", FullVersion())
 	c.s.writeStats(w)
