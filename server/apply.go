@@ -7,6 +7,10 @@ import (
 	"quoll/tree"
 )
 
+// flushSelf is up to how many connections the applying goroutine writes to itself, without waiting, where waking others would cost more
+// than the writing.
+const flushSelf = 2
+
 // applier is the working memory of Apply, which one goroutine at a time runs.
 type applier struct {
 	result   tree.Result
@@ -45,9 +49,14 @@ func (s *Server) Apply(batch []Proposal) {
 	}
 	s.unlockTree()
 	a.writes.end()
+	few := len(a.flush) <= flushSelf
 	for _, c := range a.flush {
 		c.pendingFlush = false
-		c.startFlush()
+		if few {
+			c.tryFlush()
+		} else {
+			c.startFlush()
+		}
 	}
 	clear(a.flush)
 	a.flush = a.flush[:0]

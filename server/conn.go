@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"quoll/jute"
@@ -28,6 +29,7 @@ const (
 type conn struct {
 	s      *Server
 	net    net.Conn
+	raw    syscall.RawConn // for writes that do not wait; nil where the connection has none
 	id     int64
 	ipID   jute.ID
 	lock   *sync.RWMutex // this connection's shard of the tree's lock
@@ -99,6 +101,14 @@ func (st *connStats) note(n *noted, replies int64) {
 var errHangUp = errors.New("connection closed by a reply")
 
 var bufferPool = sync.Pool{New: func() any { return new([]byte) }}
+
+// recycle gives a buffer back, unless it is so large that keeping it would be a waste.
+func recycle(buf *[]byte) {
+	if cap(*buf) <= readBufferMax {
+		*buf = (*buf)[:0]
+		bufferPool.Put(buf)
+	}
+}
 
 // identities returns what the connection has authenticated as. The slice never changes.
 func (c *conn) identities() []jute.ID { return *c.ids.Load() }
@@ -484,10 +494,7 @@ func (c *conn) flush() bool {
 			c.s.pause(time.Duration(d))
 		}
 		_, err := c.net.Write(*buf)
-		if cap(*buf) <= readBufferMax {
-			*buf = (*buf)[:0]
-			bufferPool.Put(buf)
-		}
+		recycle(buf)
 		if err != nil {
 			c.close()
 		}
@@ -504,6 +511,40 @@ func (c *conn) flush() bool {
 		c.close()
 	}
 	return alive
+}
+
+// tryFlush writes the output as far as the socket takes it at once, and leaves the rest to a goroutine.
+func (c *conn) tryFlush() {
+	c.out.Lock()
+	if c.raw == nil || c.out.flushing || c.out.closed || c.out.hangUp || c.unsent() == 0 || c.s.replyDelay.Load() > 0 {
+		c.out.Unlock()
+		c.startFlush()
+		return
+	}
+	c.out.flushing = true
+	buf := c.out.buf
+	c.out.buf = nil
+	c.out.Unlock()
+	written, err := writeNow(c.raw, *buf)
+	*buf = append((*buf)[:0], (*buf)[written:]...)
+	c.out.Lock()
+	switch {
+	case len(*buf) == 0:
+		recycle(buf)
+	case c.out.closed:
+	case c.out.buf == nil:
+		c.out.buf = buf
+	default:
+		*buf = append(*buf, *c.out.buf...)
+		c.out.buf = buf
+	}
+	c.out.flushing = false
+	c.out.Unlock()
+	if err != nil {
+		c.close()
+		return
+	}
+	c.startFlush()
 }
 
 // startFlush makes a goroutine write the output, if there is none at it, and wakes who waits for the queue to get shorter.

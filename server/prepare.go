@@ -178,14 +178,13 @@ func (pr *preparer) dispatchOp(txn *tree.Txn, r *Request) jute.Code {
 		}
 		return jute.ErrUnimplemented // a standalone server has no configuration to change
 	}
-	if r.parsed == nil {
-		o := jute.Operation{Op: r.Op}
-		if o.Decode(&d); d.Err() != nil {
+	if r.op.Op == 0 {
+		r.op.Op = r.Op
+		if r.op.Decode(&d); d.Err() != nil {
 			return jute.ErrMarshalling
 		}
-		return pr.operation(txn, &o, r)
 	}
-	return pr.operation(txn, r.parsed, r)
+	return pr.operation(txn, &r.op, r)
 }
 
 // alive is the session check: the session exists, or is proposed, and is not closing.

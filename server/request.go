@@ -17,8 +17,8 @@ type Request struct {
 	Body    []byte    // the request record; the request owns it
 	IDs     []jute.ID // identities of the connection when the request was read
 
-	parsed   *jute.Operation // Body decoded already, or nil
-	conn     *conn           // where the reply goes; nil for the server's own requests
+	op       jute.Operation // Body decoded already; its Op is 0 if it was not
+	conn     *conn          // where the reply goes; nil for the server's own requests
 	received time.Time
 	answer   []byte    // a whole reply that is ready and waits for its turn; nil for requests still to run
 	failed   jute.Code // the reply is this error and nothing else, with the zxid of its turn
@@ -42,8 +42,8 @@ func (r *Request) decodable() bool {
 		var q jute.ReconfigRequest
 		q.Decode(&d)
 	default:
-		r.parsed = &jute.Operation{Op: r.Op}
-		r.parsed.Decode(&d)
+		r.op.Op = r.Op
+		r.op.Decode(&d)
 	}
 	return d.Err() == nil
 }

@@ -268,6 +268,7 @@ func (s *Server) admit(nc net.Conn) {
 	s.conns.Unlock()
 	if tcp, ok := nc.(*net.TCPConn); ok {
 		_ = tcp.SetKeepAlive(s.opts.ClientTCPKeepAlive)
+		c.raw, _ = tcp.SyscallConn()
 	}
 	s.wg.Go(c.serve)
 }

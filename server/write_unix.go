@@ -1,0 +1,15 @@
+//go:build unix
+
+package server
+
+import "syscall"
+
+// writeNow writes as much of p as the socket takes without waiting. An error other than a closed connection shows again, and for good, at
+// the next write, so it is only there that it counts.
+func writeNow(raw syscall.RawConn, p []byte) (n int, err error) {
+	err = raw.Write(func(fd uintptr) bool {
+		n, _ = syscall.Write(int(fd), p)
+		return true
+	})
+	return max(n, 0), err
+}
