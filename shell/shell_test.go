@@ -182,7 +182,7 @@ func TestDeleteAllOfALargeTree(t *testing.T) {
 	}
 	errs := make(chan error, width)
 	for i := range width {
-		req := &jute.CreateRequest{Path: fmt.Appendf(nil, "/d/%s%d", strings.Repeat("w", 200), i), ACL: []jute.ACLText{{Perms: 31, Scheme: []byte("world"), ID: []byte("anyone")}}}
+		req := &jute.CreateRequest{Path: fmt.Appendf(nil, "/d/%s%d", strings.Repeat("w", 400), i), ACL: []jute.ACLText{{Perms: 31, Scheme: []byte("world"), ID: []byte("anyone")}}}
 		if err := c.Send(jute.OpCreate, req, func(r client.Reply) { errs <- r.Err }); err != nil {
 			t.Fatal(err)
 		}
@@ -195,7 +195,7 @@ func TestDeleteAllOfALargeTree(t *testing.T) {
 	if r := runShell("", "-server", addr, "ls", "-R", "/d"); r.code != 0 || strings.Count(r.out, "\n/d") != depth+width {
 		t.Errorf("ls -R: %d, %d lines, %s", r.code, strings.Count(r.out, "\n/d"), r.err)
 	}
-	if r := runShell("", "-server", addr, "deleteall", "/d", "-b", "5000"); r.code != 0 || r.err != "" {
+	if r := runShell("", "-server", addr, "deleteall", "/d", "-b", "50000"); r.code != 0 || r.err != "" {
 		t.Errorf("deleteall: %+v", r)
 	}
 	if n, err := c.AllChildrenNumber(t.Context(), "/"); err != nil || n != 3 {
