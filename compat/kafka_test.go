@@ -163,7 +163,9 @@ type kafka struct {
 
 func startKafka(t *testing.T, s *peer.Server, classes string) *kafka {
 	k := &kafka{t: t, last: time.Now()}
-	zookeeper := s.Addr() + "/kafka"
+	// Listed three times: a Java server can leave a connection unanswered that comes while it
+	// starts, and the client gives a connection the session's timeout divided by the addresses.
+	zookeeper := strings.Repeat(s.Addr()+",", 2) + s.Addr() + "/kafka"
 	classpath, err := peer.Classpath("kafka", classes)
 	peer.Check(t, err)
 	log4j, err := filepath.Abs("kafkaclient/log4j.properties")
@@ -186,7 +188,6 @@ func startKafka(t *testing.T, s *peer.Server, classes string) *kafka {
 listeners=PLAINTEXT://%s
 log.dirs=%s
 zookeeper.connect=%s
-zookeeper.session.timeout.ms=6000
 auto.create.topics.enable=false
 offsets.topic.num.partitions=3
 group.initial.rebalance.delay.ms=0
