@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"maps"
@@ -275,6 +276,29 @@ func TestLastOperation(t *testing.T) {
 			t.Errorf("after %v cons says\n%s", test.op, answer)
 		}
 	}
+}
+
+// TestInterest has the bits of a Java selection key: a word, reading, and writing too.
+func TestInterest(t *testing.T) {
+	c, _ := hotConn(t)
+	check := func(want string) {
+		t.Helper()
+		var b strings.Builder
+		w := bufio.NewWriter(&b)
+		c.writeInfo(w, true)
+		w.Flush()
+		if got := b.String(); got != want {
+			t.Errorf("%q, not %q", got, want)
+		}
+	}
+	check(" /127.0.0.1:9[1](queued=0,recved=0,sent=0)\n")
+	c.write(make([]byte, 10), 1, nil)
+	check(" /127.0.0.1:9[5](queued=0,recved=0,sent=1)\n")
+	c.flush()
+	c.push(&Request{})
+	check(" /127.0.0.1:9[1](queued=1,recved=0,sent=1)\n")
+	c.inWord.Store(true)
+	check(" /127.0.0.1:9[0](queued=1,recved=0,sent=1)\n")
 }
 
 // TestHash makes transactions until two digests are remembered.

@@ -15,6 +15,8 @@ type sink struct {
 	bytes int
 }
 
+func (s *sink) Close() error { return nil }
+
 func (s *sink) Write(p []byte) (int, error) { s.bytes += len(p); return len(p), nil }
 
 // hotRequests are the requests that most clients send most of the time, each without its length.
@@ -38,9 +40,9 @@ func hotConn(t testing.TB) (*conn, *sink) {
 			t.Fatal(err)
 		}
 	}
-	out := &sink{}
-	c := &conn{s: s, net: out, lock: &s.locks[0].RWMutex, now: time.Now()}
-	c.ids.Store(&[]jute.ID{{Scheme: "ip", ID: "127.0.0.1"}})
+	out := &sink{Conn: remoteAddr{addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}}}
+	c := &conn{s: s, net: out, ipID: jute.ID{Scheme: "ip", ID: "127.0.0.1"}, lock: &s.locks[0].RWMutex, now: time.Now()}
+	c.ids.Store(&[]jute.ID{c.ipID})
 	c.query = query{s: s, c: c}
 	c.attach(s.sessions.create(s.clock(c.now), 30_000))
 	return c, out

@@ -170,6 +170,12 @@ func TestMntrKeys(t *testing.T) {
 	if _, _, err := c.Get(ctx, "/app", false); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.Exists(ctx, "/app", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ChildNames(ctx, "/app", false); err != nil {
+		t.Fatal(err)
+	}
 	recorded, err := os.ReadFile("../testdata/mntr/standalone-3.9.5.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -203,13 +209,31 @@ func TestMntrKeys(t *testing.T) {
 		"zk_version": FullVersion(), "zk_server_state": "standalone", "zk_znode_count": "9", "zk_ephemerals_count": "0", "zk_watch_count": "0",
 		"zk_global_sessions": "1", "zk_num_alive_connections": "2", "zk_outstanding_requests": "0", "zk_connection_drop_probability": "0.0",
 		"zk_app_quota_count_limit_per_namespace": "100", "zk_app_quota_bytes_limit_per_namespace": "-1", "zk_app_quota_count_usage_per_namespace": "1",
-		"zk_app_quota_bytes_usage_per_namespace": "1", "zk_cnt_app_read_per_namespace": "1", "zk_sum_app_read_per_namespace": "73",
+		"zk_app_quota_bytes_usage_per_namespace": "1", "zk_cnt_app_read_per_namespace": "3", "zk_sum_app_read_per_namespace": "217",
 		"zk_cnt_app_write_per_namespace": "2", "zk_sum_app_write_per_namespace": "10", "zk_connection_request_count": "1",
-		"zk_min_client_response_size": "24", // of creating /app
+		"zk_min_client_response_size": "20", // of the empty list of children
 	} {
 		if values[key] != value {
 			t.Errorf("%s is %q, not %q", key, values[key], value)
 		}
+	}
+}
+
+// TestStale counts requests and replies of connections that have gone.
+func TestStale(t *testing.T) {
+	c, _ := hotConn(t)
+	s := c.s
+	r := &Request{Op: jute.OpDelete, conn: c, received: time.Now(), write: true}
+	c.push(r)
+	s.batchBegins(time.Now(), []*Request{r}, 0)
+	if n := s.metrics.StaleRequests.Load(); n != 0 {
+		t.Errorf("%d stale requests while the connection is there", n)
+	}
+	c.cleanUp()
+	s.batchBegins(time.Now(), []*Request{r, {Op: jute.OpCloseSession, conn: c}, {Op: jute.OpCloseSession}}, 0)
+	c.settle(r, nil, nil)
+	if requests, replies := s.metrics.StaleRequests.Load(), s.metrics.StaleReplies.Load(); requests != 1 || replies != 1 {
+		t.Errorf("%d stale requests, %d stale replies", requests, replies)
 	}
 }
 
