@@ -370,11 +370,12 @@ func (c *conn) answer(xid int32, op jute.Op, zxid int64, code jute.Code, hangUp 
 	}
 }
 
-// hangUp closes the connection once its output is written.
+// hangUp closes the connection once its output is written, and at the latest after the time that a connection without a session has.
 func (c *conn) hangUp() {
 	c.out.Lock()
 	c.out.hangUp = true
 	c.out.Unlock()
+	_ = c.net.SetWriteDeadline(time.Now().Add(c.s.opts.SessionlessCnxnTimeout))
 }
 
 func appendHeaderOnly(b []byte, xid int32, zxid int64, code jute.Code) []byte {

@@ -293,9 +293,14 @@ func (q *query) whoAmI() jute.Code {
 	return jute.OK
 }
 
+// multiReadLimit is about the most bytes that one multiRead is answered with, or jute.maxbuffer if that is more: its request may ask for
+// 50,000 times the same znode.
+const multiReadLimit = 16 << 20
+
 // multiRead answers each of its reads or says why not. Watch flags in it mean nothing. An operation that has no place in it ends it
-// with MarshallingError behind the results so far.
+// with MarshallingError behind the results so far; an answer that would be too long is that error alone.
 func (q *query) multiRead() jute.Code {
+	start, limit := len(q.b), max(multiReadLimit, q.s.opts.JuteMaxBuffer)
 	d := jute.NewDecoder(q.body)
 	list := jute.DecodeMulti(&d)
 	if d.Err() != nil {
@@ -317,6 +322,10 @@ func (q *query) multiRead() jute.Code {
 			q.appendData(o.Path, n)
 		} else {
 			q.appendChildren(o.Path, n)
+		}
+		if len(q.b)-start > limit {
+			q.b = q.b[:start]
+			return jute.ErrMarshalling
 		}
 	}
 	q.b = jute.MultiEnd.Append(q.b)
