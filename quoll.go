@@ -69,6 +69,12 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("quoll: clientPort: %w", err)
 	}
+	if n := cfg.ClientPortListenBacklog; n > 0 {
+		if err := setBacklog(l, n); err != nil {
+			_ = l.Close()
+			return nil, fmt.Errorf("quoll: clientPortListenBacklog: %w", err)
+		}
+	}
 	s, err := server.Start(server.Options{Config: cfg, Listeners: []net.Listener{l}, InMemory: inMemory, Logger: o.Logger, Now: o.Now})
 	if err != nil {
 		_ = l.Close()

@@ -328,10 +328,10 @@ func (c *Config) derive() {
 	}
 	// -1 is Java's "not set", also when somebody writes it.
 	if c.MinSessionTimeout == -time.Millisecond {
-		c.MinSessionTimeout = min(2*c.TickTime, maxMillis)
+		c.MinSessionTimeout = min(2*c.TickTime, longestTimeout)
 	}
 	if c.MaxSessionTimeout == -time.Millisecond {
-		c.MaxSessionTimeout = min(20*c.TickTime, maxMillis)
+		c.MaxSessionTimeout = min(20*c.TickTime, longestTimeout)
 	}
 	if !c.IsSet("jute.maxbuffer.extrasize") {
 		c.JuteMaxBufferExtraSize = c.JuteMaxBuffer
@@ -345,5 +345,5 @@ func (c *Config) derive() {
 	}
 }
 
-// maxMillis is the longest time a session timeout can have on the wire.
-const maxMillis = (1<<31 - 1) * time.Millisecond
+// longestTimeout is the longest time a session timeout can have on the wire.
+const longestTimeout = (1<<31 - 1) * time.Millisecond

@@ -19,7 +19,6 @@ const (
 	lacksOracle     = "ask an oracle for the quorum of two servers"
 	lacksOldTTL     = "emulate the TTL nodes of release 3.5.3"
 
-	lacksBacklog         = "set the listen backlog"
 	lacksFlushDelay      = "delay flushes"
 	lacksRequestThrottle = "throttle requests"
 	lacksLargeRequests   = "limit large requests"
@@ -59,7 +58,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.SecureClientPort }},
 		{Name: "secureClientPortAddress", Where: FileOnly, Kind: String, DefaultNote: "all addresses", Status: Accepted, Doc: "Address to bind for TLS clients; an error without secureClientPort.",
 			field: func(c *Config) any { return &c.SecureClientPortAddress }},
-		{Name: "clientPortListenBacklog", Where: FileOnly, Kind: Int, Default: "-1", Status: Warns, Lacks: lacksBacklog, Doc: "Listen backlog of the client port; -1 leaves it to the operating system.",
+		{Name: "clientPortListenBacklog", Where: FileOnly, Kind: Int, Default: "-1", Doc: "Listen backlog of the client port; -1 leaves it to the operating system.",
 			field: func(c *Config) any { return &c.ClientPortListenBacklog }},
 		{Name: "maxClientCnxns", Where: FileOnly, Kind: Int, Default: "60", Doc: "Connections per client address, 0 for no limit; what is above is closed at once.",
 			field: func(c *Config) any { return &c.MaxClientCnxns }},
@@ -220,7 +219,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.RequestThrottleStallTime }},
 		{Name: "request_throttle_drop_stale", Kind: Flag, Default: "true", Status: Warns, Lacks: lacksRequestThrottle, Doc: "Drop stale requests while stalling.",
 			field: func(c *Config) any { return &c.RequestThrottleDropStale }},
-		{Name: "request_stale_connection_check", Kind: Flag, Default: "true", Status: Warns, Lacks: lacksRequestThrottle, Doc: "A request of a closed connection is stale.",
+		{Name: "request_stale_connection_check", Kind: Flag, Default: "true", Doc: "A request of a closed connection is stale.",
 			field: func(c *Config) any { return &c.RequestStaleConnectionCheck }},
 		{Name: "request_stale_latency_check", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksRequestThrottle, Doc: "A request older than its session timeout is stale.",
 			field: func(c *Config) any { return &c.RequestStaleLatencyCheck }},

@@ -311,7 +311,7 @@ func (pr *preparer) delete(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 	if !pr.look(path, &node) {
 		return jute.ErrNoNode
 	}
-	if o.Version != -1 && o.Version != node.stat.Version {
+	if !versionOK(o.Version, node.stat.Version) {
 		return jute.ErrBadVersion
 	}
 	if node.children > 0 {
@@ -351,20 +351,40 @@ func (pr *preparer) putDelete(path string, zxid int64, parent, node *pending) {
 	pr.put(path, zxid, node, &pending{})
 }
 
-func (pr *preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+// target makes the session check and returns the valid path of an operation on one existing znode.
+func (pr *preparer) target(o *jute.Operation, r *Request) (string, jute.Code) {
 	if !pr.alive(r) {
-		return jute.ErrSessionExpired
+		return "", jute.ErrSessionExpired
 	}
 	path := jute.JavaText(o.Path)
 	if !validPath(path) {
-		return jute.ErrBadArguments
+		return "", jute.ErrBadArguments
 	}
-	var node pending
-	if !pr.look(treePath(path), &node) {
+	return path, jute.OK
+}
+
+// permitted fills node with the znode at path and checks that r may do with it what wanted says.
+func (pr *preparer) permitted(path string, node *pending, wanted int32, r *Request) jute.Code {
+	if !pr.look(treePath(path), node) {
 		return jute.ErrNoNode
 	}
-	if !pr.auth.allowed(node.acl, jute.PermWrite, r.IDs) {
+	if !pr.auth.allowed(node.acl, wanted, r.IDs) {
 		return jute.ErrNoAuth
+	}
+	return jute.OK
+}
+
+// versionOK reports whether a conditional version, -1 for any, is the current one.
+func versionOK(version, current int32) bool { return version == -1 || version == current }
+
+func (pr *preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+	var node pending
+	path, code := pr.target(o, r)
+	if code == jute.OK {
+		code = pr.permitted(path, &node, jute.PermWrite, r)
+	}
+	if code != jute.OK {
+		return code
 	}
 	if pr.opts.EnforceQuota {
 		var old int64
@@ -375,7 +395,7 @@ func (pr *preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.C
 			return jute.ErrQuotaExceeded
 		}
 	}
-	if o.Version != -1 && o.Version != node.stat.Version {
+	if !versionOK(o.Version, node.stat.Version) {
 		return jute.ErrBadVersion
 	}
 	txn.Path, txn.Data, txn.Version = path, o.Data, node.stat.Version+1
@@ -387,25 +407,19 @@ func (pr *preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.C
 }
 
 func (pr *preparer) setACL(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
-	if !pr.alive(r) {
-		return jute.ErrSessionExpired
+	var node pending
+	var acl []jute.ACL
+	path, code := pr.target(o, r)
+	if code == jute.OK {
+		acl, code = pr.auth.fix(o.ACL, r.IDs)
 	}
-	path := jute.JavaText(o.Path)
-	if !validPath(path) {
-		return jute.ErrBadArguments
+	if code == jute.OK {
+		code = pr.permitted(path, &node, jute.PermAdmin, r)
 	}
-	acl, code := pr.auth.fix(o.ACL, r.IDs)
 	if code != jute.OK {
 		return code
 	}
-	var node pending
-	if !pr.look(treePath(path), &node) {
-		return jute.ErrNoNode
-	}
-	if !pr.auth.allowed(node.acl, jute.PermAdmin, r.IDs) {
-		return jute.ErrNoAuth
-	}
-	if o.Version != -1 && o.Version != node.stat.Aversion {
+	if !versionOK(o.Version, node.stat.Aversion) {
 		return jute.ErrBadVersion
 	}
 	txn.Path, txn.ACL, txn.Version = path, acl, node.stat.Aversion+1
@@ -416,21 +430,15 @@ func (pr *preparer) setACL(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 }
 
 func (pr *preparer) check(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
-	if !pr.alive(r) {
-		return jute.ErrSessionExpired
-	}
-	path := jute.JavaText(o.Path)
-	if !validPath(path) {
-		return jute.ErrBadArguments
-	}
 	var node pending
-	if !pr.look(treePath(path), &node) {
-		return jute.ErrNoNode
+	path, code := pr.target(o, r)
+	if code == jute.OK {
+		code = pr.permitted(path, &node, jute.PermRead, r)
 	}
-	if !pr.auth.allowed(node.acl, jute.PermRead, r.IDs) {
-		return jute.ErrNoAuth
+	if code != jute.OK {
+		return code
 	}
-	if o.Version != -1 && o.Version != node.stat.Version {
+	if !versionOK(o.Version, node.stat.Version) {
 		return jute.ErrBadVersion
 	}
 	txn.Path, txn.Version = path, node.stat.Version+1

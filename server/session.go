@@ -90,12 +90,6 @@ func (t *sessionTracker) remove(id int64) *session {
 	return s
 }
 
-func (t *sessionTracker) count() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.all)
-}
-
 // each calls fn for every session, in no order. fn must not call the tracker.
 func (t *sessionTracker) each(fn func(*session)) {
 	t.mu.Lock()

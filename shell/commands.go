@@ -563,16 +563,16 @@ func (s *Shell) runSetACL(in *invocation) error {
 	if err := path(root); err != nil {
 		return err
 	}
-	set := func(p string) (jute.Stat, error, string) {
+	set := func(p string) (stat jute.Stat, where string, err error) {
 		if len(acl) == 0 {
-			return jute.Stat{}, jute.ErrInvalidACL, noPath
+			return jute.Stat{}, noPath, jute.ErrInvalidACL
 		}
-		stat, err := s.zk.SetACL(s.ctx, p, acl, version)
-		return stat, err, p
+		stat, err = s.zk.SetACL(s.ctx, p, acl, version)
+		return stat, p, err
 	}
 	if in.has("R") {
 		return s.visit(root, false, func(p string) {
-			if _, err, where := set(p); err != nil {
+			if _, where, err := set(p); err != nil {
 				text := err.Error()
 				if where != noPath {
 					text += " for " + where
@@ -581,7 +581,7 @@ func (s *Shell) runSetACL(in *invocation) error {
 			}
 		})
 	}
-	stat, err, where := set(root)
+	stat, where, err := set(root)
 	if err == nil && in.has("s") {
 		s.printStat(&stat)
 	}

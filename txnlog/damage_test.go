@@ -154,7 +154,7 @@ func TestLoaderTable(t *testing.T) {
 		{name: "gzip cut", files: snap("snapshot.1a.gz", g4[:len(g4)-100]), zxid: goldenZxid, digest: goldenDigest, skipped: 1},
 		{name: "no seal", files: snap("snapshot.1a.gz", foreignGzip(g3[:0x7a7])), zxid: goldenZxid, digest: goldenDigest, skipped: 1},
 		{name: "snappy cut", files: snap("snapshot.1a.snappy", g5[:len(g5)-100]), zxid: goldenZxid, digest: goldenDigest, skipped: 1},
-		{name: "all snapshots damaged", files: map[string][]byte{"snapshot.1a": changed(g3, func(b []byte) { b[0x700] ^= 1 }), "log.1": g1}, err: "Not able to find valid snapshots in"},
+		{name: "all snapshots damaged", files: map[string][]byte{"snapshot.1a": changed(g3, func(b []byte) { b[0x700] ^= 1 }), "log.1": g1}, err: "not able to find valid snapshots in"},
 		{name: "snapshot with garbage behind", files: map[string][]byte{"snapshot.1a": append(bytes.Clone(g3), "garbage garbage garbage\x00\x00\x00\x01/"...)}, zxid: goldenZxid, digest: goldenDigest},
 		{name: "snapshot.1a.foo", files: map[string][]byte{"snapshot.1a.foo": g3}, zxid: goldenZxid, digest: goldenDigest},
 		{name: "snapshot.1A", files: map[string][]byte{"snapshot.1A": g3}, zxid: goldenZxid, digest: goldenDigest},

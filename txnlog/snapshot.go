@@ -28,7 +28,7 @@ const (
 
 var (
 	// ErrNoValidSnapshot is the error of a directory whose snapshots are all damaged.
-	ErrNoValidSnapshot = errors.New("Not able to find valid snapshots")
+	ErrNoValidSnapshot = errors.New("not able to find valid snapshots")
 	// ErrSnapshotEnd is the damage of a snapshot that ends too early.
 	ErrSnapshotEnd = errors.New("the snapshot ends too early")
 	// ErrSnapshotNodes is the damage of a snapshot whose first node is not the root.

@@ -22,7 +22,7 @@ func main() {
 
 // run is the command: args without the program's name.
 func run(args []string, out io.Writer) error {
-	usage := errors.New("usage: golden record|check [-addr HOST:PORT] [-as java|quoll] SCRIPT...")
+	usage := errors.New("usage: golden record|check [-addr HOST:PORT] [-as java|quoll] SCRIPTS")
 	if len(args) == 0 {
 		return usage
 	}
