@@ -94,6 +94,5 @@ func (c *conn) wordStmk(w *bufio.Writer) {
 		}
 	}
 	c.s.traceMask.Store(int64(binary.BigEndian.Uint64(c.in[c.r:])))
-	c.r += 8
 	c.wordGtmk(w)
 }

@@ -217,6 +217,13 @@ func TestMntrKeys(t *testing.T) {
 			t.Errorf("%s is %q, not %q", key, values[key], value)
 		}
 	}
+	ask(t, s, "srst")
+	answer := ask(t, s, "mntr")
+	for _, line := range []string{"zk_cnt_app_read_per_namespace\t0", "zk_connection_request_count\t0", "zk_cnt_fsynctime\t0", "zk_packets_sent\t1", "zk_znode_count\t9"} {
+		if !strings.Contains(answer, line+"\n") {
+			t.Errorf("after srst mntr has no %q", line)
+		}
+	}
 }
 
 // TestStale counts requests and replies of connections that have gone.
