@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"time"
 
 	"quoll/jute"
@@ -66,6 +67,9 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 	a := &s.apply
 	txn := &p.Txn
 	clear(a.changes)
+	if r := p.Request; r != nil && r.conn != nil && r.conn.lagging.Load() {
+		r.conn.overtake(now)
+	}
 	a.changes = s.tree.Apply(txn, &a.result, a.changes[:0])
 	s.lastZxid.Store(s.tree.LastZxid())
 	if txn.HasDigest && txn.Op() != jute.OpError && txn.Digest != s.tree.Digest() {
@@ -182,18 +186,40 @@ func (c *conn) settle(r *Request, frame []byte, n *noted) {
 		c.send(frame, n)
 	}
 	c.pop()
+	c.runWaiting(n.at, outSoftLimit)
+}
+
+// overtake runs the reads that were put off before a write of the same connection can change what they should see.
+func (c *conn) overtake(now time.Time) {
+	c.fifo.Lock()
+	defer c.fifo.Unlock()
+	c.runWaiting(now, math.MaxInt)
+}
+
+// catchUp goes on with reads that were put off, as far as the client has taken the answers to those before them.
+func (c *conn) catchUp() {
+	c.lock.RLock()
+	defer c.lock.RUnlock()
+	c.fifo.Lock()
+	defer c.fifo.Unlock()
+	c.runWaiting(time.Now(), outSoftLimit)
+}
+
+// runWaiting answers what waits at the head of the queue and is no write. With more than limit bytes of output it puts off the rest: who
+// writes the output catches up. The tree and the queue are locked.
+func (c *conn) runWaiting(now time.Time, limit int) {
 	q := query{s: c.s, c: c}
-	for len(c.fifo.queue) > 0 && !c.fifo.queue[0].write {
+	for len(c.fifo.queue) > 0 && !c.fifo.queue[0].write && c.room(limit) {
 		r := c.fifo.queue[0]
 		switch {
 		case r.answer != nil:
 			c.send(r.answer, nil)
 		case r.failed != jute.OK:
-			c.send(appendHeaderOnly(nil, r.Cxid, c.s.lastZxid.Load(), r.failed), &noted{op: r.Op, cxid: r.Cxid, at: n.at, latency: n.at.Sub(r.received)})
+			c.send(appendHeaderOnly(nil, r.Cxid, c.s.lastZxid.Load(), r.failed), &noted{op: r.Op, cxid: r.Cxid, at: now, latency: now.Sub(r.received)})
 		default:
 			q.ids, q.body, q.b = r.IDs, r.Body, q.b[:0]
 			q.run(ops[r.Op], r.Op, r.Cxid)
-			q.last.at, q.last.latency = n.at, n.at.Sub(r.received)
+			q.last.at, q.last.latency = now, now.Sub(r.received)
 			c.send(q.b, &q.last)
 		}
 		if r.hangUp {
@@ -202,6 +228,7 @@ func (c *conn) settle(r *Request, frame []byte, n *noted) {
 		c.pop()
 	}
 	q.reads.end()
+	c.lagging.Store(len(c.fifo.queue) > 0 && !c.fifo.queue[0].write)
 }
 
 // pop removes the oldest waiting request. The queue is locked.

@@ -20,6 +20,7 @@ const (
 	readBufferMax = 64 << 10 // a buffer grows beyond this only for a frame that needs it
 	outSoftLimit  = 1 << 20  // output above which a connection's requests wait
 	outHardLimit  = 64 << 20 // unread output, events above all, at which a client that does not read is closed
+	outTotalLimit = 1 << 30  // output of all connections, above which one is closed at its soft limit
 	queueLimit    = 8 << 20  // bytes of requests of one connection that wait for their turn
 	maxIdentities = 100      // that a connection can have at a time: every check of an ACL goes through all of them
 )
@@ -58,6 +59,7 @@ type conn struct {
 	}
 	waiting      atomic.Int32 // length of fifo.queue
 	waitingBytes atomic.Int64
+	lagging      atomic.Bool // reads at the head of fifo.queue were put off until the client has read more
 
 	out struct {
 		sync.Mutex
@@ -451,12 +453,15 @@ func (c *conn) send(frames []byte, last *noted) {
 func (c *conn) write(p []byte, n int64, last *noted) {
 	c.s.stats.sent.Add(n)
 	c.out.Lock()
-	overflow := c.unsent() > outHardLimit // one reply may be larger than that
+	// One reply may be larger than the limits.
+	overflow := c.unsent() > outHardLimit || c.unsent() > outSoftLimit && c.s.unsent.Load() > outTotalLimit
+	size := c.unsent()
 	if !c.out.closed && !overflow {
 		if c.out.buf == nil {
 			c.out.buf = bufferPool.Get().(*[]byte)
 		}
 		*c.out.buf = append(*c.out.buf, p...)
+		c.s.unsent.Add(int64(len(p)))
 		st := &c.out.stats
 		st.sent += n
 		if last != nil {
@@ -465,9 +470,16 @@ func (c *conn) write(p []byte, n int64, last *noted) {
 	}
 	c.out.Unlock()
 	if overflow {
-		c.s.log.Warn("closing a connection that does not read its output", "client", c.remote(), "bytes", outHardLimit)
+		c.s.log.Warn("closing a connection that does not read its output", "client", c.remote(), "bytes", size)
 		c.close()
 	}
+}
+
+// room reports whether the output has at most that many bytes, and somebody to send them to.
+func (c *conn) room(limit int) bool {
+	c.out.Lock()
+	defer c.out.Unlock()
+	return c.unsent() <= limit && !c.out.closed
 }
 
 // unsent is the number of bytes in the output, which is locked.
@@ -487,7 +499,15 @@ func (c *conn) flush() bool {
 		return alive
 	}
 	c.out.flushing = true
-	for c.unsent() > 0 && !c.out.closed {
+	for !c.out.closed {
+		if c.lagging.Load() {
+			c.out.Unlock()
+			c.catchUp()
+			c.out.Lock()
+		}
+		if c.unsent() == 0 {
+			break
+		}
 		buf := c.out.buf
 		c.out.buf = nil
 		c.out.Unlock()
@@ -495,6 +515,7 @@ func (c *conn) flush() bool {
 			c.s.pause(time.Duration(d))
 		}
 		_, err := c.net.Write(*buf)
+		c.s.unsent.Add(-int64(len(*buf)))
 		recycle(buf)
 		if err != nil {
 			c.close()
@@ -517,7 +538,7 @@ func (c *conn) flush() bool {
 // tryFlush writes the output as far as the socket takes it at once, and leaves the rest to a goroutine.
 func (c *conn) tryFlush() {
 	c.out.Lock()
-	if c.raw == nil || c.out.flushing || c.out.closed || c.out.hangUp || c.unsent() == 0 || c.s.replyDelay.Load() > 0 {
+	if c.raw == nil || c.out.flushing || c.out.closed || c.out.hangUp || c.unsent() == 0 || c.lagging.Load() || c.s.replyDelay.Load() > 0 {
 		c.out.Unlock()
 		c.startFlush()
 		return
@@ -527,12 +548,14 @@ func (c *conn) tryFlush() {
 	c.out.buf = nil
 	c.out.Unlock()
 	written, err := writeNow(c.raw, *buf)
+	c.s.unsent.Add(-int64(written))
 	*buf = append((*buf)[:0], (*buf)[written:]...)
 	c.out.Lock()
 	switch {
 	case len(*buf) == 0:
 		recycle(buf)
 	case c.out.closed:
+		c.s.unsent.Add(-int64(len(*buf)))
 	case c.out.buf == nil:
 		c.out.buf = buf
 	default:
@@ -551,7 +574,7 @@ func (c *conn) tryFlush() {
 // startFlush makes a goroutine write the output, if there is none at it, and wakes who waits for the queue to get shorter.
 func (c *conn) startFlush() {
 	c.out.Lock()
-	start := !c.out.flushing && !c.out.closed && (c.unsent() > 0 || c.out.hangUp)
+	start := !c.out.flushing && !c.out.closed && (c.unsent() > 0 || c.out.hangUp || c.lagging.Load())
 	if c.out.space != nil {
 		c.out.space.Broadcast()
 	}
@@ -569,6 +592,7 @@ func (c *conn) close() {
 		return
 	}
 	c.out.closed = true
+	c.s.unsent.Add(-int64(c.unsent()))
 	c.out.buf = nil
 	if c.out.space != nil {
 		c.out.space.Broadcast()

@@ -59,6 +59,7 @@ type Server struct {
 	replyDelay  atomic.Int64 // nanoseconds, see DelayReplies
 	lastZxid    atomic.Int64 // of the last transaction applied
 	outstanding atomic.Int64 // requests on their way through the pipeline
+	unsent      atomic.Int64 // bytes of output of all connections
 
 	conns struct {
 		sync.Mutex
