@@ -60,6 +60,7 @@ func runServer(ctx *cli.Context) error {
 	if cfg.Distributed {
 		return failure{exitInvocation, errors.New("the configuration names an ensemble; this version of quoll runs standalone servers only")}
 	}
+	tuneCollector()
 	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	s, err := quoll.Start(quoll.Options{Config: cfg, Logger: log})
