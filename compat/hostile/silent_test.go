@@ -193,44 +193,62 @@ func requests(conn *client.RawConn, n int, op jute.Op, body client.Body) error {
 	return nil
 }
 
-// TestLargeAnswers asks for far more at once than the server keeps for a client that does not read; but this one reads.
+// TestLargeAnswers asks at once for more than the server keeps for a client that does not read; but this one reads. Each read must see the
+// writes before it on the connection, and none after.
 func TestLargeAnswers(t *testing.T) {
-	const large, reads = 1_000_000, 300
-	s, _ := start(t, "", nil)
-	c := connect(t, s.Addr())
-	ctx, cancel := context.WithTimeout(t.Context(), deadline)
-	defer cancel()
-	if _, err := c.Create(ctx, "/large", make([]byte, large), client.OpenACL, jute.ModePersistent); err != nil {
-		t.Fatal(err)
-	}
-	read := func(int) (jute.Op, client.Body) {
-		return jute.OpGetData, &jute.PathWatchRequest{Path: []byte("/large")}
-	}
-	for _, behind := range []int{0, 1} {
-		t.Run(fmt.Sprintf("behind %d writes", behind), func(t *testing.T) {
+	const large = 1_000_000
+	for _, reads := range [][]int{ // between one write and the next
+		{300},
+		{0, 300},
+		{0, 5, 10, 0, 0, 20, 1, 300},
+	} {
+		t.Run(fmt.Sprint(reads), func(t *testing.T) {
+			s, _ := start(t, "", nil)
+			c := connect(t, s.Addr())
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			if _, err := c.Create(ctx, "/large", make([]byte, large), client.OpenACL, jute.ModePersistent); err != nil {
+				t.Fatal(err)
+			}
+			var b []byte
+			var want []int32 // the version that each answer must show
+			for version, n := range reads {
+				if version > 0 {
+					b = frame(b, int32(len(want)), jute.OpSetData, &jute.SetDataRequest{Path: []byte("/large"), Data: make([]byte, large), Version: -1})
+					want = append(want, int32(version))
+				}
+				for range n {
+					b = frame(b, int32(len(want)), jute.OpGetData, &jute.PathWatchRequest{Path: []byte("/large")})
+					want = append(want, int32(version))
+				}
+			}
 			conn := session(t, s.Addr(), 40*time.Second)
 			conn.SetDeadline(time.Now().Add(deadline))
 			var sender sync.WaitGroup
+			defer sender.Wait()
 			sender.Go(func() {
-				// One write to the socket, so that the server has all of it at once.
-				b := frame(nil, 0, jute.OpSetData, &jute.SetDataRequest{Path: []byte("/large"), Data: make([]byte, large), Version: -1})
-				if behind == 0 {
-					b = nil
-				}
-				for i := range reads {
-					op, body := read(i)
-					b = frame(b, int32(i), op, body)
-				}
 				if _, err := conn.Conn.Write(b); err != nil {
 					t.Error(err)
 				}
 			})
-			for i := range behind + reads {
-				if h, _, err := conn.Reply(); err != nil || h.Err != 0 {
-					t.Fatalf("answer %d: %+v, %v", i, h, err)
+			for i, version := range want {
+				h, body, err := conn.Reply()
+				if err != nil || h.Err != 0 || h.Xid != int32(i) {
+					t.Fatalf("answer %d of %d: %+v, %v", i, len(want), h, err)
+				}
+				d := jute.NewDecoder(body)
+				var stat jute.Stat
+				if len(body) > large {
+					var r jute.GetDataResponse
+					r.Decode(&d)
+					stat = r.Stat
+				} else {
+					stat.Decode(&d)
+				}
+				if d.Err() != nil || stat.Version != version {
+					t.Fatalf("answer %d shows version %d, not %d (%v)", i, stat.Version, version, d.Err())
 				}
 			}
-			sender.Wait()
 		})
 	}
 }
