@@ -108,7 +108,9 @@ func (s *Server) sessionCreated(p *Proposal, now time.Time) {
 		c.close() // it expired before it began
 		return
 	}
-	c.attach(session)
+	if old := c.attach(session); old != nil {
+		old.close() // it guessed the id
+	}
 	took := now.Sub(r.received)
 	c.settle(r, r.answer, &noted{op: r.Op, zxid: p.Txn.Zxid, at: now, latency: took})
 	s.updated(took)
@@ -205,11 +207,20 @@ func (c *conn) catchUp() {
 	c.runWaiting(time.Now(), outSoftLimit)
 }
 
-// runWaiting answers what waits at the head of the queue and is no write. With more than limit bytes of output it puts off the rest: who
-// writes the output catches up. The tree and the queue are locked.
+// readSlice is how long reads that have waited may keep others from the tree.
+const readSlice = 5 * time.Millisecond
+
+// runWaiting answers what waits at the head of the queue and is no write. With more than limit bytes of output, or after a slice of time if
+// there is a limit, it puts off the rest: who writes the output catches up. The tree and the queue are locked.
 func (c *conn) runWaiting(now time.Time, limit int) {
 	q := query{s: c.s, c: c}
+	var begin time.Time
 	for len(c.fifo.queue) > 0 && !c.fifo.queue[0].write && c.room(limit) {
+		if begin.IsZero() {
+			begin = time.Now()
+		} else if limit < math.MaxInt && time.Since(begin) > readSlice {
+			break
+		}
 		r := c.fifo.queue[0]
 		switch {
 		case r.answer != nil:

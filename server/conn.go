@@ -22,6 +22,7 @@ const (
 	outHardLimit  = 64 << 20 // unread output, events above all, at which a client that does not read is closed
 	outTotalLimit = 1 << 30  // output of all connections, above which one is closed at its soft limit
 	queueLimit    = 8 << 20  // bytes of requests of one connection that wait for their turn
+	readsPerLock  = 64       // reads that keep transactions waiting together
 	maxIdentities = 100      // that a connection can have at a time: every check of an ACL goes through all of them
 )
 
@@ -259,6 +260,8 @@ func (c *conn) handle(frame []byte) error {
 		return errHangUp
 	case row.kind == write:
 		return c.startWrite(xid, op, body)
+	case row.alone:
+		return c.runAlone(row, xid, op, body)
 	case c.waiting.Load() == 0:
 		c.runDirect(row, xid, op, body)
 	default:
@@ -282,7 +285,21 @@ func (c *conn) runDirect(row *opRow, xid int32, op jute.Op, body []byte) {
 		c.endDirect()
 		c.flush()
 		c.awaitCapacity()
+	} else if c.direct == readsPerLock {
+		c.endDirect()
 	}
+}
+
+// runAlone serves a read that may take long: not before everything that the client has asked for is answered, so that it never has to
+// run within a transaction.
+func (c *conn) runAlone(row *opRow, xid int32, op jute.Op, body []byte) error {
+	if c.waiting.Load() > 0 && (!c.endBatch() || !c.awaitAnswers()) {
+		return net.ErrClosed
+	}
+	c.endDirect()
+	c.runDirect(row, xid, op, body)
+	c.endDirect()
+	return nil
 }
 
 // endDirect hands the replies of the reads so far to the output and unlocks the tree. Only then can a transaction add events: the
@@ -349,6 +366,11 @@ const lastApplied = -1 << 63
 // answer sends a reply without a body in its turn.
 func (c *conn) answer(xid int32, op jute.Op, zxid int64, code jute.Code, hangUp bool) {
 	c.endDirect()
+	if zxid == lastApplied {
+		// Not while transactions are applied: their events go before any reply that has their zxid.
+		c.lock.RLock()
+		defer c.lock.RUnlock()
+	}
 	c.fifo.Lock()
 	defer c.fifo.Unlock()
 	if len(c.fifo.queue) > 0 {
@@ -408,6 +430,16 @@ func (c *conn) awaitCapacity() bool {
 	defer c.out.Unlock()
 	for !c.out.closed && (c.unsent() > outSoftLimit || c.waitingBytes.Load() > queueLimit ||
 		c.waiting.Load() > 0 && limit > 0 && c.s.outstanding.Load() > limit) {
+		c.waitOutput()
+	}
+	return !c.out.closed
+}
+
+// awaitAnswers waits until no request waits for its turn any more. It reports whether the connection still lives.
+func (c *conn) awaitAnswers() bool {
+	c.out.Lock()
+	defer c.out.Unlock()
+	for !c.out.closed && c.waiting.Load() > 0 {
 		c.waitOutput()
 	}
 	return !c.out.closed
@@ -599,8 +631,8 @@ func (c *conn) close() {
 	}
 	c.out.Unlock()
 	c.s.forget(c) // before the client sees the end, so that it does not meet itself in the limits and counts
-	if tcp, ok := c.net.(interface{ CloseWrite() error }); ok {
-		_ = tcp.CloseWrite()
+	if tcp, ok := c.net.(*net.TCPConn); ok {
+		_ = tcp.CloseWrite() // not for TLS, which would wait for a write that is under way
 	}
 	_ = c.net.Close()
 }

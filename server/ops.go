@@ -24,6 +24,8 @@ type opRow struct {
 	handle func(c *conn, xid int32, body []byte) error
 	// read appends the answer to q.b; on an error what it appended is dropped.
 	read func(q *query) jute.Code
+	// alone is for reads that can take long for a short request: they run while no other read holds up transactions, and never within one.
+	alone bool
 	// reply appends the answer to a write that succeeded.
 	reply func(b []byte, r *tree.Result) []byte
 	// result is the type in the header of such a result inside a multi; 0 where it is no part of one.
@@ -56,11 +58,11 @@ func init() {
 		jute.OpPing:                 {kind: read, lop: "PING", read: func(*query) jute.Code { return jute.OK }},
 		jute.OpCheckWatches:         {kind: read, lop: "CHKW", read: (*query).checkWatches},
 		jute.OpRemoveWatches:        {kind: read, lop: "REMW", read: (*query).removeWatches},
-		jute.OpMultiRead:            {kind: read, lop: "MLTR", read: (*query).multiRead},
-		jute.OpSetWatches:           {kind: read, lop: "SETW", read: (*query).setWatches},
-		jute.OpSetWatches2:          {kind: read, lop: "STW2", read: (*query).setWatches2},
-		jute.OpGetEphemerals:        {kind: read, lop: "GETE", read: (*query).getEphemerals},
-		jute.OpGetAllChildrenNumber: {kind: read, lop: "GETACN", read: (*query).getAllChildrenNumber},
+		jute.OpMultiRead:            {kind: read, lop: "MLTR", read: (*query).multiRead, alone: true},
+		jute.OpSetWatches:           {kind: read, lop: "SETW", read: (*query).setWatches, alone: true},
+		jute.OpSetWatches2:          {kind: read, lop: "STW2", read: (*query).setWatches2, alone: true},
+		jute.OpGetEphemerals:        {kind: read, lop: "GETE", read: (*query).getEphemerals, alone: true},
+		jute.OpGetAllChildrenNumber: {kind: read, lop: "GETACN", read: (*query).getAllChildrenNumber, alone: true},
 		jute.OpAddWatch:             {kind: read, lop: "ADDW", read: (*query).addWatch},
 		jute.OpWhoAmI:               {kind: read, lop: "HOMI", read: (*query).whoAmI},
 

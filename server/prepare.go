@@ -139,7 +139,11 @@ func (pr *preparer) dispatch(txn *tree.Txn, r *Request) jute.Code {
 	before := pr.digest
 	code := pr.dispatchOp(txn, r)
 	if code == jute.OK && r.Op != jute.OpCloseSession {
-		if size := txnSize(txn); size > pr.opts.maxEntry() {
+		size := txnSize(txn)
+		if size > pr.opts.maxEntry() {
+			size = len(txn.Append(nil)) + digestSize // the bound may be far off for a multi of many short parts
+		}
+		if size > pr.opts.maxEntry() {
 			pr.warn("%s of session 0x%x refused: it would take %d bytes in the log, more than ZooKeeper could read back", r.Op, r.Session, size)
 			code = jute.ErrMarshalling
 		}
@@ -333,8 +337,8 @@ func (pr *preparer) deleteContainer(txn *tree.Txn, o *jute.Operation) jute.Code 
 		return jute.ErrNoNode
 	case node.children > 0:
 		return jute.ErrNotEmpty
-	case tree.Owner(node.stat.EphemeralOwner).Ephemeral():
-		return jute.ErrBadVersion
+	case !due(&node.stat, txn.Time, pr.opts.ContainerMaxNeverUsedInterval):
+		return jute.ErrBadVersion // it was written to meanwhile, or is another znode than the one that was found
 	case !pr.look(tree.ParentPath(path), &parent):
 		return jute.ErrNoNode
 	}
@@ -547,6 +551,9 @@ func (pr *preparer) withinQuota(path string, bytes, count int64) bool {
 	return true
 }
 
+// digestSize is what a digest adds to a transaction in the log.
+const digestSize = 12
+
 // txnSize bounds the bytes that a transaction takes in the log from above.
 func txnSize(t *tree.Txn) int {
 	n := 96 + len(t.Path) + len(t.Data)
@@ -559,26 +566,23 @@ func txnSize(t *tree.Txn) int {
 	return n
 }
 
-// neverUsed reports whether now is so late that a container without a child ever may go.
-func neverUsed(maxUnused time.Duration, n *tree.Node, now time.Time) bool {
-	return maxUnused > 0 && n.Persisted().Cversion == 0 && now.UnixMilli()-n.Mtime() > maxUnused.Milliseconds()
+// due reports whether a znode without children should go at a time (ContainerManager): a container that has lost its last child or has
+// never had one for too long, and a TTL node that nobody has written to for its time. now is in milliseconds since 1970.
+func due(st *jute.StatPersisted, now int64, maxUnused time.Duration) bool {
+	owner, age := tree.Owner(st.EphemeralOwner), now-st.Mtime
+	if ttl, ok := owner.TTL(); ok {
+		return age > ttl
+	}
+	return owner == tree.ContainerOwner && (st.Cversion > 0 || maxUnused > 0 && age > maxUnused.Milliseconds())
 }
 
-// reapable returns the containers and TTL nodes that should go (ContainerManager): containers that have lost their last child, and TTL
-// nodes without children that nobody has written to for their time.
+// reapable returns the containers and TTL nodes that should go.
 func reapable(t *tree.Tree, now time.Time, maxUnused time.Duration) (paths []string) {
-	for _, path := range t.Containers() {
-		if n := t.Lookup(path); n != nil && n.NumChildren() == 0 && (n.Persisted().Cversion > 0 || neverUsed(maxUnused, n, now)) {
-			paths = append(paths, path)
-		}
-	}
-	for _, path := range t.TTLs() {
-		n := t.Lookup(path)
-		if n == nil || n.NumChildren() > 0 {
-			continue
-		}
-		if ttl, ok := n.Owner().TTL(); ok && now.UnixMilli()-n.Mtime() > ttl {
-			paths = append(paths, path)
+	for _, path := range append(t.Containers(), t.TTLs()...) {
+		if n := t.Lookup(path); n != nil && n.NumChildren() == 0 {
+			if st := n.Persisted(); due(&st, now.UnixMilli(), maxUnused) {
+				paths = append(paths, path)
+			}
 		}
 	}
 	return paths

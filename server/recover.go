@@ -218,8 +218,12 @@ func (s *Server) snapshotSoon() {
 
 var errStopping = errors.New("the server is stopping")
 
-// snapshotSlice is how many znodes are copied at a time, so that writers wait for microseconds and not for the whole walk.
-const snapshotSlice = 256
+// snapshotSlice is how many znodes are copied at a time, and snapshotSliceBytes after how many bytes that ends, so that writers wait for
+// microseconds and not for the whole walk.
+const (
+	snapshotSlice      = 256
+	snapshotSliceBytes = 64 << 10
+)
 
 // writeSnapshot writes the tree while it goes on changing: a fuzzy snapshot, named after the zxid at its start.
 func (s *Server) writeSnapshot() error {
@@ -246,11 +250,14 @@ func (s *Server) writeSnapshot() error {
 		default:
 		}
 		s.readTree(func(*tree.Tree) {
-			more, err = walk.Next(snapshotSlice, func(n *tree.Node) error {
-				st := n.Persisted()
-				b = txnlog.AppendNode(b, n.Path(), n.Data(), acls.number(t, n), &st)
-				return nil
-			})
+			more = true
+			for i := 0; i < snapshotSlice && len(b) < snapshotSliceBytes && more && err == nil; i++ {
+				more, err = walk.Next(1, func(n *tree.Node) error {
+					st := n.Persisted()
+					b = txnlog.AppendNode(b, n.Path(), n.Data(), acls.number(t, n), &st)
+					return nil
+				})
+			}
 		})
 		return b, more, err
 	}
@@ -261,7 +268,10 @@ func (s *Server) writeSnapshot() error {
 		}
 	}
 	if s.opts.SerializeLastProcessedZxid {
-		src.LastZxid = func() int64 { return s.lastZxid.Load() }
+		src.LastZxid = func() (zxid int64) {
+			s.readTree(func(t *tree.Tree) { zxid = t.LastZxid() })
+			return zxid
+		}
 	}
 	dirs := s.dirs()
 	file, size, err := txnlog.WriteSnapshot(s.opts.FS, dirs.snap, zxid, txnlog.Compression(s.opts.SnapshotCompression), src)

@@ -131,10 +131,10 @@ func Start(o Options) (*Server, error) {
 	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
 	s.tree.EachSession(func(id int64, timeout int32) { s.sessions.add(id, s.clock(time.Now()), int64(timeout)) })
 	s.registerGauges()
-	s.wg.Go(s.sequencer.run)
 	if !o.InMemory {
-		s.startSnapshots()
+		s.startSnapshots() // before the sequencer, which asks for them
 	}
+	s.wg.Go(s.sequencer.run)
 	for _, l := range o.Listeners {
 		s.wg.Go(func() { s.accept(l) })
 	}

@@ -156,6 +156,10 @@ type audience struct {
 }
 
 func (a *audience) reset() {
+	if clear(a.conns); len(a.conns) > 1024 {
+		a.conns, a.seen = nil, nil // emptying the large map would cost every change to come
+		return
+	}
 	a.conns = a.conns[:0]
 	clear(a.seen)
 }

@@ -1,0 +1,156 @@
+package server
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"quoll/client"
+	"quoll/config"
+	"quoll/jute"
+	"quoll/tree"
+)
+
+// TestMultiOfManyParts prepares a multi that fills a frame with the smallest parts: what it takes in the log is less than its request.
+func TestMultiOfManyParts(t *testing.T) {
+	pr, _ := testPreparer(t, nil)
+	pr.opening[1] = true
+	r := &Request{Session: 1, Op: jute.OpMulti, IDs: []jute.ID{{Scheme: "ip", ID: "127.0.0.1"}}}
+	check := jute.Operation{Op: jute.OpCheck, Path: []byte("/zookeeper"), Version: -1}
+	for len(r.Body) < config.Defaults().JuteMaxBuffer-100 {
+		r.Body = (&jute.MultiHeader{Type: int32(check.Op), Err: -1}).Append(r.Body)
+		r.Body = check.Append(r.Body)
+	}
+	r.Body = jute.MultiEnd.Append(r.Body)
+	txn := pr.prepare(1, time.UnixMilli(1), r)
+	if txn.Op() != jute.OpMulti || txn.Multi[len(txn.Multi)-1].Op() != jute.OpCheck {
+		t.Fatalf("became a transaction of type %s, error %d", txn.Op(), txn.Err)
+	}
+	if size, limit := len(txn.Append(nil)), len(r.Body); size > limit {
+		t.Errorf("%d bytes in the log for a request of %d", size, limit)
+	}
+}
+
+// TestReapedNoMore lets the znodes that were found to be due change before their deletion is prepared.
+func TestReapedNoMore(t *testing.T) {
+	pr, tr := testPreparer(t, nil)
+	zxid := int64(0)
+	apply := func(txn tree.Txn) {
+		zxid++
+		txn.Zxid, txn.ParentCVersion = zxid, -1
+		tr.Apply(&txn, &tree.Result{}, nil)
+		pr.digest = uint64(tr.Digest())
+	}
+	at := func(ms int64, op jute.Op) jute.TxnHeader { return jute.TxnHeader{Time: ms, Type: int32(op)} }
+	apply(tree.Txn{TxnHeader: at(1000, jute.OpCreateTTL), Path: "/ttl", TTL: 500})
+	apply(tree.Txn{TxnHeader: at(1000, jute.OpCreateContainer), Path: "/container"})
+	apply(tree.Txn{TxnHeader: at(1000, jute.OpCreate), Path: "/container/child"})
+	apply(tree.Txn{TxnHeader: at(1000, jute.OpDelete), Path: "/container/child"})
+	reap := func(path string) jute.Code {
+		zxid++
+		txn := pr.prepare(zxid, time.UnixMilli(2000), &Request{Op: jute.OpDeleteContainer, Body: jute.AppendString(nil, path), internal: true})
+		pr.applied(zxid)
+		return txn.Err
+	}
+	for _, path := range []string{"/ttl", "/container"} {
+		if code := reap(path); code != jute.OK {
+			t.Errorf("%s is due, but its deletion fails with %d", path, code)
+		}
+	}
+	pr.digest = uint64(tr.Digest())
+	apply(tree.Txn{TxnHeader: at(1900, jute.OpSetData), Path: "/ttl", Version: 1})
+	apply(tree.Txn{TxnHeader: at(1900, jute.OpDelete), Path: "/container"})
+	apply(tree.Txn{TxnHeader: at(1900, jute.OpCreate), Path: "/container"})
+	for _, path := range []string{"/ttl", "/container"} {
+		if code := reap(path); code != jute.ErrBadVersion {
+			t.Errorf("%s is due no more, but its deletion has the error %d", path, code)
+		}
+	}
+}
+
+// TestLongReadsKeepTheirTurn sends reads that run alone between writes of the same client, all at once.
+func TestLongReadsKeepTheirTurn(t *testing.T) {
+	s := startServer(t)
+	c := client.NewRawConn(dial(t, s))
+	if _, err := c.Handshake(&jute.ConnectRequest{Timeout: 30_000}); err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 100
+	acl := []jute.ACLText{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}}
+	var b []byte
+	add := func(xid int32, op jute.Op, body []byte) {
+		b = jute.AppendInt32(b, int32(8+len(body)))
+		b = append((&jute.RequestHeader{Xid: xid, Type: int32(op)}).Append(b), body...)
+	}
+	for i := range int32(rounds) {
+		create := jute.Operation{Op: jute.OpCreate, Path: fmt.Appendf(nil, "/node%d", i), ACL: acl, Flags: jute.ModeEphemeral}
+		add(4*i, create.Op, create.Append(nil))
+		add(4*i+1, jute.OpGetAllChildrenNumber, jute.AppendString(nil, "/"))
+		add(4*i+2, jute.OpPing, nil)
+		add(4*i+3, jute.OpGetEphemerals, jute.AppendString(nil, "/"))
+	}
+	if _, err := c.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	for i := range int32(4 * rounds) {
+		header, body, err := c.Reply()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := i
+		if i%4 == 2 {
+			want = jute.XidPing
+		}
+		if header.Xid != want || header.Err != 0 {
+			t.Fatalf("reply %d has xid %d and error %d", i, header.Xid, header.Err)
+		}
+		d := jute.NewDecoder(body)
+		switch made := i/4 + 1; i % 4 {
+		case 1:
+			if n := d.Int32(); n != 3+made {
+				t.Fatalf("%d znodes after %d creations", n, made)
+			}
+		case 3:
+			if n := len(d.Strings()); n != int(made) {
+				t.Fatalf("%d ephemerals after %d creations", n, made)
+			}
+		}
+	}
+}
+
+// TestSnapshotOfAStart has a snapshot that is written before the server serves: its blocks have the zxid of its name.
+func TestSnapshotOfAStart(t *testing.T) {
+	dir := t.TempDir()
+	settings := []string{"dataDir=" + dir, "clientPort=0"}
+	s := startServer(t, settings...)
+	cl := connect(t, s)
+	if _, err := cl.Create(t.Context(), "/node", make([]byte, 3*snapshotSliceBytes), client.OpenACL, jute.ModePersistent); err != nil {
+		t.Fatal(err)
+	}
+	zxid := s.lastZxid.Load()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = &Server{opts: s.opts, log: s.log, metrics: s.metrics, locks: s.locks, sequencer: newLocal(s), stop: make(chan struct{})}
+	if err := s.recover(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.writeSnapshot(); err != nil {
+		t.Fatal(err)
+	}
+	last := s.snapshots.last.Load()
+	if last.Zxid != zxid || !strings.HasSuffix(last.File, fmt.Sprintf("snapshot.%x", zxid)) {
+		t.Errorf("the snapshot is %+v; the last zxid is 0x%x", last, zxid)
+	}
+	file, err := os.ReadFile(last.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const block = 8 + 8 + 5 // the zxid and a seal
+	if got := int64(binary.BigEndian.Uint64(file[len(file)-block:])); got != zxid {
+		t.Errorf("the snapshot's last block has zxid 0x%x, not 0x%x", got, zxid)
+	}
+}
