@@ -52,7 +52,7 @@ func parse(args []string) (*program, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	servers := fs.String("servers", "java,quoll", "servers to start and compare, of java, quoll and floor")
 	fs.StringVar(&p.pattern, "rows", "", "regular expression: measure all rows whose name matches, not those of the default table")
-	fs.BoolVar(&p.short, "short", false, "few rows, one round, about a minute")
+	fs.BoolVar(&p.short, "short", false, "few rows, each measured once for 3 s unless told otherwise: about a minute")
 	fs.BoolVar(&p.list, "list", false, "print the names of all rows, those of the default table with a star, and end")
 	fs.IntVar(&p.rounds, "rounds", 3, "how often each row is measured on each server")
 	fs.DurationVar(&p.duration, "duration", 5*time.Second, "of each measurement")
@@ -75,7 +75,14 @@ func parse(args []string) (*program, error) {
 		return nil, errors.New("rounds, duration, znodes and clients must be positive, and warmup not negative")
 	}
 	if p.short {
-		p.rounds, p.duration = 1, 3*time.Second
+		given := make(map[string]bool)
+		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		if !given["rounds"] {
+			p.rounds = 1
+		}
+		if !given["duration"] {
+			p.duration = 3 * time.Second
+		}
 	}
 	p.servers = strings.Split(*servers, ",")
 	for _, name := range p.servers {
@@ -199,7 +206,7 @@ func (p *program) compare(w *bytes.Buffer, loads []row, chosen func(string, bool
 		{rowMemory, func() ([]other, error) { return p.memories(p.znodes) }},
 		{rowIdle, func() ([]other, error) { return p.idles(p.clients) }},
 	} {
-		if !chosen(row.name, true) {
+		if !chosen(row.name, true) || len(p.stateful()) == 0 {
 			continue
 		}
 		more, err := row.run()

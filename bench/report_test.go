@@ -159,6 +159,26 @@ func TestRows(t *testing.T) {
 	}
 }
 
+func TestShortLeavesWhatIsGiven(t *testing.T) {
+	for _, tt := range []struct {
+		args     string
+		rounds   int
+		duration time.Duration
+	}{
+		{"", 3, 5 * time.Second},
+		{"-short", 1, 3 * time.Second},
+		{"-short -rounds 4 -duration 7s", 4, 7 * time.Second},
+	} {
+		p, err := parse(strings.Fields(tt.args))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.rounds != tt.rounds || p.duration != tt.duration {
+			t.Errorf("%q: %d rounds of %v", tt.args, p.rounds, p.duration)
+		}
+	}
+}
+
 func TestBadCommandLines(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"-servers java,zetcd", "zetcd"},
