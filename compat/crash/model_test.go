@@ -60,7 +60,6 @@ type op struct {
 	err   jute.Code // as predicted
 	paths []string  // of what the parts make, as predicted
 
-	sent bool
 	zxid int64 // of the acknowledgement, 0 before it
 }
 
