@@ -3,6 +3,7 @@ package server
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -152,5 +153,60 @@ func TestSnapshotOfAStart(t *testing.T) {
 	const block = 8 + 8 + 5 // the zxid and a seal
 	if got := int64(binary.BigEndian.Uint64(file[len(file)-block:])); got != zxid {
 		t.Errorf("the snapshot's last block has zxid 0x%x, not 0x%x", got, zxid)
+	}
+}
+
+// TestBatchesAreBounded takes large requests out of the inbox: in order, all of them, and not all at once.
+func TestBatchesAreBounded(t *testing.T) {
+	l := newLocal(&Server{opts: &Options{Config: config.Defaults()}})
+	var all []*Request
+	for range 10 {
+		all = append(all, &Request{Body: make([]byte, batchLimit/4)})
+	}
+	l.Submit(all)
+	for len(all) > 0 {
+		batch := l.take(nil)
+		if want := min(4, len(all)); len(batch) != want {
+			t.Fatalf("a batch of %d requests, not %d", len(batch), want)
+		}
+		for i, r := range batch {
+			if r != all[i] {
+				t.Fatal("requests change their order")
+			}
+		}
+		all = all[len(batch):]
+	}
+	if l.bytes != 0 {
+		t.Errorf("the empty inbox counts %d bytes", l.bytes)
+	}
+}
+
+// TestWriteOfALeftConnection reads a write from a connection whose client has made another one.
+func TestWriteOfALeftConnection(t *testing.T) {
+	c, _ := hotConn(t)
+	set := &jute.SetDataRequest{Path: []byte("/app/config"), Version: -1}
+	if err := c.handle(hotFrame(jute.OpSetData, set)); err != nil || len(c.submit) != 1 {
+		t.Fatalf("%v, %d requests", err, len(c.submit))
+	}
+	newer := &conn{s: c.s}
+	if old := newer.attach(c.session.Load()); old != c {
+		t.Fatal("the session had no connection")
+	}
+	if err := c.handle(hotFrame(jute.OpSetData, set)); err == nil || len(c.submit) != 1 {
+		t.Errorf("%v, %d requests", err, len(c.submit))
+	}
+	if newer.session.Load().conn.CompareAndSwap(newer, nil); c.handle(hotFrame(jute.OpCloseSession, nil)) == nil || c.session.Load().closing.Load() {
+		t.Error("a connection that was left closes the session")
+	}
+}
+
+func TestWarningsAreBounded(t *testing.T) {
+	var log strings.Builder
+	s := &Server{log: slog.New(slog.NewTextHandler(&log, nil)), started: time.Now()}
+	for range 1000 {
+		s.warn("something is wrong with %s", "/quota")
+	}
+	if n := strings.Count(log.String(), "wrong with /quota"); n == 0 || n > 100 {
+		t.Errorf("%d lines", n)
 	}
 }

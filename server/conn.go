@@ -344,6 +344,9 @@ func (c *conn) push(r *Request) {
 
 func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 	c.endDirect()
+	if c.session.Load().conn.Load() != c {
+		return net.ErrClosed // the client has another connection by now, which must not be overtaken
+	}
 	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, received: c.now, write: true}
 	if !r.decodable() {
 		c.answer(xid, op, lastApplied, jute.ErrMarshalling, false)

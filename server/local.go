@@ -10,8 +10,10 @@ import (
 	"quoll/txnlog"
 )
 
-// inboxLimit is the number of bytes of requests above which readers wait before they hand over more.
-const inboxLimit = 64 << 20
+const (
+	inboxLimit = 64 << 20 // bytes of requests above which readers wait before they hand over more
+	batchLimit = 4 << 20  // bytes of requests above which a batch takes no more: the tree is locked while it is applied
+)
 
 // local is the sequencer of a standalone server: one goroutine that takes what has come in, prepares it, logs it with one write and one
 // sync, and applies it. Whatever arrives meanwhile is the next batch.
@@ -75,6 +77,13 @@ func (l *local) take(dst []*Request) []*Request {
 	n := len(l.inbox)
 	if limit := l.s.opts.MaxBatchSize; limit > 0 {
 		n = min(n, limit)
+	}
+	size := 0
+	for i, r := range l.inbox[:n] {
+		if size += r.size(); size > batchLimit {
+			n = i + 1
+			break
+		}
 	}
 	dst = append(dst, l.inbox[:n]...)
 	rest := copy(l.inbox, l.inbox[n:])

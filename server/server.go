@@ -58,6 +58,7 @@ type Server struct {
 
 	replyDelay  atomic.Int64 // nanoseconds, see DelayReplies
 	lastZxid    atomic.Int64 // of the last transaction applied
+	warned      atomic.Int64 // when warn last logged, milliseconds of the server's clock
 	outstanding atomic.Int64 // requests on their way through the pipeline
 	unsent      atomic.Int64 // bytes of output of all connections
 
@@ -122,10 +123,10 @@ func Start(o Options) (*Server, error) {
 	} else if err := s.recover(); err != nil {
 		return nil, err
 	}
-	s.tree.OnWarning(func(format string, args ...any) { s.log.Warn(fmt.Sprintf(format, args...)) })
+	s.tree.OnWarning(s.warn)
 	s.lastZxid.Store(s.tree.LastZxid())
 	s.prep = newPreparer(s.tree, s.auth, &o)
-	s.prep.warn = func(format string, args ...any) { s.log.Warn(fmt.Sprintf(format, args...)) }
+	s.prep.warn = s.warn
 	s.prep.overQuota = func(path string) { s.metrics.QuotaExceededErrors.With(namespace(path)).Inc() }
 	s.apply.query = query{s: s}
 	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
@@ -152,6 +153,14 @@ func (s *Server) clock(t time.Time) int64 { return t.Sub(s.started).Milliseconds
 func (s *Server) wall(clock int64) time.Time {
 	now := time.Now()
 	return now.Add(time.Duration(clock-s.clock(now)) * time.Millisecond)
+}
+
+// warn logs what a client can bring about with every request, once a second at most.
+func (s *Server) warn(format string, args ...any) {
+	now := s.clock(time.Now())
+	if last := s.warned.Load(); now-last >= 1000 && s.warned.CompareAndSwap(last, now) {
+		s.log.Warn(fmt.Sprintf(format, args...))
+	}
 }
 
 // Done is closed when the server has stopped, by Close or because of an error.
