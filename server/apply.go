@@ -188,8 +188,13 @@ func (c *conn) settle(r *Request, frame []byte, n *noted) {
 		c.send(frame, n)
 	}
 	c.pop()
-	c.runWaiting(n.at, outSoftLimit)
+	if c.readWaits() {
+		c.runWaiting(n.at, outSoftLimit)
+	}
 }
+
+// readWaits reports whether a read is the next to be answered. The queue is locked.
+func (c *conn) readWaits() bool { return len(c.fifo.queue) > 0 && !c.fifo.queue[0].write }
 
 // overtake runs the reads that were put off before a write of the same connection can change what they should see.
 func (c *conn) overtake(now time.Time) {
@@ -215,7 +220,7 @@ const readSlice = 5 * time.Millisecond
 func (c *conn) runWaiting(now time.Time, limit int) {
 	q := query{s: c.s, c: c}
 	var begin time.Time
-	for len(c.fifo.queue) > 0 && !c.fifo.queue[0].write && c.room(limit) {
+	for c.readWaits() && c.room(limit) {
 		if begin.IsZero() {
 			begin = time.Now()
 		} else if limit < math.MaxInt && time.Since(begin) > readSlice {
@@ -239,7 +244,7 @@ func (c *conn) runWaiting(now time.Time, limit int) {
 		c.pop()
 	}
 	q.reads.end()
-	c.lagging.Store(len(c.fifo.queue) > 0 && !c.fifo.queue[0].write)
+	c.lagging.Store(c.readWaits())
 }
 
 // pop removes the oldest waiting request. The queue is locked.

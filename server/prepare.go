@@ -33,6 +33,7 @@ type preparer struct {
 	closing     map[int64]bool     // sessions whose closeSession is proposed and not yet applied
 	opening     map[int64]bool     // sessions whose createSession is
 	digest      uint64
+	digester    tree.Digester
 	journal     []change // what the request in preparation must undo if it fails
 	warn        func(format string, args ...any)
 	overQuota   func(path string) // a request for path was refused
@@ -74,10 +75,10 @@ func (pr *preparer) look(path string, p *pending) bool {
 func (pr *preparer) put(path string, zxid int64, before, after *pending) {
 	if tree.Digested(path) {
 		if before.exists {
-			pr.digest -= uint64(tree.NodeDigest(before.crc, &before.stat))
+			pr.digest -= uint64(pr.digester.Node(before.crc, &before.stat))
 		}
 		if after.exists {
-			pr.digest += uint64(tree.NodeDigest(after.crc, &after.stat))
+			pr.digest += uint64(pr.digester.Node(after.crc, &after.stat))
 		}
 	}
 	if len(pr.arena) == cap(pr.arena) {
@@ -286,7 +287,7 @@ func (pr *preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 	case txn.Ephemeral:
 		made.stat.EphemeralOwner = r.Session
 	}
-	made.crc = tree.ContentCRC(path, o.Data)
+	made.crc = pr.digester.Content(path, o.Data)
 	if txn.Ephemeral {
 		pr.newborn[r.Session] = append(pr.newborn[r.Session], path)
 	}
@@ -405,7 +406,7 @@ func (pr *preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.C
 	txn.Path, txn.Data, txn.Version = path, o.Data, node.stat.Version+1
 	after := node
 	after.stat.Version, after.stat.Mzxid, after.stat.Mtime = txn.Version, txn.Zxid, txn.Time
-	after.crc = tree.ContentCRC(treePath(path), o.Data)
+	after.crc = pr.digester.Content(treePath(path), o.Data)
 	pr.put(treePath(path), txn.Zxid, &node, &after)
 	return jute.OK
 }

@@ -40,7 +40,7 @@ func (l *Loader) Node(path string, data []byte, acl int64, s jute.StatPersisted)
 		list = unknownACL
 	}
 	l.t.link(&Node{
-		path: path, data: clone(data), acl: l.t.acls.add(list), crc: ContentCRC(path, data),
+		path: path, data: clone(data), acl: l.t.acls.add(list), crc: l.t.digester.Content(path, data),
 		czxid: s.Czxid, mzxid: s.Mzxid, pzxid: s.Pzxid, ctime: s.Ctime, mtime: s.Mtime,
 		version: s.Version, cversion: s.Cversion, aversion: s.Aversion, owner: s.EphemeralOwner,
 	})

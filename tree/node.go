@@ -70,7 +70,7 @@ func (n *Node) Mzxid() int64 { return n.mzxid }
 // Pzxid is the zxid of the last change of the set of children.
 func (n *Node) Pzxid() int64 { return n.pzxid }
 
-// CRC is the CRC-32 of path and data, from which [NodeDigest] goes on.
+// CRC is the CRC-32 of path and data, from which [Digester.Node] goes on.
 func (n *Node) CRC() uint32 { return n.crc }
 
 // Stat is the stat that clients see: cversion counts creations and deletions, and only true ephemerals have an owner.
@@ -150,9 +150,13 @@ func (o Owner) Ephemeral() bool {
 	return o != 0 && o != ContainerOwner && !ttl
 }
 
-// NodeDigest continues the CRC of a node's path and data over its stat: the digest of one node (DigestCalculator, version 2).
-func NodeDigest(crc uint32, s *jute.StatPersisted) uint32 {
-	var b [60]byte
+// Digester computes digests (DigestCalculator, version 2). It holds the few bytes that the checksum goes over: on the stack they would be
+// allocated for each node, because package crc32 calls its code through a variable. It is not for use by several goroutines.
+type Digester struct{ buf [128]byte }
+
+// Node continues the CRC of a node's path and data over its stat: the digest of one node.
+func (d *Digester) Node(crc uint32, s *jute.StatPersisted) uint32 {
+	b := d.buf[:60]
 	be := binary.BigEndian
 	be.PutUint64(b[0:], uint64(s.Czxid))
 	be.PutUint64(b[8:], uint64(s.Mzxid))
@@ -163,13 +167,12 @@ func NodeDigest(crc uint32, s *jute.StatPersisted) uint32 {
 	be.PutUint32(b[44:], uint32(s.Cversion))
 	be.PutUint32(b[48:], uint32(s.Aversion))
 	be.PutUint64(b[52:], uint64(s.EphemeralOwner))
-	return crc32.Update(crc, crc32.IEEETable, b[:])
+	return crc32.Update(crc, crc32.IEEETable, b)
 }
 
-// ContentCRC is the CRC-32 of path and data with which a node's digest begins.
-func ContentCRC(path string, data []byte) uint32 {
-	var small [128]byte
-	p := append(small[:0], path...)
+// Content is the CRC-32 of path and data with which a node's digest begins.
+func (d *Digester) Content(path string, data []byte) uint32 {
+	p := append(d.buf[:0], path...)
 	return crc32.Update(crc32.ChecksumIEEE(p), crc32.IEEETable, data)
 }
 

@@ -28,6 +28,7 @@ type Tree struct {
 	ttls       map[string]struct{}
 	quotas     map[string]struct{} // paths with a zookeeper_limits node
 	digest     uint64
+	digester   Digester
 	digests    []DigestAt
 	lastZxid   int64
 	dataSize   int64
@@ -56,7 +57,7 @@ func New() *Tree {
 		if path == ConfigPath {
 			n.aversion, n.acl = -1, t.acls.add(readOnlyACL)
 		}
-		n.crc = ContentCRC(n.path, n.data)
+		n.crc = t.digester.Content(n.path, n.data)
 		t.link(n)
 	}
 	return t
@@ -231,7 +232,7 @@ func (t *Tree) refreshDigest(n *Node) {
 		return
 	}
 	s := n.Persisted()
-	d := NodeDigest(n.crc, &s)
+	d := t.digester.Node(n.crc, &s)
 	t.digest += uint64(d) - uint64(n.digest)
 	n.digest = d
 }
@@ -382,7 +383,7 @@ func (t *Tree) applyCreate(txn *Txn, r *Result, changes []Change) []Change {
 		t.refreshDigest(parent)
 	}
 	n := &Node{
-		path: txn.Path, data: clone(txn.Data), acl: t.acls.add(txn.ACL), crc: ContentCRC(txn.Path, txn.Data),
+		path: txn.Path, data: clone(txn.Data), acl: t.acls.add(txn.ACL), crc: t.digester.Content(txn.Path, txn.Data),
 		czxid: txn.Zxid, mzxid: txn.Zxid, pzxid: txn.Zxid, ctime: txn.Time, mtime: txn.Time,
 	}
 	switch {
@@ -426,7 +427,7 @@ func (t *Tree) applyDelete(path string, zxid int64, r *Result, changes []Change)
 func (t *Tree) replaceData(n *Node, data []byte) {
 	t.dataSize += int64(len(data) - len(n.data))
 	n.data = clone(data)
-	n.crc = ContentCRC(n.path, n.data)
+	n.crc = t.digester.Content(n.path, n.data)
 }
 
 func (t *Tree) replaceACL(n *Node, acl []jute.ACL) {

@@ -15,16 +15,17 @@ func check(t *testing.T, tr *Tree) {
 	var digest uint64
 	var size int64
 	ephemerals := 0
+	var d Digester
 	for path, n := range tr.nodes {
 		if n.path != path {
 			t.Fatalf("node %q is under %q", n.path, path)
 		}
-		if crc := ContentCRC(n.path, n.data); crc != n.crc {
+		if crc := d.Content(n.path, n.data); crc != n.crc {
 			t.Fatalf("%q: crc %x, should be %x", path, n.crc, crc)
 		}
 		if Digested(path) {
 			s := n.Persisted()
-			digest += uint64(NodeDigest(n.crc, &s))
+			digest += uint64(d.Node(n.crc, &s))
 		}
 		size += int64(len(path) + len(n.data))
 		for i, c := range n.Children() {
