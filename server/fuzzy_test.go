@@ -19,7 +19,9 @@ func treeText(t *tree.Tree) map[string]string {
 			return nil
 		})
 	}
-	t.EachSession(func(id int64, timeout int32) { all[fmt.Sprint("session ", id)] = fmt.Sprint(timeout, len(t.Ephemerals(id))) })
+	t.EachSession(func(id int64, timeout int32) {
+		all[fmt.Sprint("session ", id)] = fmt.Sprint(timeout, len(t.Ephemerals(id)))
+	})
 	all["ephemerals"] = fmt.Sprint(t.NumEphemerals(), len(t.Containers()), t.NumTTLs(), t.Len())
 	all["digest"] = fmt.Sprint(t.Digest(), t.LastZxid())
 	return all
