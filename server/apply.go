@@ -44,12 +44,16 @@ func (s *Server) Prepare(zxid int64, now time.Time, r *Request) tree.Txn {
 func (s *Server) Apply(batch []Proposal) {
 	a := &s.apply
 	now := time.Now()
+	answered := int64(0)
 	s.lockTree()
 	for i := range batch {
-		s.applyOne(&batch[i], now)
+		if s.applyOne(&batch[i], now); batch[i].Request != nil {
+			answered++
+		}
 	}
 	s.unlockTree()
 	a.writes.end()
+	s.outstanding.Add(-answered) // before anybody hears of it, and before readers that wait for it wake
 	few := len(a.flush) <= flushSelf
 	for _, c := range a.flush {
 		c.pendingFlush = false

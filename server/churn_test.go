@@ -37,7 +37,7 @@ func TestNothingIsLeft(t *testing.T) {
 	eventually(t, "one session", func() bool { return len(s.Sessions()) == 1 })
 	eventually(t, "no watches", func() bool { return s.watches.total.Load() == 0 && s.watches.recursive.Load() == 0 })
 	eventually(t, "no output", func() bool { return s.unsent.Load() == 0 && s.outstanding.Load() == 0 })
-	eventually(t, "no goroutines", func() bool { return runtime.NumGoroutine() == before })
+	eventually(t, "no goroutines", func() bool { return runtime.NumGoroutine() <= before }) // fewer, if one was just ending at the start
 	for i := range s.watches.shards {
 		shard := &s.watches.shards[i]
 		shard.Lock()

@@ -16,14 +16,15 @@ import (
 )
 
 const (
-	readBufferMin = 512      // what an idle connection keeps
-	readBufferMax = 64 << 10 // a buffer grows beyond this only for a frame that needs it
-	outSoftLimit  = 1 << 20  // output above which a connection's requests wait
-	outHardLimit  = 64 << 20 // unread output, events above all, at which a client that does not read is closed
-	outTotalLimit = 1 << 30  // output of all connections, above which one is closed at its soft limit
-	queueLimit    = 8 << 20  // bytes of requests of one connection that wait for their turn
-	readsPerLock  = 64       // reads that keep transactions waiting together
-	maxIdentities = 100      // that a connection can have at a time: every check of an ACL goes through all of them
+	readBufferMin = 512       // what an idle connection keeps
+	readBufferMax = 64 << 10  // a buffer grows beyond this only for a frame that needs it
+	outSoftLimit  = 1 << 20   // output above which a connection's requests wait
+	outHardLimit  = 64 << 20  // unread output, events above all, at which a client that does not read is closed
+	outTotalLimit = 1 << 30   // output of all connections, above which one is closed at its soft limit
+	queueLimit    = 8 << 20   // bytes of requests of one connection that wait for their turn
+	readsPerLock  = 64        // reads that keep transactions waiting together
+	watchLimit    = 128 << 20 // bytes of paths that a connection may watch
+	maxIdentities = 100       // that a connection can have at a time: every check of an ACL goes through all of them
 )
 
 // conn is one client connection. Its goroutine reads, decodes in place and serves reads; a second goroutine exists only while the
@@ -77,6 +78,7 @@ type conn struct {
 	watches struct {
 		sync.Mutex
 		paths map[string]struct{}
+		bytes int // of paths
 		gone  bool
 	}
 }
@@ -656,7 +658,8 @@ func (c *conn) cleanUp() {
 
 func (c *conn) remote() string { return c.net.RemoteAddr().String() }
 
-// addWatchedPath notes that the connection watches path, so that its end can be the watch's end.
+// addWatchedPath notes that the connection watches path, so that its end can be the watch's end. It reports whether there is a connection
+// left to watch.
 func (c *conn) addWatchedPath(path string) bool {
 	c.watches.Lock()
 	defer c.watches.Unlock()
@@ -666,13 +669,20 @@ func (c *conn) addWatchedPath(path string) bool {
 	if c.watches.paths == nil {
 		c.watches.paths = map[string]struct{}{}
 	}
+	if c.watches.bytes+len(path) > watchLimit {
+		c.s.log.Warn("closing a connection that watches too much", "client", c.remote(), "paths", len(c.watches.paths), "bytes", c.watches.bytes)
+		c.close()
+		return false
+	}
 	c.watches.paths[path] = struct{}{}
+	c.watches.bytes += len(path)
 	return true
 }
 
 func (c *conn) dropWatchedPath(path string) {
 	c.watches.Lock()
 	delete(c.watches.paths, path)
+	c.watches.bytes -= len(path)
 	c.watches.Unlock()
 }
 

@@ -222,13 +222,13 @@ func (l *local) commit(requests []*Request) bool {
 		times.logged = time.Now()
 		if err := l.log.Sync(); err != nil {
 			l.s.fail(fmt.Errorf("writing the transaction log: %w", err))
+			_ = l.log.Close()
 			return false
 		}
 		times.durable = time.Now()
 	}
 	l.s.Apply(l.batch)
 	l.s.batchEnds(time.Now(), int64(len(requests)), &times, l.log != nil)
-	l.s.outstanding.Add(-int64(len(requests)))
 	clear(l.batch)
 	l.batch = l.batch[:0]
 	if l.log != nil && l.snapshotDue() {

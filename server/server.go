@@ -250,10 +250,6 @@ func (s *Server) admit(nc net.Conn) {
 	if tooMany || full || s.conns.closed {
 		closed := s.conns.closed
 		s.conns.Unlock()
-		if tcp, ok := nc.(*net.TCPConn); ok {
-			_ = tcp.SetLinger(0)
-		}
-		_ = nc.Close()
 		if !closed {
 			s.metrics.ConnectionRejected.Inc()
 			if tooMany {
@@ -262,6 +258,10 @@ func (s *Server) admit(nc net.Conn) {
 				s.log.Warn(fmt.Sprintf("Too many connections - max is %d", s.opts.MaxCnxns), "client", ip)
 			}
 		}
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
+		_ = nc.Close()
 		return
 	}
 	s.conns.next++
