@@ -236,3 +236,19 @@ func FuzzDecodeTxn(f *testing.F) {
 		txn.Append(nil)
 	})
 }
+
+func TestDecodeTxnRefuses(t *testing.T) {
+	for name, txn := range map[string]Txn{
+		"a create of the root":      {TxnHeader: jute.TxnHeader{Type: int32(jute.OpCreate)}, Path: ""},
+		"a create of /":             {TxnHeader: jute.TxnHeader{Type: int32(jute.OpCreate2)}, Path: "/"},
+		"a create without a parent": {TxnHeader: jute.TxnHeader{Type: int32(jute.OpCreateContainer)}, Path: "ab"},
+		"one inside a multi": {TxnHeader: jute.TxnHeader{Type: int32(jute.OpMulti)}, Multi: []Txn{
+			{TxnHeader: jute.TxnHeader{Type: int32(jute.OpCreate)}, Path: "ab"},
+		}},
+		"a check outside of a multi": {TxnHeader: jute.TxnHeader{Type: int32(jute.OpCheck)}, Path: "/a"},
+	} {
+		if got, err := DecodeTxn(txn.Append(nil)); err == nil {
+			t.Errorf("%s is read as %+v", name, got)
+		}
+	}
+}

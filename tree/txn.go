@@ -101,12 +101,31 @@ func DecodeTxn(entry []byte) (Txn, error) {
 	if err != nil {
 		return t, fmt.Errorf("transaction 0x%x of type %d (%s): %w", t.Zxid, t.Type, t.Op(), err)
 	}
+	if err := t.checkPaths(); err != nil {
+		return t, fmt.Errorf("transaction 0x%x of type %d (%s): %w", t.Zxid, t.Type, t.Op(), err)
+	}
 	if t.Op() != jute.OpError && d.Len() >= 12 {
 		var digest jute.TxnDigest
 		digest.Decode(&d)
 		t.Digest, t.HasDigest = digest.TreeDigest, digest.Version == DigestVersion
 	}
 	return t, nil
+}
+
+// checkPaths refuses a create whose path has no parent and name, which no server writes and no tree can hold.
+func (t *Txn) checkPaths() error {
+	switch t.Op() {
+	case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL:
+		if len(t.Path) < 2 || t.Path[0] != '/' {
+			return fmt.Errorf("%q is no path of a znode", t.Path)
+		}
+	}
+	for i := range t.Multi {
+		if err := t.Multi[i].checkPaths(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *Txn) decodeCreateV0(d *jute.Decoder) {
