@@ -23,6 +23,7 @@ const (
 	outTotalLimit = 1 << 30   // output of all connections, above which one is closed at its soft limit
 	queueLimit    = 8 << 20   // bytes of requests of one connection that wait for their turn
 	readsPerLock  = 64        // reads that keep transactions waiting together
+	queueLength   = 1000      // requests of one connection that wait for their turn before more are read
 	watchLimit    = 128 << 20 // bytes of paths that a connection may watch
 	maxIdentities = 100       // that a connection can have at a time: every check of an ACL goes through all of them
 )
@@ -433,7 +434,7 @@ func (c *conn) awaitCapacity() bool {
 	limit := int64(c.s.opts.GlobalOutstandingLimit)
 	c.out.Lock()
 	defer c.out.Unlock()
-	for !c.out.closed && (c.unsent() > outSoftLimit || c.waitingBytes.Load() > queueLimit ||
+	for !c.out.closed && (c.unsent() > outSoftLimit || c.waitingBytes.Load() > queueLimit || c.waiting.Load() > queueLength ||
 		c.waiting.Load() > 0 && limit > 0 && c.s.outstanding.Load() > limit) {
 		c.waitOutput()
 	}

@@ -3,6 +3,7 @@ package tree
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -96,7 +97,8 @@ func (t *Tree) quotaCreated(n *Node) {
 		t.quotas[path] = struct{}{}
 	}
 	if path, ok := quotaPathOf(n.path, StatsName); ok {
-		t.recountQuota(path)
+		t.setQuotaStats(n, 0, 0)
+		t.recount = append(t.recount, path)
 	}
 	t.countQuota(n.path, len(n.data), 1)
 }
@@ -129,6 +131,15 @@ func (t *Tree) countQuota(path string, bytes, count int) {
 
 func (t *Tree) setQuotaStats(n *Node, count, bytes int64) {
 	t.replaceData(n, fmt.Appendf(nil, "count=%d,bytes=%d", count, bytes))
+}
+
+// recountQuotas counts anew what new stats znodes are for, once for each path: a multi can make the same one thousands of times.
+func (t *Tree) recountQuotas() {
+	slices.Sort(t.recount)
+	for _, path := range slices.Compact(t.recount) {
+		t.recountQuota(path)
+	}
+	t.recount = t.recount[:0]
 }
 
 // recountQuota sets the counters of a path's quota from the znodes below it.

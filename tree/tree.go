@@ -27,6 +27,7 @@ type Tree struct {
 	containers map[string]struct{}
 	ttls       map[string]struct{}
 	quotas     map[string]struct{} // paths with a zookeeper_limits node
+	recount    []string            // paths with a new zookeeper_stats node, until the transaction is applied
 	digest     uint64
 	digester   Digester
 	digests    []DigestAt
@@ -293,6 +294,7 @@ func (t *Tree) Apply(txn *Txn, r *Result, changes []Change) []Change {
 	default:
 		changes = t.applyOne(txn, r, changes)
 	}
+	t.recountQuotas()
 	t.lastZxid = max(t.lastZxid, txn.Zxid)
 	if txn.Zxid%digestInterval == 0 {
 		if len(t.digests) == digestRing {

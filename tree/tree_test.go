@@ -252,3 +252,26 @@ func TestDecodeTxnRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestQuotaIsCountedOnceForEachTransaction(t *testing.T) {
+	tr := New()
+	var r Result
+	create := func(path, data string) Txn {
+		return Txn{TxnHeader: jute.TxnHeader{Zxid: tr.LastZxid() + 1, Type: int32(jute.OpCreate)}, Path: path, Data: []byte(data), ParentCVersion: -1}
+	}
+	for _, path := range []string{"/a", "/a/b", QuotaPath + "/a"} {
+		txn := create(path, "xyz")
+		tr.Apply(&txn, &r, nil)
+	}
+	multi := Txn{TxnHeader: jute.TxnHeader{Zxid: tr.LastZxid() + 1, Type: int32(jute.OpMulti)}}
+	multi.Multi = append(multi.Multi, create(QuotaPath+"/a/"+LimitsName, "count=5"), create(QuotaPath+"/a/"+StatsName, ""), create("/a/c", "z"))
+	tr.Apply(&multi, &r, nil)
+	if limits, stats, ok := tr.Quota("/a"); !ok || limits.Count != 5 || stats.Count != 3 || stats.Bytes != 7 {
+		t.Errorf("limits %+v, counters %+v, %v", limits, stats, ok)
+	}
+	txn := create("/a/d", "zz")
+	tr.Apply(&txn, &r, nil)
+	if _, stats, _ := tr.Quota("/a"); stats.Count != 4 || stats.Bytes != 9 {
+		t.Errorf("after one more znode the counters are %+v", stats)
+	}
+}

@@ -11,7 +11,7 @@ import (
 // collected all the time.
 const (
 	headroomMin     = 48 << 20 // bytes
-	headroomPercent = 40
+	headroomPercent = 30
 )
 
 // tuneCollector makes memory follow the tree. Go's default lets the heap grow to twice what is alive: too much for a tree of gigabytes, too
