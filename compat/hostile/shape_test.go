@@ -3,6 +3,8 @@ package hostile
 import (
 	"context"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +71,10 @@ func create(path string, mode jute.CreateMode) jute.Operation {
 // TestDeepTree makes a znode thousands of levels down. Its size on disk and in memory is the sum of all paths, for ZooKeeper too.
 func TestDeepTree(t *testing.T) {
 	depth := size(8_000, 40_000)
+	abysmal, err := strconv.Atoi(os.Getenv("QUOLL_DEPTH"))
+	if err == nil {
+		depth = abysmal
+	}
 	deepest := strings.Repeat("/a", depth)
 	dir := t.TempDir()
 	t.Run("attack", func(t *testing.T) {
@@ -116,6 +122,18 @@ func TestDeepTree(t *testing.T) {
 		}
 		stop()
 	})
+	if err == nil {
+		s := peer.Quoll(t, peer.Options{Dir: dir}) // a JVM has no heap for such a tree here
+		noMismatch(t, s)
+		answer, err := s.FourLetter("srvr")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := nodes(answer); err != nil || n < depth {
+			t.Errorf("after the restart: %d znodes, %v", n, err)
+		}
+		return
+	}
 	java := javaOptions()
 	java.Heap = "4g"
 	java.Flags = []string{"-Xss512m"} // it writes snapshots by recursion
