@@ -4,5 +4,6 @@
 //
 // The sizes are small enough for every run. QUOLL_BIG=1 makes them what a server should have survived once: a million children, a
 // session with 100,000 ephemerals, 10,000 connections. QUOLL_DEPTH=100000 makes a tree that deep on quoll alone: the sum of its paths is 10 GB,
-// in memory and twice on disk.
+// in memory and twice on disk, so run it
+// with GOGC=20.
 package hostile
