@@ -165,11 +165,11 @@ func (pr *preparer) dispatchOp(txn *tree.Txn, r *Request) jute.Code {
 	case jute.OpCloseSession:
 		return pr.closeSession(txn, r.Session)
 	case jute.OpMulti:
-		ops := jute.DecodeMulti(&d)
-		if d.Err() != nil {
+		parts, err := r.parts()
+		if err != nil {
 			return jute.ErrMarshalling
 		}
-		return pr.multi(txn, ops, r)
+		return pr.multi(txn, parts, r)
 	case jute.OpReconfig:
 		var q jute.ReconfigRequest
 		q.Decode(&d)

@@ -232,16 +232,15 @@ func (s *Server) writeSnapshot() error {
 	var src txnlog.SnapshotSource
 	var walk *tree.Walk
 	var zxid int64
+	acls := newACLNumbers()
 	s.readTree(func(t *tree.Tree) {
 		zxid = t.LastZxid()
 		t.EachSession(func(id int64, timeout int32) {
 			src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
 		})
 		walk = t.Walk()
+		acls.addAll(t)
 	})
-	// ACL lists are numbered as they are met: the table may change during the walk, and the file has it before the nodes.
-	acls := newACLNumbers()
-	s.readTree(acls.addAll)
 	src.ACLs = acls.lists
 	src.Nodes = func(b []byte) (_ []byte, more bool, err error) {
 		select {

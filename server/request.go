@@ -18,6 +18,7 @@ type Request struct {
 	IDs     []jute.ID // identities of the connection when the request was read
 
 	op       jute.Operation // Body decoded already; its Op is 0 if it was not
+	multi    *multiBody     // the same for a multi; nil if it was not
 	conn     *conn          // where the reply goes; nil for the server's own requests
 	received time.Time
 	answer   []byte    // a whole reply that is ready and waits for its turn; nil for requests still to run
@@ -30,14 +31,30 @@ type Request struct {
 // size is what the request counts for in queues that have a limit.
 func (r *Request) size() int { return len(r.Body) + len(r.answer) + 200 }
 
+// multiBody is what the body of a multi decodes to.
+type multiBody struct {
+	parts []jute.Operation
+	err   error
+}
+
+// parts decodes the body of a multi, once.
+func (r *Request) parts() ([]jute.Operation, error) {
+	if r.multi == nil {
+		d := jute.NewDecoder(r.Body)
+		parts := jute.DecodeMulti(&d)
+		r.multi = &multiBody{parts, d.Err()}
+	}
+	return r.multi.parts, r.multi.err
+}
+
 // decodable screens a client's write: what ZooKeeper fails to decode before it has taken a zxid for it is answered at once.
 func (r *Request) decodable() bool {
 	d := jute.NewDecoder(r.Body)
 	switch r.Op {
 	case jute.OpCloseSession:
 	case jute.OpMulti:
-		jute.DecodeMulti(&d)
-		return !errors.Is(d.Err(), jute.ErrMultiACL)
+		_, err := r.parts()
+		return !errors.Is(err, jute.ErrMultiACL)
 	case jute.OpReconfig:
 		var q jute.ReconfigRequest
 		q.Decode(&d)
