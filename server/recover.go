@@ -15,34 +15,27 @@ import (
 // ErrTTLNodes is the error of a data directory with TTL nodes while extendedTypesEnabled is off.
 var ErrTTLNodes = errors.New("the data directory has TTL nodes but extendedTypesEnabled is not true: ZooKeeper would delete them and all below; set extendedTypesEnabled=true")
 
-// directories of the data, as PrepareDirs returns them.
+// dataDirs are the version-2 directories of snapshots and logs.
 type dataDirs struct{ snap, log string }
-
-func (s *Server) dirs() dataDirs {
-	logDir := s.opts.DataLogDir
-	if logDir == "" {
-		logDir = s.opts.DataDir
-	}
-	return dataDirs{filepath.Join(s.opts.DataDir, "version-2"), filepath.Join(logDir, "version-2")}
-}
 
 // recover loads the newest good snapshot, replays the log behind it, cuts a torn tail, and ends the sessions that ended without anybody
 // writing it down.
 func (s *Server) recover() error {
 	o := s.opts
 	begin := time.Now()
-	dirs := s.dirs()
-	if _, _, err := txnlog.PrepareDirs(o.FS, o.DataDir, o.DataLogDir, o.DataDirAutocreate); err != nil {
+	snapDir, logDir, err := txnlog.PrepareDirs(o.FS, o.DataDir, o.DataLogDir, o.DataDirAutocreate)
+	if err != nil {
 		return err
 	}
+	s.dirs = dataDirs{snapDir, logDir}
 	limit := o.maxEntry()
 	var loader *tree.Loader
-	snap, found, err := txnlog.LoadNewestSnapshot(o.FS, dirs.snap, limit, func() txnlog.SnapshotSink {
+	snap, found, err := txnlog.LoadNewestSnapshot(o.FS, s.dirs.snap, limit, func() txnlog.SnapshotSink {
 		loader = tree.NewLoader()
 		return loader
 	})
 	if err != nil {
-		return fmt.Errorf("%s: %w", dirs.snap, err)
+		return fmt.Errorf("%s: %w", s.dirs.snap, err)
 	}
 	for _, skipped := range snap.Skipped {
 		s.log.Warn("skipped a damaged snapshot", "error", skipped)
@@ -64,13 +57,13 @@ func (s *Server) recover() error {
 	if found && snap.HasDigest && snap.DigestZxid > snap.Zxid {
 		r.compare, r.until, r.untilDigest = false, snap.DigestZxid, snap.Digest
 	}
-	read, err := txnlog.ReadLogs(o.FS, dirs.log, t.LastZxid()+1, limit, r.record)
+	read, err := txnlog.ReadLogs(o.FS, s.dirs.log, t.LastZxid()+1, limit, r.record)
 	if err != nil {
 		return err
 	}
 	if !found && read.Records > 0 && !o.SnapshotTrustEmpty {
 		return fmt.Errorf("%s: No snapshot found, but there are log entries. Something is broken! Put back the snapshot that belongs to %s, or set snapshot.trust.empty=true to replay the log from an empty tree",
-			dirs.snap, read.Files[0])
+			s.dirs.snap, read.Files[0])
 	}
 	if read.Tail != nil {
 		s.log.Warn("cutting the incomplete end of the transaction log; nothing in it was acknowledged", "tail", read.Tail.String())
@@ -96,7 +89,7 @@ func (s *Server) recover() error {
 	s.log.Info("loaded the data directory", "dir", o.DataDir, "snapshot", filepath.Base(snap.File), "transactions", read.Records,
 		"znodes", t.Len(), "sessions", t.Sessions(), "zxid", hex(t.LastZxid()), "digest", t.Digest(), "took", time.Since(begin).Round(time.Millisecond))
 	s.sequencer.log = txnlog.NewLog(txnlog.LogOptions{
-		Dir: dirs.log, FS: o.FS, PreAlloc: o.PreAllocSizeKiB << 10, ForceSync: o.ForceSync, SizeLimit: o.TxnLogSizeLimitKiB << 10, Logger: s.log,
+		Dir: s.dirs.log, FS: o.FS, PreAlloc: o.PreAllocSizeKiB << 10, ForceSync: o.ForceSync, SizeLimit: o.TxnLogSizeLimitKiB << 10, Logger: s.log,
 		OnSync: s.synced,
 	})
 	s.snapshots.replayed = read.Records
@@ -191,8 +184,7 @@ func (s *Server) startSnapshots() {
 	}
 	s.wg.Go(func() {
 		for {
-			dirs := s.dirs()
-			removed, err := txnlog.Purge(s.opts.FS, dirs.log, dirs.snap, s.opts.AutopurgeSnapRetainCount)
+			removed, err := txnlog.Purge(s.opts.FS, s.dirs.log, s.dirs.snap, s.opts.AutopurgeSnapRetainCount)
 			for _, file := range removed {
 				s.log.Info("Removing file: " + file)
 			}
@@ -272,8 +264,7 @@ func (s *Server) writeSnapshot() error {
 			return zxid
 		}
 	}
-	dirs := s.dirs()
-	file, size, err := txnlog.WriteSnapshot(s.opts.FS, dirs.snap, zxid, txnlog.Compression(s.opts.SnapshotCompression), src)
+	file, size, err := txnlog.WriteSnapshot(s.opts.FS, s.dirs.snap, zxid, txnlog.Compression(s.opts.SnapshotCompression), src)
 	if err != nil {
 		return err
 	}

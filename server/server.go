@@ -71,6 +71,7 @@ type Server struct {
 	}
 	apply     applier
 	snapshots snapshotter
+	dirs      dataDirs // set once at start; empty in memory
 	wg        sync.WaitGroup
 	stop      chan struct{}
 	once      sync.Once

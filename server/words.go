@@ -176,8 +176,7 @@ func (s *Server) absDirs() (snap, log string) {
 		}
 		return dir
 	}
-	dirs := s.dirs()
-	return abs(dirs.snap), abs(dirs.log)
+	return abs(s.dirs.snap), abs(s.dirs.log)
 }
 
 // dirSizes returns the bytes of the files below the directories of snapshots and logs. What cannot be read, or goes meanwhile, counts
@@ -186,12 +185,11 @@ func (s *Server) dirSizes() (snap, log int64) {
 	if s.opts.InMemory {
 		return 0, 0
 	}
-	dirs := s.dirs()
-	snap = s.dirSize(dirs.snap)
-	if dirs.log == dirs.snap {
+	snap = s.dirSize(s.dirs.snap)
+	if s.dirs.log == s.dirs.snap {
 		return snap, snap
 	}
-	return snap, s.dirSize(dirs.log)
+	return snap, s.dirSize(s.dirs.log)
 }
 
 func (s *Server) dirSize(dir string) (size int64) {
