@@ -85,7 +85,7 @@ func entriesOf(recs []record) (entries [][]byte) {
 // diskWith returns a file system with these files in the data directory.
 func diskWith(files map[string][]byte) *memfs.FS {
 	disk := memfs.New()
-	if err := disk.MkdirAll(dir); err != nil {
+	if err := errors.Join(disk.MkdirAll(dir), disk.SyncDir("/"), disk.SyncDir(filepath.Dir(dir))); err != nil {
 		panic(err)
 	}
 	for name, content := range files {
@@ -107,7 +107,7 @@ type loaded struct {
 func load(fs txnlog.FS) (l loaded, err error) {
 	var loader *tree.Loader
 	info, ok, err := txnlog.LoadNewestSnapshot(fs, dir, 0, func() txnlog.SnapshotSink {
-		loader = tree.NewLoader()
+		loader = tree.NewLoader(false)
 		return loader
 	})
 	if err != nil {

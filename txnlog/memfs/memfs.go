@@ -1,22 +1,41 @@
-// Package memfs is a file system in memory for tests of package txnlog and of what is built on it: it can lose power and can fail.
+// Package memfs is a file system in memory that can lose power and can fail, for tests of what keeps its state on disk: it is
+// [txnlog.FS] for ZooKeeper's files and, as [FS.VFS], Pebble's file system for the store, both over the same directories.
 //
 //	disk := memfs.New()
-//	... write through disk, sync some of it ...
+//	... write through disk and disk.VFS(), sync some of it ...
 //	after := disk.Crash(rng) // what a machine finds that lost its power now
 //
-// Content becomes durable with File.Sync and directory entries with FS.SyncDir, each without the other. What was not durable
-// survives a crash in part: directory entries one by one, content by sectors of 512 bytes, as disks reorder them.
+// # What a loss of power leaves
+//
+// Content becomes durable with a sync of the file, and a name (of a file or a directory) with a sync of the directory it is in, each
+// without the other. Of what was not durable a part survives, in any order:
+//
+//   - names one by one: a creation, removal or either half of a rename happened or did not, whatever came later or earlier;
+//   - the length of a file: the synced one or the present one;
+//   - content by sectors of 512 bytes: of one write any sectors may be there, whole, the others as they were last synced, or zero.
+//
+// A sector is old or new, never a mixture, and durable content does not rot. How much survives is drawn anew for each crash, for
+// names and for content, with nothing and everything among the likely shares.
+//
+// That is harsher than Pebble's own vfs.MemFS.CrashClone, which works by blocks of 4096 bytes, keeps every name that was ever
+// synced (so that no removal survives, and no rename loses its old name), and does not know truncation.
+//
+// A sync that fails behaves as Linux does: the pages count as written from then on, though they are not, so that the next sync
+// succeeds without them; reads return them until [FS.DropCache].
 package memfs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"quoll/txnlog"
@@ -24,174 +43,278 @@ import (
 
 const sector = 512
 
-// FS implements [txnlog.FS].
+// ErrLie, returned by Fail, lets the operation report success without having been done: a disk or a controller that lies.
+var ErrLie = errors.New("memfs: reported as done")
+
+// Short, returned by Fail for a write, lets the first half of it happen before it fails with Err.
+type Short struct{ Err error }
+
+func (s Short) Error() string { return "short write: " + s.Err.Error() }
+
+func (s Short) Unwrap() error { return s.Err }
+
+// FS implements [txnlog.FS]. Its methods may be used from any goroutine.
 type FS struct {
-	// Fail, if set, is asked before each operation that changes the disk ("create", "write", "truncate", "sync", "rename",
-	// "remove", "mkdir", "syncdir") and may let it fail. It must be set before the first use.
+	// Fail, if set, is asked before each operation that changes the disk ("create", "write", "truncate", "sync", "rename", "link",
+	// "remove", "mkdir", "syncdir") and may let it fail. The name of a write is the one by which the file was opened. It may use
+	// the file system, and must be set before the first use.
 	Fail func(op, name string) error
 
-	mu   sync.Mutex
-	dirs map[string]*dir
+	mu    sync.Mutex
+	root  *node
+	locks map[string]bool // names that VFS has locked
 }
 
-// dir is a directory: its entries now, and those that a crash cannot take away.
-type dir struct{ now, durable map[string]*inode }
+// node is a directory or the content of a file.
+type node struct {
+	// Of a directory: its entries now, and those that a crash cannot take away. Both are nil in a file.
+	entries, synced map[string]*node
 
-// inode is a file's content now, and as it was last synced.
-type inode struct{ now, durable []byte }
+	// Of a file: its content now, as reads see it, and as it was last synced.
+	now, durable []byte
+	dirty        []bool // sectors written since the last sync, which failed or not
+}
+
+func newDir() *node { return &node{entries: map[string]*node{}, synced: map[string]*node{}} }
+
+func (n *node) isDir() bool { return n.entries != nil }
 
 // New returns an empty file system.
-func New() *FS { return &FS{dirs: map[string]*dir{}} }
+func New() *FS { return &FS{root: newDir(), locks: map[string]bool{}} }
 
-func (f *FS) fail(op, name string) error {
+// before asks Fail. If lie is true, the operation must do nothing and report success.
+func (f *FS) before(op, name string) (lie bool, err error) {
 	if f.Fail == nil {
-		return nil
+		return false, nil
 	}
-	return f.Fail(op, name)
+	err = f.Fail(op, name)
+	if errors.Is(err, ErrLie) {
+		return true, nil
+	}
+	return false, err
 }
 
 func missing(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist} }
 
-func (f *FS) lookup(name string) (*dir, *inode) {
-	d := f.dirs[filepath.Dir(name)]
-	if d == nil {
-		return nil, nil
+// split returns the parts of a name, of which relative ones start at the root as well.
+func split(name string) []string {
+	clean := strings.Trim(path.Clean("/"+filepath.ToSlash(name)), "/")
+	if clean == "" {
+		return nil
 	}
-	return d, d.now[filepath.Base(name)]
+	return strings.Split(clean, "/")
 }
 
-// Create implements [txnlog.FS].
-func (f *FS) Create(name string) (txnlog.File, error) {
-	if err := f.fail("create", name); err != nil {
-		return nil, err
+// find returns the node of a name, or nil.
+func (f *FS) find(name string) *node {
+	n := f.root
+	for _, part := range split(name) {
+		if n = n.entries[part]; n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
+// place returns the directory that a name is in, or nil if there is none, and the name's last part.
+func (f *FS) place(name string) (dir *node, base string) {
+	parts := split(name)
+	if len(parts) == 0 {
+		return nil, ""
+	}
+	dir = f.find(strings.Join(parts[:len(parts)-1], "/"))
+	if dir != nil && !dir.isDir() {
+		dir = nil
+	}
+	return dir, parts[len(parts)-1]
+}
+
+// create puts an empty file under a name: a new one, or what is there cut to nothing, as O_TRUNC does.
+func (f *FS) create(name string, truncate bool) (*file, error) {
+	if lie, err := f.before("create", name); lie || err != nil {
+		return nil, errors.Join(err, map[bool]error{true: ErrLie}[lie])
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d, n := f.lookup(name)
-	if d == nil {
+	dir, base := f.place(name)
+	if dir == nil {
 		return nil, missing("create", name)
 	}
-	if n == nil {
-		n = &inode{}
-		d.now[filepath.Base(name)] = n
+	n := dir.entries[base]
+	switch {
+	case n != nil && n.isDir():
+		return nil, &fs.PathError{Op: "create", Path: name, Err: errors.New("is a directory")}
+	case n == nil || !truncate:
+		n = &node{}
+		dir.entries[base] = n
+	default:
+		n.resize(0)
 	}
-	n.now = nil
-	return &file{f, name, n}, nil
+	return &file{fs: f, name: name, n: n}, nil
 }
 
-// Open implements [txnlog.FS].
-func (f *FS) Open(name string) (txnlog.File, error) {
+func (f *FS) open(name string) (*file, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, n := f.lookup(name)
+	n := f.find(name)
 	if n == nil {
 		return nil, missing("open", name)
 	}
-	return &file{f, name, n}, nil
+	return &file{fs: f, name: name, n: n}, nil
 }
 
+// Create implements [txnlog.FS].
+func (f *FS) Create(name string) (txnlog.File, error) { return asLogFile(f.create(name, true)) }
+
+// Open implements [txnlog.FS].
+func (f *FS) Open(name string) (txnlog.File, error) { return asLogFile(f.open(name)) }
+
 // OpenWrite implements [txnlog.FS].
-func (f *FS) OpenWrite(name string) (txnlog.File, error) { return f.Open(name) }
+func (f *FS) OpenWrite(name string) (txnlog.File, error) { return asLogFile(f.open(name)) }
+
+func asLogFile(h *file, err error) (txnlog.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return h, nil
+}
 
 // ReadDir implements [txnlog.FS].
 func (f *FS) ReadDir(name string) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d := f.dirs[filepath.Clean(name)]
-	if d == nil {
+	n := f.find(name)
+	if n == nil || !n.isDir() {
 		return nil, missing("readdir", name)
 	}
-	return slices.Sorted(maps.Keys(d.now)), nil
+	return slices.Sorted(maps.Keys(n.entries)), nil
 }
 
 // IsDir implements [txnlog.FS].
 func (f *FS) IsDir(name string) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.dirs[filepath.Clean(name)] != nil, nil
+	n := f.find(name)
+	return n != nil && n.isDir(), nil
 }
 
 // Rename implements [txnlog.FS].
 func (f *FS) Rename(from, to string) error {
-	if err := f.fail("rename", to); err != nil {
+	if lie, err := f.before("rename", to); lie || err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d, n := f.lookup(from)
-	if n == nil || filepath.Dir(from) != filepath.Dir(to) {
+	fromDir, fromBase := f.place(from)
+	toDir, toBase := f.place(to)
+	if fromDir == nil || toDir == nil || fromDir.entries[fromBase] == nil {
 		return missing("rename", from)
 	}
-	delete(d.now, filepath.Base(from))
-	d.now[filepath.Base(to)] = n
+	n := fromDir.entries[fromBase]
+	delete(fromDir.entries, fromBase)
+	toDir.entries[toBase] = n
 	return nil
 }
 
-// Remove implements [txnlog.FS].
-func (f *FS) Remove(name string) error {
-	if err := f.fail("remove", name); err != nil {
+// Remove implements [txnlog.FS]. A directory must be empty.
+func (f *FS) Remove(name string) error { return f.remove(name, false) }
+
+func (f *FS) remove(name string, all bool) error {
+	if lie, err := f.before("remove", name); lie || err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d, n := f.lookup(name)
-	if n == nil {
+	dir, base := f.place(name)
+	if dir == nil || dir.entries[base] == nil {
 		return missing("remove", name)
 	}
-	delete(d.now, filepath.Base(name))
+	if len(dir.entries[base].entries) > 0 && !all {
+		return &fs.PathError{Op: "remove", Path: name, Err: errors.New("directory not empty")}
+	}
+	delete(dir.entries, base)
 	return nil
 }
 
-// MkdirAll implements [txnlog.FS]. Directories are durable at once.
+// MkdirAll implements [txnlog.FS].
 func (f *FS) MkdirAll(name string) error {
-	if err := f.fail("mkdir", name); err != nil {
+	if lie, err := f.before("mkdir", name); lie || err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for name = filepath.Clean(name); f.dirs[name] == nil; name = filepath.Dir(name) {
-		f.dirs[name] = &dir{map[string]*inode{}, map[string]*inode{}}
+	return f.mkdirAll(name, false)
+}
+
+func (f *FS) mkdirAll(name string, durable bool) error {
+	dir := f.root
+	for _, part := range split(name) {
+		n := dir.entries[part]
+		if n == nil {
+			n = newDir()
+			dir.entries[part] = n
+		}
+		if !n.isDir() {
+			return &fs.PathError{Op: "mkdir", Path: name, Err: errors.New("not a directory")}
+		}
+		if durable {
+			dir.synced[part] = n
+		}
+		dir = n
 	}
 	return nil
 }
 
 // SyncDir implements [txnlog.FS].
 func (f *FS) SyncDir(name string) error {
-	if err := f.fail("syncdir", name); err != nil {
+	if lie, err := f.before("syncdir", name); lie || err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d := f.dirs[filepath.Clean(name)]
-	if d == nil {
+	n := f.find(name)
+	if n == nil || !n.isDir() {
 		return missing("syncdir", name)
 	}
-	d.durable = maps.Clone(d.now)
+	n.synced = maps.Clone(n.entries)
 	return nil
 }
 
-// WriteFile puts a durable file there, and its directory.
+// WriteFile puts a durable file there, and its directory. Fail is not asked.
 func (f *FS) WriteFile(name string, content []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	parent := filepath.Dir(filepath.Clean(name))
-	for p := parent; f.dirs[p] == nil; p = filepath.Dir(p) {
-		f.dirs[p] = &dir{map[string]*inode{}, map[string]*inode{}}
+	if err := f.mkdirAll(filepath.Dir(name), true); err != nil {
+		panic(err)
 	}
-	n := &inode{bytes.Clone(content), bytes.Clone(content)}
-	f.dirs[parent].now[filepath.Base(name)] = n
-	f.dirs[parent].durable[filepath.Base(name)] = n
+	dir, base := f.place(name)
+	n := &node{now: bytes.Clone(content), durable: bytes.Clone(content)}
+	dir.entries[base], dir.synced[base] = n, n
 }
 
 // ReadFile returns a copy of a file's content.
 func (f *FS) ReadFile(name string) ([]byte, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, n := f.lookup(name)
-	if n == nil {
+	n := f.find(name)
+	if n == nil || n.isDir() {
 		return nil, missing("read", name)
 	}
 	return bytes.Clone(n.now), nil
+}
+
+// DropCache makes reads return what is on the disk, but for what was written since the last sync, failed or not.
+func (f *FS) DropCache() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var walk func(n *node)
+	walk = func(n *node) {
+		n.dropCache()
+		for _, child := range n.entries {
+			walk(child)
+		}
+	}
+	walk(f.root)
 }
 
 // Crash returns the file system as a restart finds it after a loss of power at this moment; f itself goes on. What was not durable
@@ -199,58 +322,134 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 func (f *FS) Crash(rng *rand.Rand) *FS {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	kept := func() bool { return rng != nil && rng.IntN(2) == 0 }
-	after := New()
-	content := map[*inode]*inode{}
-	for _, path := range slices.Sorted(maps.Keys(f.dirs)) {
-		d := f.dirs[path]
-		names := maps.Clone(d.durable)
-		maps.Copy(names, d.now)
-		left := map[string]*inode{}
-		for _, name := range slices.Sorted(maps.Keys(names)) {
-			n := d.durable[name]
-			if now := d.now[name]; now != n && kept() {
-				n = now
-			}
-			if n == nil {
-				continue
-			}
-			if content[n] == nil {
-				b := n.crash(kept)
-				content[n] = &inode{b, b}
-			}
-			left[name] = content[n]
+	luck := func() func() bool {
+		if rng == nil {
+			return func() bool { return false }
 		}
-		after.dirs[path] = &dir{left, maps.Clone(left)}
+		share := min(max(rng.IntN(141)-20, 0), 100)
+		return func() bool { return rng.IntN(100) < share }
 	}
+	after := New()
+	c := crash{names: luck(), content: luck(), done: map[*node]*node{f.root: after.root}}
+	c.dir(f.root, after.root)
 	return after
 }
 
-// crash returns the content that is left: the length before or after, and of what changed some sectors.
-func (n *inode) crash(kept func() bool) []byte {
+// crash copies nodes. A node with several names is copied once.
+type crash struct {
+	names, content func() bool // whether the next one survives
+	done           map[*node]*node
+}
+
+func (c *crash) dir(n, left *node) {
+	all := maps.Clone(n.synced)
+	maps.Copy(all, n.entries)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		child := n.synced[name]
+		if now := n.entries[name]; now != child && c.names() {
+			child = now
+		}
+		if child == nil {
+			continue
+		}
+		if c.done[child] == nil {
+			if child.isDir() {
+				c.done[child] = newDir()
+				c.dir(child, c.done[child])
+			} else {
+				c.done[child] = c.file(child)
+			}
+		}
+		left.entries[name] = c.done[child]
+	}
+	left.synced = maps.Clone(left.entries)
+}
+
+// file returns what is left of a file: the length before or after, and of what changed some sectors.
+func (c *crash) file(n *node) *node {
 	size := len(n.durable)
-	if len(n.now) != size && kept() {
+	if len(n.now) != size && c.content() {
 		size = len(n.now)
 	}
 	b := make([]byte, size)
 	copy(b, n.durable)
 	for at := 0; at < size; at += sector {
 		end := min(at+sector, size)
-		if at < len(n.now) && !bytes.Equal(b[at:end], n.now[at:min(end, len(n.now))]) && kept() {
+		if at < len(n.now) && !bytes.Equal(b[at:end], n.now[at:min(end, len(n.now))]) && c.content() {
 			copy(b[at:end], n.now[at:])
 		}
 	}
-	return b
+	return &node{now: b, durable: bytes.Clone(b)}
 }
 
+// written marks the sectors of a range as dirty.
+func (n *node) written(from, to int) {
+	for s := from / sector; s*sector < to; s++ {
+		for s >= len(n.dirty) {
+			n.dirty = append(n.dirty, false)
+		}
+		n.dirty[s] = true
+	}
+}
+
+func (n *node) resize(size int) {
+	if old := len(n.now); size > old {
+		n.now = append(n.now, make([]byte, size-old)...)
+		n.written(old, size)
+	} else {
+		n.now = n.now[:size:size]
+	}
+}
+
+func (n *node) sync() {
+	size := len(n.now)
+	n.durable = append(n.durable[:min(len(n.durable), size)], make([]byte, max(0, size-len(n.durable)))...)
+	for s, dirty := range n.dirty {
+		if at := s * sector; dirty && at < size {
+			copy(n.durable[at:min(at+sector, size)], n.now[at:])
+		}
+	}
+	n.dirty = n.dirty[:0]
+}
+
+func (n *node) dropCache() {
+	for at := 0; at < len(n.now); at += sector {
+		if s := at / sector; s < len(n.dirty) && n.dirty[s] {
+			continue
+		}
+		end := min(at+sector, len(n.now))
+		copied := 0
+		if at < len(n.durable) {
+			copied = copy(n.now[at:end], n.durable[at:])
+		}
+		clear(n.now[at+copied : end])
+	}
+}
+
+// file is an open file, of [txnlog.FS] or of Pebble's.
 type file struct {
-	fs   *FS
-	name string
-	n    *inode
+	fs     *FS
+	name   string
+	n      *node
+	pos    int // of Read and Write
+	closed bool
 }
 
-func (f *file) ReadAt(p []byte, off int64) (int, error) {
+// begin locks the file system, unless the file is closed.
+func (f *file) begin(op string) error {
 	f.fs.mu.Lock()
+	if f.closed {
+		f.fs.mu.Unlock()
+		return &fs.PathError{Op: op, Path: f.name, Err: fs.ErrClosed}
+	}
+	return nil
+}
+
+// ReadAt implements [io.ReaderAt].
+func (f *file) ReadAt(p []byte, off int64) (int, error) {
+	if err := f.begin("read"); err != nil {
+		return 0, err
+	}
 	defer f.fs.mu.Unlock()
 	if off < 0 {
 		return 0, fmt.Errorf("negative offset %d", off)
@@ -265,59 +464,77 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// WriteAt implements [io.WriterAt].
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
-	if err := f.fs.fail("write", f.name); err != nil {
+	lie, failed := f.fs.before("write", f.name)
+	if lie {
+		return len(p), nil
+	}
+	if failed != nil {
+		var short Short
+		if !errors.As(failed, &short) {
+			return 0, failed
+		}
+		p = p[:len(p)/2]
+	}
+	if err := f.begin("write"); err != nil {
 		return 0, err
 	}
-	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	f.n.own()
-	if end := int(off) + len(p); end > len(f.n.now) {
+	end := int(off) + len(p)
+	if end > len(f.n.now) {
 		f.n.resize(end)
 	}
-	return copy(f.n.now[off:], p), nil
+	f.n.written(int(off), end)
+	return copy(f.n.now[off:], p), failed
 }
 
-// own keeps a later change of the content from reaching the durable one.
-func (n *inode) own() {
-	if len(n.now) > 0 && len(n.durable) > 0 && &n.now[0] == &n.durable[0] {
-		n.now = bytes.Clone(n.now)
-	}
-}
-
-func (n *inode) resize(size int) {
-	if size <= len(n.now) {
-		n.now = n.now[:size:size]
-		return
-	}
-	n.now = append(n.now, make([]byte, size-len(n.now))...)
-}
-
+// Truncate cuts the file or extends it with zeros.
 func (f *file) Truncate(size int64) error {
-	if err := f.fs.fail("truncate", f.name); err != nil {
+	if lie, err := f.fs.before("truncate", f.name); lie || err != nil {
 		return err
 	}
-	f.fs.mu.Lock()
+	if err := f.begin("truncate"); err != nil {
+		return err
+	}
 	defer f.fs.mu.Unlock()
-	f.n.own()
 	f.n.resize(int(size))
 	return nil
 }
 
+// Size is the length of the file in bytes.
 func (f *file) Size() (int64, error) {
-	f.fs.mu.Lock()
+	if err := f.begin("stat"); err != nil {
+		return 0, err
+	}
 	defer f.fs.mu.Unlock()
 	return int64(len(f.n.now)), nil
 }
 
+// Sync makes content and length durable.
 func (f *file) Sync() error {
-	if err := f.fs.fail("sync", f.name); err != nil {
+	lie, failed := f.fs.before("sync", f.name)
+	if lie {
+		return nil
+	}
+	if err := f.begin("sync"); err != nil {
 		return err
 	}
-	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	f.n.durable = bytes.Clone(f.n.now)
+	if failed != nil {
+		f.n.dirty = f.n.dirty[:0]
+		return failed
+	}
+	f.n.sync()
 	return nil
 }
 
-func (f *file) Close() error { return nil }
+// Close does not sync. A second one is an error.
+func (f *file) Close() error {
+	if err := f.begin("close"); err != nil {
+		return err
+	}
+	defer f.fs.mu.Unlock()
+	f.closed = true
+	return nil
+}
