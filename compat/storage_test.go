@@ -109,7 +109,7 @@ func loadDirectory(t *testing.T, dir string) diskState {
 	t.Helper()
 	var loader *tree.Loader
 	info, ok, err := txnlog.LoadNewestSnapshot(txnlog.OS, dir, 0, func() txnlog.SnapshotSink {
-		loader = tree.NewLoader()
+		loader = tree.NewLoader(false)
 		return loader
 	})
 	must(t, err)

@@ -47,7 +47,7 @@ func TestFuzzySnapshotsAreRepaired(t *testing.T) {
 			step()
 		}
 
-		loader := tree.NewLoader()
+		loader := tree.NewLoader(false)
 		start := live.LastZxid()
 		live.EachSession(loader.Session)
 		walk := live.Walk()

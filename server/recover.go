@@ -31,7 +31,7 @@ func (s *Server) recover() error {
 	limit := o.maxEntry()
 	var loader *tree.Loader
 	snap, found, err := txnlog.LoadNewestSnapshot(o.FS, s.dirs.snap, limit, func() txnlog.SnapshotSink {
-		loader = tree.NewLoader()
+		loader = tree.NewLoader(false)
 		return loader
 	})
 	if err != nil {

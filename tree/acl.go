@@ -22,6 +22,8 @@ type aclTable struct {
 	byKey map[string]aclID
 	free  []aclID
 	key   []byte
+	// changed has the numbers that got or lost a list since the last cut; nil while nobody wants to know.
+	changed map[aclID]struct{}
 }
 
 type aclList struct {
@@ -54,6 +56,7 @@ func (t *aclTable) add(acl []jute.ACL) aclID {
 			t.lists = append(t.lists, l)
 		}
 		t.byKey[l.key] = id
+		t.note(id)
 	}
 	t.lists[id].refs++
 	return id
@@ -69,6 +72,51 @@ func (t *aclTable) release(id aclID) {
 		delete(t.byKey, l.key)
 		*l = aclList{}
 		t.free = append(t.free, id)
+		t.note(id)
+	}
+}
+
+func (t *aclTable) note(id aclID) {
+	if t.changed != nil {
+		t.changed[id] = struct{}{}
+	}
+}
+
+// place gives all lists the numbers that a store knows them by. The table is empty before.
+func (t *aclTable) place(lists map[int64][]jute.ACL) {
+	for number, acl := range lists {
+		for int64(len(t.lists)) <= number {
+			t.lists = append(t.lists, aclList{})
+		}
+		t.key = t.key[:0]
+		for i := range acl {
+			t.key = acl[i].Append(t.key)
+		}
+		l := aclList{acl: acl, key: string(t.key)}
+		t.lists[number] = l
+		t.byKey[l.key] = aclID(number)
+	}
+	for id := range t.lists {
+		if t.lists[id].acl == nil {
+			t.free = append(t.free, aclID(id))
+		}
+	}
+}
+
+// retain takes one more reference to a list that has a number.
+func (t *aclTable) retain(id aclID) {
+	if id != openACL {
+		t.lists[id].refs++
+	}
+}
+
+// sweep drops the lists that a loader has brought and that no znode has taken.
+func (t *aclTable) sweep() {
+	for id := range t.lists {
+		if l := &t.lists[id]; l.refs == 0 && l.acl != nil && aclID(id) != openACL {
+			l.refs = 1
+			t.release(aclID(id))
+		}
 	}
 }
 

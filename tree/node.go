@@ -28,6 +28,7 @@ type Node struct {
 	index    uint32 // position among the parent's children
 	crc      uint32 // CRC-32 of path and data, where the digest begins
 	digest   uint32 // digest of this node; 0 below /zookeeper/, which does not count
+	gen      uint32 // of the cut that this node's last change is for
 }
 
 // Path returns the node's path, "" for the root.

@@ -130,6 +130,7 @@ func (t *Tree) countQuota(path string, bytes, count int) {
 }
 
 func (t *Tree) setQuotaStats(n *Node, count, bytes int64) {
+	t.touch(n)
 	t.replaceData(n, fmt.Appendf(nil, "count=%d,bytes=%d", count, bytes))
 }
 

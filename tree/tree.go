@@ -33,6 +33,7 @@ type Tree struct {
 	digests    []DigestAt
 	lastZxid   int64
 	dataSize   int64
+	changes    changes
 	warnings   func(format string, args ...any)
 }
 
@@ -177,19 +178,26 @@ func ParentPath(path string) string {
 	return ""
 }
 
-// link puts a new node into the map, its parent's children, the indexes and the digest. Its parent, if it has one, exists.
+// link puts a new node into the tree. Its parent, if it has one, exists.
 func (t *Tree) link(n *Node) {
 	if old := t.nodes[n.path]; old != nil {
 		t.unlink(old) // an orphan of a replayed delete
 	}
+	t.add(n, t.nodes[ParentPath(n.path)])
+	t.changed(n)
+	t.refreshDigest(n)
+}
+
+// add puts a node, whose digest may be known, into the map, its parent's children, the indexes and the digest.
+func (t *Tree) add(n, parent *Node) {
 	t.nodes[n.path] = n
 	t.dataSize += int64(len(n.path) + len(n.data))
+	t.digest += uint64(n.digest)
 	if n.path == RootPath {
 		t.root = n
 	} else {
-		t.nodes[ParentPath(n.path)].addChild(n)
+		parent.addChild(n)
 	}
-	t.refreshDigest(n)
 	switch owner := n.Owner(); {
 	case owner == 0:
 	case owner == ContainerOwner:
@@ -208,6 +216,7 @@ func (t *Tree) link(n *Node) {
 
 // unlink undoes link, but for the parent's list of children.
 func (t *Tree) unlink(n *Node) {
+	t.touch(n)
 	delete(t.nodes, n.path)
 	t.dataSize -= int64(len(n.path) + len(n.data))
 	t.digest -= uint64(n.digest)
@@ -317,6 +326,7 @@ func (t *Tree) applyOne(txn *Txn, r *Result, changes []Change) []Change {
 			r.Err = jute.ErrNoNode
 			return changes
 		}
+		t.touch(n)
 		before := len(n.data)
 		t.replaceData(n, txn.Data)
 		n.version, n.mtime, n.mzxid = txn.Version, txn.Time, txn.Zxid
@@ -330,14 +340,17 @@ func (t *Tree) applyOne(txn *Txn, r *Result, changes []Change) []Change {
 			r.Err = jute.ErrNoNode
 			return changes
 		}
+		t.touch(n)
 		t.replaceACL(n, txn.ACL)
 		n.aversion = txn.Version
 		t.refreshDigest(n)
 		r.Stat = n.Stat()
 	case jute.OpCreateSession:
 		t.sessions[txn.ClientID] = txn.Timeout
+		t.sessionChanged(txn.ClientID)
 	case jute.OpCloseSession:
 		delete(t.sessions, txn.ClientID)
+		t.sessionChanged(txn.ClientID)
 		for _, path := range txn.Paths {
 			changes = t.applyDelete(path, txn.Zxid, &Result{}, changes)
 		}
@@ -368,8 +381,10 @@ func (t *Tree) applyCreate(txn *Txn, r *Result, changes []Change) []Change {
 	}
 	if old := t.nodes[txn.Path]; old != nil && parent.hasChild(old) {
 		// A fuzzy snapshot had it already.
+		t.touch(old)
 		t.replaceACL(old, txn.ACL)
 		if txn.Op() == jute.OpCreate && txn.ParentCVersion > parent.cversion {
+			t.touch(parent)
 			parent.cversion, parent.pzxid = txn.ParentCVersion, txn.Zxid
 			t.refreshDigest(parent)
 		}
@@ -381,6 +396,7 @@ func (t *Tree) applyCreate(txn *Txn, r *Result, changes []Change) []Change {
 		cversion = parent.cversion + 1
 	}
 	if cversion > parent.cversion {
+		t.touch(parent)
 		parent.cversion, parent.pzxid = cversion, txn.Zxid
 		t.refreshDigest(parent)
 	}
@@ -413,6 +429,7 @@ func (t *Tree) applyDelete(path string, zxid int64, r *Result, changes []Change)
 		parent.removeChild(n)
 	}
 	if zxid > parent.pzxid {
+		t.touch(parent)
 		parent.pzxid = zxid
 		t.refreshDigest(parent)
 	}
@@ -421,8 +438,10 @@ func (t *Tree) applyDelete(path string, zxid int64, r *Result, changes []Change)
 		return changes
 	}
 	change := Change{Kind: Deleted, Path: n.path, ACL: t.ACL(n), ParentACL: t.ACL(parent)}
+	t.changes.orphans = t.changes.orphans || n.children != nil
 	t.unlink(n)
 	t.quotaDeleted(n)
+	n.data = nil // the changes for the next cut may keep the node
 	return append(changes, change)
 }
 

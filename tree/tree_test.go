@@ -131,7 +131,7 @@ func TestLoaderRebuildsTheTree(t *testing.T) {
 		}
 		tr.Apply(&txn, &r, nil)
 	}
-	l := NewLoader()
+	l := NewLoader(false)
 	tr.EachSession(l.Session)
 	tr.EachACL(l.ACL)
 	for walk, more := tr.Walk(), true; more; {
@@ -158,7 +158,7 @@ func TestLoaderRebuildsTheTree(t *testing.T) {
 
 func TestLoaderRefuses(t *testing.T) {
 	node := func(l *Loader, path string) error { return l.Node(path, nil, -1, jute.StatPersisted{}) }
-	l := NewLoader()
+	l := NewLoader(false)
 	if _, err := l.Finish(); err == nil {
 		t.Error("a snapshot without a root loads")
 	}

@@ -1,0 +1,273 @@
+package tree
+
+import (
+	"cmp"
+	"slices"
+
+	"quoll/jute"
+)
+
+// Capture is what changed in a tree between two cuts, or all of it, exactly as it was at the second one. It is read out in slices while the
+// tree goes on: what is about to change before it was read is copied first. Only one capture of a tree is open at a time.
+type Capture struct {
+	// Zxid is that of the last transaction in it, and Digest that of the tree then.
+	Zxid, Digest int64
+	// Znodes is the number of znodes in the whole tree.
+	Znodes int
+	// Full tells that the capture has everything, and not only what changed.
+	Full bool
+	// Sessions and ACLs hold what changed of them.
+	Sessions []SessionChange
+	ACLs     []ACLChange
+
+	t       *Tree
+	gen     uint32
+	list    []*Node // what changed, sorted; nil in a full capture
+	next    int
+	stack   []string        // paths still to be visited by a full capture
+	saved   map[*Node]*Node // copies of what changed after the cut and before it was read
+	cutZxid int64           // of the cut before
+}
+
+// SessionChange is a session that was opened or, if Gone, closed; Timeout in milliseconds.
+type SessionChange struct {
+	ID      int64
+	Timeout int32
+	Gone    bool
+}
+
+// ACLChange is an ACL list that has a number now, or a number that no znode refers to any more: then ACL is nil.
+type ACLChange struct {
+	Number int64
+	ACL    []jute.ACL
+}
+
+// changes is what a tree remembers between two cuts.
+type changes struct {
+	gen      uint32 // of the cut to come; 0 while nothing is remembered
+	list     []*Node
+	limit    int // length of list at which those are dropped that came and went since the last cut
+	sessions map[int64]struct{}
+	cutZxid  int64
+	orphans  bool // a znode was deleted that had children, which happens only on replay of a damaged log: those are nobody's
+	open     *Capture
+}
+
+const changesMin = 1 << 16
+
+// Track makes the tree remember from now on what changes, for the next cut.
+func (t *Tree) Track() {
+	if t.changes.gen == 0 {
+		t.restartTracking(1)
+	}
+}
+
+func (t *Tree) restartTracking(gen uint32) {
+	t.changes.gen, t.changes.list, t.changes.limit, t.changes.cutZxid = gen, nil, changesMin, t.lastZxid
+	t.changes.sessions, t.acls.changed = map[int64]struct{}{}, map[aclID]struct{}{}
+}
+
+// Changed is the number of znodes that the next cut would have. Znodes that are no more count as well.
+func (t *Tree) Changed() int { return len(t.changes.list) }
+
+// Cut begins a capture of what changed since the last cut, or of everything, and starts to remember what changes from here on. It takes no
+// longer for a large tree than for a small one, but for the lists of sessions and ACLs of a full capture. The capture that was open before must be closed.
+func (t *Tree) Cut(full bool) *Capture {
+	ch := &t.changes
+	c := &Capture{Zxid: t.lastZxid, Digest: t.Digest(), Znodes: len(t.nodes), Full: full || ch.gen == 0 || ch.orphans, t: t, saved: map[*Node]*Node{}, cutZxid: ch.cutZxid}
+	if c.Full {
+		// Generations up to the capture's are waiting to be read, the capture's own have been.
+		c.gen = ch.gen + 1
+		c.stack = []string{RootPath}
+		for id, timeout := range t.sessions {
+			c.Sessions = append(c.Sessions, SessionChange{ID: id, Timeout: timeout})
+		}
+		t.EachACL(func(number int64, acl []jute.ACL) { c.ACLs = append(c.ACLs, ACLChange{number, acl}) })
+	} else {
+		c.gen, c.list = ch.gen, ch.list
+		for id := range ch.sessions {
+			timeout, ok := t.sessions[id]
+			c.Sessions = append(c.Sessions, SessionChange{id, timeout, !ok})
+		}
+		for id := range t.acls.changed {
+			change := ACLChange{Number: int64(id)}
+			if l := t.acls.lists[id]; l.refs > 0 {
+				change.ACL = l.acl
+			}
+			c.ACLs = append(c.ACLs, change)
+		}
+	}
+	t.restartTracking(c.gen + 1)
+	ch.open = c
+	return c
+}
+
+// Sort brings the changed znodes into the order of [ComparePaths], in which Next reads them out. It needs no lock and is to be called once, before Next.
+func (c *Capture) Sort() {
+	slices.SortFunc(c.list, func(a, b *Node) int { return ComparePaths(a.path, b.path) })
+}
+
+// Len is the number of znodes that Next is about to read out; in a full capture those of the tree.
+func (c *Capture) Len() int {
+	if c.Full {
+		return c.Znodes
+	}
+	return len(c.list)
+}
+
+// Next reads out up to about n more znodes: it calls put for each that is in the tree at the cut, and del for the path of each that went since the
+// cut before. It reports whether there are more. Each path comes once, in the order of [ComparePaths] unless the capture is full.
+// The tree must not change during the call. The node is valid during the call of put.
+func (c *Capture) Next(n int, put func(*Node) error, del func(path string) error) (more bool, err error) {
+	if c.Full {
+		return c.nextOfAll(n, put)
+	}
+	for ; n > 0 && c.next < len(c.list); n-- {
+		path := c.list[c.next].path
+		var live *Node
+		for ; c.next < len(c.list) && c.list[c.next].path == path; c.next++ {
+			node := c.list[c.next]
+			switch copied := c.saved[node]; {
+			case copied != nil: // it has changed since
+				live = copied
+				delete(c.saved, node)
+			case c.pending(node) && c.t.nodes[path] == node:
+				live = node
+				node.gen = 0
+			}
+		}
+		if live != nil {
+			err = put(live)
+		} else {
+			err = del(path)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return c.next < len(c.list), nil
+}
+
+func (c *Capture) nextOfAll(n int, put func(*Node) error) (more bool, err error) {
+	for ; n > 0 && len(c.stack) > 0; n-- {
+		path := c.stack[len(c.stack)-1]
+		c.stack = c.stack[:len(c.stack)-1]
+		node := c.t.nodes[path]
+		if node == nil {
+			continue // its copy was saved, or it came after the cut and went again
+		}
+		for _, child := range node.Children() {
+			c.stack = append(c.stack, child.path)
+		}
+		if c.pending(node) {
+			node.gen = c.gen
+			if err := put(node); err != nil {
+				return false, err
+			}
+		}
+	}
+	for node, copied := range c.saved {
+		if n <= 0 {
+			break
+		}
+		n--
+		delete(c.saved, node)
+		if err := put(copied); err != nil {
+			return false, err
+		}
+	}
+	return len(c.stack) > 0 || len(c.saved) > 0, nil
+}
+
+// Close ends the capture: the tree makes no more copies for it. The tree must not change during the call.
+func (c *Capture) Close() {
+	if c.t.changes.open == c {
+		c.t.changes.open = nil
+	}
+	c.saved = nil
+}
+
+// Undo closes a capture that is not full and puts what it had back among the changes for the next cut. The tree must not change during the call.
+func (c *Capture) Undo() {
+	c.Close()
+	ch := &c.t.changes
+	for _, node := range c.list {
+		if node.gen != ch.gen {
+			node.gen = ch.gen
+			ch.list = append(ch.list, node)
+		}
+	}
+	for _, s := range c.Sessions {
+		ch.sessions[s.ID] = struct{}{}
+	}
+	for _, a := range c.ACLs {
+		c.t.acls.changed[aclID(a.Number)] = struct{}{}
+	}
+	ch.cutZxid = c.cutZxid
+}
+
+// touch is called before each change of a znode that the tree has.
+func (t *Tree) touch(n *Node) {
+	if n.gen != t.changes.gen {
+		t.change(n)
+	}
+}
+
+func (t *Tree) change(n *Node) {
+	ch := &t.changes
+	if ch.gen == 0 {
+		return
+	}
+	if c := ch.open; c != nil && c.pending(n) {
+		copied := *n
+		c.saved[n] = &copied
+	}
+	t.changed(n)
+}
+
+// pending reports whether the znode is in the capture, as it is now, and was not read yet.
+func (c *Capture) pending(n *Node) bool {
+	if c.Full {
+		return n.gen < c.gen
+	}
+	return n.gen == c.gen
+}
+
+// changed notes a znode for the next cut.
+func (t *Tree) changed(n *Node) {
+	ch := &t.changes
+	if ch.gen == 0 {
+		return
+	}
+	n.gen = ch.gen
+	ch.list = append(ch.list, n)
+	if len(ch.list) < ch.limit {
+		return
+	}
+	// What came and went since the last cut never was in one.
+	ch.list = slices.DeleteFunc(ch.list, func(n *Node) bool { return n.czxid > ch.cutZxid && t.nodes[n.path] != n })
+	ch.limit = max(changesMin, 2*len(ch.list))
+}
+
+func (t *Tree) sessionChanged(id int64) {
+	if t.changes.gen != 0 {
+		t.changes.sessions[id] = struct{}{}
+	}
+}
+
+// ComparePaths orders paths component by component: parents before children, a subtree in one piece, siblings by name.
+func ComparePaths(a, b string) int {
+	n := min(len(a), len(b))
+	for i := range n {
+		if x, y := a[i], b[i]; x != y {
+			switch {
+			case x == '/':
+				return -1
+			case y == '/':
+				return 1
+			}
+			return cmp.Compare(x, y)
+		}
+	}
+	return cmp.Compare(len(a), len(b))
+}

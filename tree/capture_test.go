@@ -1,0 +1,212 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"quoll/jute"
+)
+
+// image is what a store would hold: node texts by path, sessions, ACL lists.
+type image struct {
+	nodes    map[string]string
+	sessions map[int64]int32
+	acls     map[int64]string
+}
+
+func nodeText(t *Tree, n *Node) string {
+	return fmt.Sprintf("%q %+v acl %d", n.Data(), n.Persisted(), t.ACLNumber(n))
+}
+
+func imageOf(t *Tree) image {
+	im := image{map[string]string{}, maps.Clone(t.sessions), map[int64]string{}}
+	for path, n := range t.nodes {
+		im.nodes[path] = nodeText(t, n)
+	}
+	t.EachACL(func(number int64, acl []jute.ACL) { im.acls[number] = fmt.Sprint(acl) })
+	return im
+}
+
+func (im image) diff(want image) string {
+	var b strings.Builder
+	for path, text := range want.nodes {
+		if im.nodes[path] != text {
+			fmt.Fprintf(&b, "%q is %s, not %s\n", path, im.nodes[path], text)
+		}
+	}
+	for path := range im.nodes {
+		if _, ok := want.nodes[path]; !ok {
+			fmt.Fprintf(&b, "%q should be gone\n", path)
+		}
+	}
+	if !maps.Equal(im.sessions, want.sessions) {
+		fmt.Fprintf(&b, "sessions %v, not %v\n", im.sessions, want.sessions)
+	}
+	if !maps.Equal(im.acls, want.acls) {
+		fmt.Fprintf(&b, "ACLs %v, not %v\n", im.acls, want.acls)
+	}
+	return b.String()
+}
+
+// churn makes random transactions over a small set of paths.
+type churn struct {
+	rng  *rand.Rand
+	tree *Tree
+	zxid int64
+}
+
+func (c *churn) step() {
+	c.zxid++
+	txn := Txn{TxnHeader: jute.TxnHeader{ClientID: 1 + c.rng.Int64N(4), Zxid: c.zxid, Time: 1000 + c.zxid}}
+	path := ""
+	for range 1 + c.rng.IntN(3) {
+		path += fmt.Sprintf("/%c", "ab-c"[c.rng.IntN(4)])
+	}
+	acl := []jute.ACL{{Perms: 1 + c.rng.Int32N(30), Scheme: "ip", ID: fmt.Sprint(c.rng.IntN(3))}}
+	switch n := c.tree.Lookup(path); c.rng.IntN(10) {
+	case 0, 1, 2, 3:
+		if n != nil || c.tree.Lookup(ParentPath(path)) == nil {
+			return
+		}
+		txn.Type, txn.Path, txn.Data, txn.ACL, txn.ParentCVersion = int32(jute.OpCreate), path, []byte{byte(c.zxid)}, acl, -1
+		txn.Ephemeral = c.rng.IntN(3) == 0
+	case 4, 5:
+		if n == nil || n.NumChildren() > 0 {
+			return
+		}
+		txn.Type, txn.Path = int32(jute.OpDelete), path
+	case 6:
+		txn.Type, txn.Path, txn.ACL, txn.Version = int32(jute.OpSetACL), path, acl, int32(c.zxid)
+	case 7:
+		txn.Type, txn.Timeout = int32(jute.OpCreateSession), int32(c.zxid)
+	case 8:
+		for _, p := range c.tree.Ephemerals(txn.ClientID) {
+			if c.tree.Lookup(p).NumChildren() > 0 {
+				return
+			}
+		}
+		txn.Type = int32(jute.OpCloseSession)
+	default:
+		txn.Type, txn.Path, txn.Data, txn.Version = int32(jute.OpSetData), path, []byte{byte(c.zxid), 1}, int32(c.zxid)
+	}
+	c.tree.Apply(&txn, &Result{}, nil)
+}
+
+// TestCapturesAreExact makes random transactions with captures of both kinds among them, read out slowly, and compares what a store would have with the
+// tree as it was at each cut.
+func TestCapturesAreExact(t *testing.T) {
+	var full, partial, copies, deletions, undone int
+	for seed := range uint64(400) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		c := churn{rng, New(), 0}
+		for range rng.IntN(60) {
+			c.step()
+		}
+		if rng.IntN(2) == 0 {
+			c.tree.Track()
+		}
+		var kept image
+		for round := range 12 {
+			all := round == 0 || rng.IntN(6) == 0
+			want := imageOf(c.tree)
+			cap := c.tree.Cut(all)
+			if cap.Zxid != c.tree.LastZxid() || cap.Digest != c.tree.Digest() {
+				t.Fatalf("seed %d: the capture is of zxid %d", seed, cap.Zxid)
+			}
+			cap.Sort()
+			next := image{maps.Clone(kept.nodes), maps.Clone(kept.sessions), maps.Clone(kept.acls)}
+			if cap.Full {
+				next = image{map[string]string{}, map[int64]int32{}, map[int64]string{}}
+				full++
+			} else {
+				partial++
+			}
+			for _, s := range cap.Sessions {
+				if next.sessions[s.ID] = s.Timeout; s.Gone {
+					delete(next.sessions, s.ID)
+				}
+			}
+			for _, a := range cap.ACLs {
+				if next.acls[a.Number] = fmt.Sprint(a.ACL); a.ACL == nil {
+					delete(next.acls, a.Number)
+				}
+			}
+			var order []string
+			failAt := -1
+			if !cap.Full && rng.IntN(4) == 0 {
+				failAt = rng.IntN(4)
+			}
+			fail := errors.New("stop")
+			step := func(path string) error {
+				if len(order) == failAt {
+					return fail
+				}
+				order = append(order, path)
+				return nil
+			}
+			var err error
+			for more := true; more; {
+				more, err = cap.Next(1+rng.IntN(4), func(n *Node) error {
+					next.nodes[n.Path()] = nodeText(c.tree, n)
+					return step(n.Path())
+				}, func(path string) error {
+					deletions++
+					delete(next.nodes, path)
+					return step(path)
+				})
+				for range rng.IntN(6) {
+					c.step()
+				}
+				copies += len(cap.saved)
+			}
+			if err != nil {
+				cap.Undo()
+				undone++
+				continue
+			}
+			cap.Close()
+			if !cap.Full && !slices.IsSortedFunc(order, ComparePaths) || len(slices.Compact(slices.Sorted(slices.Values(order)))) != len(order) {
+				t.Fatalf("seed %d: the paths came as %q", seed, order)
+			}
+			if diff := next.diff(want); diff != "" {
+				t.Fatalf("seed %d round %d (full %v):\n%s", seed, round, cap.Full, diff)
+			}
+			kept = next
+			for range rng.IntN(60) {
+				c.step()
+			}
+		}
+	}
+	if full < 300 || partial < 300 || copies < 300 || deletions < 300 || undone < 100 {
+		t.Errorf("the test has become too tame: %d full, %d partial, %d copies, %d deletions, %d undone", full, partial, copies, deletions, undone)
+	}
+}
+
+// TestWhatComesAndGoesIsForgotten creates and deletes many znodes between two cuts: they must not pile up.
+func TestWhatComesAndGoesIsForgotten(t *testing.T) {
+	tr := New()
+	tr.Cut(true).Close()
+	for i := range int64(4 * changesMin) {
+		path := fmt.Sprint("/lock-", i)
+		tr.Apply(&Txn{TxnHeader: jute.TxnHeader{Zxid: 2*i + 1, Type: int32(jute.OpCreate)}, Path: path, ParentCVersion: -1}, &Result{}, nil)
+		tr.Apply(&Txn{TxnHeader: jute.TxnHeader{Zxid: 2*i + 2, Type: int32(jute.OpDelete)}, Path: path}, &Result{}, nil)
+	}
+	if n := tr.Changed(); n > changesMin {
+		t.Errorf("%d znodes are remembered", n)
+	}
+}
+
+func TestPathsAreComparedByComponents(t *testing.T) {
+	want := []string{"", "/a", "/a/b", "/a/b/c", "/a/c", "/a-b", "/a-b/c", "/ab", "/b"}
+	got := slices.Clone(want)
+	rand.Shuffle(len(got), func(i, j int) { got[i], got[j] = got[j], got[i] })
+	slices.SortFunc(got, ComparePaths)
+	if !slices.Equal(got, want) {
+		t.Errorf("sorted: %q", got)
+	}
+}
