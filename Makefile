@@ -60,8 +60,12 @@ compat: ## tests against real servers and clients, all of them required (make pe
 	QUOLL_REQUIRE_PEERS=1 $(GO) test -timeout 30m -p 1 ./compat/...
 
 .PHONY: crash
-crash: ## 200 cycles of load, kill -9 and restart, every tenth restart by Apache ZooKeeper
-	QUOLL_REQUIRE_PEERS=1 QUOLL_CRASH_CYCLES=200 $(GO) test -count=1 -timeout 60m -run TestCrash -v ./compat/crash
+crash: ## 500 cycles of load, kill -9 and restart, every tenth restart by Apache ZooKeeper (15 minutes)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_CRASH_CYCLES=500 $(GO) test -count=1 -timeout 90m -run TestCrash -v ./compat/crash
+
+.PHONY: wayback
+wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, all of it compared (10 minutes)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_WAYBACK_INSTANTS=100 $(GO) test -count=1 -timeout 90m -run TestWayBack -v ./compat/crash
 
 .PHONY: bench
 bench: ## Apache ZooKeeper and quoll in turn under the same load; prints the table (make peers first)

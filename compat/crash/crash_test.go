@@ -3,6 +3,8 @@ package crash
 import (
 	"cmp"
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +31,10 @@ const (
 	flyDir     = "/fly"     // ephemerals of short sessions
 	ballastDir = "/ballast" // makes snapshots take a while
 	ballast    = 2000
+	// sessionTimeout is longer than any pause between two servers.
+	sessionTimeout = 10 * time.Minute
+	// superUser is who may do everything, under the settings of superConfig.
+	superUser = "super:secret"
 	// javaEvery is how often Apache ZooKeeper takes the directory over, from the fifth restart on.
 	javaEvery = 10
 	// deadline ends every wait, whatever the load of the machine.
@@ -46,21 +53,18 @@ func environ(t *testing.T, name string, otherwise int64) int64 {
 	return n
 }
 
+// superConfig makes superUser what it is.
+var superConfig = func() string {
+	sum := sha1.Sum([]byte(superUser))
+	name, _, _ := strings.Cut(superUser, ":")
+	return "DigestAuthenticationProvider.superDigest=" + name + ":" + base64.StdEncoding.EncodeToString(sum[:])
+}()
+
 func TestCrash(t *testing.T) {
-	cycles := int(environ(t, "QUOLL_CRASH_CYCLES", 5))
+	cycles := int(environ(t, "QUOLL_CRASH_CYCLES", 20))
 	seed := environ(t, "QUOLL_CRASH_SEED", time.Now().UnixNano())
 	t.Logf("%d cycles; QUOLL_CRASH_SEED=%d", cycles, seed)
-	port, err := peer.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &run{
-		T: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), dir: t.TempDir(), port: port, kills: map[string]int{},
-		history: &history{names: map[string]string{}, zxids: map[int64]*op{}},
-	}
-	for id := range writers {
-		r.writers = append(r.writers, newWriter(id, rand.New(rand.NewPCG(uint64(seed), uint64(id)+1)), r.history))
-	}
+	r := newRun(t, seed)
 	began := time.Now()
 	quollTime, quolls := time.Duration(0), 0
 	for r.cycle = 1; r.cycle <= cycles; r.cycle++ {
@@ -74,9 +78,26 @@ func TestCrash(t *testing.T) {
 	// The last kill is looked at too.
 	r.start(false)
 	r.verify()
+	r.how = "looked at"
 	r.stop()
-	t.Logf("%d cycles in %v, %v each with quoll; %d requests acknowledged, %d done without an answer, %d lost; kills %v; snapshots in %d starts",
-		cycles, time.Since(began).Round(time.Second), (quollTime / time.Duration(max(quolls, 1))).Round(time.Millisecond), r.history.acked, r.done, r.lost, r.kills, r.snapshots)
+	t.Logf("%d cycles in %v, %v each with quoll; %d requests acknowledged, none of them lost; of those that nobody answered %d were done and %d were not; %d znodes were the same for quoll and ZooKeeper",
+		cycles, time.Since(began).Round(time.Second), (quollTime / time.Duration(max(quolls, 1))).Round(time.Millisecond), r.history.acked, r.done, r.undone, r.compared)
+	t.Logf("ends %v; snapshots in %d starts; the store %v; acknowledged %v", r.ends, r.snapshots, r.spoilt, r.history.kinds)
+}
+
+func newRun(t *testing.T, seed int64) *run {
+	port, err := peer.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{
+		T: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), dir: t.TempDir(), port: port, ends: map[string]int{}, spoilt: map[string]int{},
+		history: &history{names: map[string]string{}, zxids: map[int64]*op{}, kinds: map[string]int{}},
+	}
+	for id := range writers {
+		r.writers = append(r.writers, newWriter(id, rand.New(rand.NewPCG(uint64(seed), uint64(id)+1)), r.history))
+	}
+	return r
 }
 
 // run is one directory and the servers that follow each other on it.
@@ -92,12 +113,17 @@ type run struct {
 
 	java     bool // the server is Apache ZooKeeper
 	server   *peer.Server
+	how      string   // it is going to end
+	flags    []string // further ones of the next server
 	config   string
 	observer *client.Client
 
-	kills      map[string]int
-	snapshots  int // starts that wrote one
-	done, lost int // requests that nobody answered
+	ends         map[string]int // how servers ended
+	spoilt       map[string]int // what was done to the store in between
+	stores       []string       // copies of it, of this directory and of others
+	snapshots    int            // starts that wrote one
+	compared     int            // znodes, as two servers show them
+	done, undone int            // requests that nobody answered
 }
 
 // fly is a session that ends soon.
@@ -137,6 +163,8 @@ func (r *run) run(java bool) {
 	var quollShows map[string]seen
 	if java {
 		quollShows = r.showCopy()
+	} else if r.rng.IntN(3) == 0 {
+		r.spoil()
 	}
 	r.start(java)
 	if r.cycle == 1 {
@@ -148,6 +176,17 @@ func (r *run) run(java bool) {
 		r.same(quollShows, r.everything(r.observer))
 	}
 
+	r.load(func() {
+		r.newFly()
+		if r.cycle%3 == 0 {
+			r.awaitFlies()
+		}
+		r.awaitMoment()
+	})
+}
+
+// load has the writers write until meanwhile returns, and then ends the server under them.
+func (r *run) load(meanwhile func()) {
 	errs := make(chan error, writers)
 	var killed atomic.Bool
 	for _, w := range r.writers {
@@ -163,11 +202,7 @@ func (r *run) run(java bool) {
 			errs <- err
 		}()
 	}
-	r.newFly()
-	if r.cycle%3 == 0 {
-		r.awaitFlies()
-	}
-	r.awaitMoment()
+	meanwhile()
 	killed.Store(true)
 	r.stop()
 	for range r.writers {
@@ -181,16 +216,16 @@ func (r *run) start(java bool) {
 	opts := peer.Options{
 		Dir: r.dir, Port: r.port, Work: r.TempDir(),
 		Config: []string{
-			"tickTime=200", "minSessionTimeout=400", "maxSessionTimeout=60000", "maxClientCnxns=0", "4lw.commands.whitelist=*",
-			"autopurge.purgeInterval=1", "autopurge.snapRetainCount=3",
+			"tickTime=200", "minSessionTimeout=400", "maxSessionTimeout=600000", "maxClientCnxns=0", "4lw.commands.whitelist=*",
+			"autopurge.purgeInterval=1", "autopurge.snapRetainCount=3", "extendedTypesEnabled=true", superConfig,
 			"snapCount=" + pick("200", "200", "1000", "100000"), "preAllocSize=" + pick("64", "1024", "65536"),
 		},
-		Flags: []string{"-Dzookeeper.snapshot.compression.method=" + pick("", "", "gz", "snappy")},
+		Flags: append([]string{"-Dzookeeper.snapshot.compression.method=" + pick("", "", "gz", "snappy")}, r.flags...),
 	}
 	if r.rng.IntN(4) == 0 {
 		opts.Flags = append(opts.Flags, "-Dzookeeper.txnLogSizeLimitInKb=256")
 	}
-	r.java, r.config = java, fmt.Sprint(opts.Config[7:], opts.Flags)
+	r.java, r.config = java, fmt.Sprint(opts.Config[9:], opts.Flags)
 	begin := peer.StartQuoll
 	if java {
 		begin = peer.StartJava
@@ -202,10 +237,17 @@ func (r *run) start(java bool) {
 	peer.Check(r, err)
 	server := r.server
 	r.Cleanup(func() { server.Close() })
+	r.observer = r.connect(r.server.Addr())
+}
+
+// connect opens a session that may see everything.
+func (r *run) connect(addr string) *client.Client {
 	ctx, cancel := r.ctx()
 	defer cancel()
-	r.observer, err = client.Connect(ctx, r.server.Addr(), client.Options{Timeout: 60 * time.Second})
+	c, err := client.Connect(ctx, addr, client.Options{Timeout: sessionTimeout})
 	r.must(err)
+	r.must(c.AddAuth(ctx, "digest", []byte(superUser)))
+	return c
 }
 
 // killEarly starts quoll and kills it before it has had the time to say that it serves.
@@ -221,7 +263,7 @@ func (r *run) killEarly(opts peer.Options) {
 	time.Sleep(time.Duration(r.rng.IntN(60)) * time.Millisecond)
 	r.must(cmd.Process.Kill())
 	cmd.Wait()
-	r.kills["while starting"]++
+	r.ends["killed while starting"]++
 }
 
 // prepare makes what a new directory must have.
@@ -245,6 +287,12 @@ func (r *run) prepare() {
 	for _, w := range r.writers {
 		_, err := r.observer.Create(ctx, w.dir, nil, client.OpenACL, jute.ModePersistent)
 		r.must(err)
+		if w.id%2 == 1 {
+			for _, z := range [][2]string{{"", ""}, {"/zookeeper_limits", "count=1000000,bytes=-1"}, {"/zookeeper_stats", "count=0,bytes=0"}} {
+				_, err := r.observer.Create(ctx, "/zookeeper/quota"+w.dir+z[0], []byte(z[1]), client.OpenACL, jute.ModePersistent)
+				r.must(err)
+			}
+		}
 		w.adopt(model{w.dir: {}}, r.everything(r.observer), 0)
 	}
 }
@@ -271,9 +319,10 @@ func (r *run) verify() {
 		done, err := w.verify(all)
 		r.must(err)
 		r.done += done - acked
-		r.lost += sent - done
+		r.undone += sent - done
 	}
 	r.must(r.sequence(all))
+	r.must(r.quotas(all))
 	n, err := r.observer.AllChildrenNumber(ctx, ballastDir)
 	if err == nil && n != ballast {
 		err = fmt.Errorf("%s has %d znodes, not %d", ballastDir, n, ballast)
@@ -330,6 +379,31 @@ func (r *run) sequence(all map[string]seen) error {
 		last := slices.Max(slices.Collect(maps.Keys(r.history.names)))
 		if next := fmt.Sprintf("%s/s-%010d", sharedDir, made); next <= last {
 			return fmt.Errorf("the next sequence number would be that of %s, but there was %s", next, last)
+		}
+	}
+	return nil
+}
+
+// quotas checks what the server counts below the directories that have a quota.
+func (r *run) quotas(all map[string]seen) error {
+	ctx, cancel := r.ctx()
+	defer cancel()
+	for _, w := range r.writers {
+		have, _, err := r.observer.Get(ctx, "/zookeeper/quota"+w.dir+"/zookeeper_stats", false)
+		if errors.Is(err, jute.ErrNoNode) && w.id%2 == 0 {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		count, size := 0, 0
+		for p, s := range all {
+			if p == w.dir || strings.HasPrefix(p, w.dir+"/") {
+				count, size = count+1, size+len(s.data)
+			}
+		}
+		if want := fmt.Sprintf("count=%d,bytes=%d", count, size); string(have) != want && !strings.HasPrefix(string(have), want+"=") {
+			return fmt.Errorf("the counters of the quota of %s are %s, not %s", w.dir, have, want)
 		}
 	}
 	return nil
@@ -392,31 +466,59 @@ func (r *run) awaitFlies() {
 	}
 }
 
-// awaitMoment waits for when to kill the server: at some time, or while it writes a new file.
+// awaitMoment waits for when to end the server: at some time, or while it writes a new file.
 func (r *run) awaitMoment() {
-	how := "at a random moment"
 	delay := time.Duration(r.rng.IntN(500)) * time.Millisecond
-	if r.rng.IntN(3) == 0 {
-		delay = 700 * time.Millisecond // at the latest
-		what := []string{"snapshot", "log"}[r.rng.IntN(2)]
-		for end := time.Now().Add(delay); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
-			names, err := filepath.Glob(filepath.Join(r.dir, "version-2", "quoll-tmp.*"+what+"*"))
-			r.must(err)
-			if len(names) > 0 {
-				r.kills["with a new "+what]++
-				return
-			}
+	r.how = "killed at a random moment"
+	switch r.rng.IntN(6) {
+	case 0:
+		r.awaitFile("version-2/quoll-tmp.*snapshot*", "snapshot")
+	case 1:
+		r.awaitFile("version-2/quoll-tmp.*log*", "log")
+	case 2:
+		r.awaitFile("quoll/*", "file in the store")
+	default:
+		if r.rng.IntN(8) == 0 {
+			r.how = "killed while stopping"
 		}
-	} else {
 		time.Sleep(delay) // not a wait for something
 	}
-	r.kills[how]++
+}
+
+// awaitFile waits until a file appears, but not for long.
+func (r *run) awaitFile(pattern, what string) {
+	known := map[string]bool{}
+	for end := time.Now().Add(700 * time.Millisecond); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
+		names, err := filepath.Glob(filepath.Join(r.dir, pattern))
+		r.must(err)
+		fresh := len(known) > 0 || strings.Contains(pattern, "-tmp")
+		for _, name := range names {
+			if fresh && !known[name] {
+				r.how = "killed with a new " + what
+				return
+			}
+			known[name] = true
+		}
+	}
 }
 
 // stop kills the server and reads what it has said.
 func (r *run) stop() {
 	r.digests()
+	switch r.how {
+	case "stopped":
+		r.must(r.server.Stop())
+	case "killed while stopping":
+		r.must(syscall.Kill(r.server.PID(), syscall.SIGTERM))
+		time.Sleep(time.Duration(r.rng.IntN(100)) * time.Millisecond) // a random moment
+	}
 	r.must(r.server.Kill())
+	r.ends[r.how]++
+	r.read()
+}
+
+// read looks at what the server has said, once it has ended.
+func (r *run) read() {
 	r.observer.Abandon()
 	log := r.server.Log()
 	for line := range strings.Lines(log) {
@@ -444,19 +546,23 @@ func (r *run) digests() {
 	}
 }
 
-// showCopy is what quoll shows on a copy of the directory as the kill has left it.
-func (r *run) showCopy() map[string]seen {
-	dir := filepath.Join(r.TempDir(), "copy")
-	if msg, err := exec.Command("cp", "-r", "--sparse=always", r.dir, dir).CombinedOutput(); err != nil {
+// copyDir copies a directory as a kill has left it.
+func (r *run) copyDir(dir string) string {
+	to := filepath.Join(r.TempDir(), "copy")
+	if msg, err := exec.Command("cp", "-r", "--sparse=always", dir, to).CombinedOutput(); err != nil {
 		r.must(fmt.Errorf("%w: %s", err, msg))
 	}
-	s, err := peer.StartQuoll(peer.Options{Dir: dir, Work: r.TempDir(), Config: []string{"maxSessionTimeout=60000"}})
+	return to
+}
+
+// showCopy is what quoll shows on a copy of the directory.
+func (r *run) showCopy() map[string]seen {
+	s, err := peer.StartQuoll(peer.Options{
+		Dir: r.copyDir(r.dir), Work: r.TempDir(), Config: []string{"maxSessionTimeout=600000", "extendedTypesEnabled=true", superConfig},
+	})
 	peer.Check(r, err)
 	defer s.Close()
-	ctx, cancel := r.ctx()
-	defer cancel()
-	c, err := client.Connect(ctx, s.Addr(), client.Options{})
-	r.must(err)
+	c := r.connect(s.Addr())
 	defer c.Abandon()
 	return r.everything(c)
 }
@@ -470,7 +576,7 @@ func (r *run) same(quoll, java map[string]seen) {
 	}
 	for _, p := range slices.Sorted(maps.Keys(quoll)) {
 		if j, ok := java[p]; !ok {
-			r.Errorf("cycle %d: quoll shows %s, ZooKeeper does not: %v", r.cycle, p, quoll[p])
+			r.Errorf("cycle %d, %s: quoll shows %s, ZooKeeper does not: %v", r.cycle, r.config, p, quoll[p])
 		} else if !j.equal(quoll[p]) {
 			r.Errorf("cycle %d: %s\nquoll shows     %v\nZooKeeper shows %v", r.cycle, p, quoll[p], j)
 		}
@@ -483,5 +589,5 @@ func (r *run) same(quoll, java map[string]seen) {
 	if r.Failed() {
 		r.FailNow()
 	}
-	r.Logf("cycle %d: %d znodes are the same after the kill, as quoll and ZooKeeper show them", r.cycle, len(java))
+	r.compared += len(java)
 }

@@ -18,12 +18,17 @@ const (
 	sharedTag = sharedDir + "/#"
 )
 
-// acls are the lists that znodes are given; all grant everything.
+// acls are the lists that znodes are given. The last ones let nobody in but the super user, who all clients here are.
 var acls = [][]jute.ACL{
 	client.OpenACL,
 	{{Perms: jute.PermAll, Scheme: "world", ID: "anyone"}, {Perms: jute.PermRead, Scheme: "ip", ID: "127.0.0.0/8"}},
 	{{Perms: jute.PermAll, Scheme: "world", ID: "anyone"}, {Perms: jute.PermAdmin, Scheme: "digest", ID: "ann:c2VjcmV0"}},
+	{{Perms: jute.PermRead | jute.PermWrite, Scheme: "digest", ID: "ann:c2VjcmV0"}},
+	{{Perms: 0, Scheme: "world", ID: "anyone"}},
 }
+
+// ttl is that of all TTL znodes of the writers: none expires while a test runs.
+const ttl = 24 * 60 * 60 * 1000
 
 func aclText(list []jute.ACL) (text []jute.ACLText) {
 	for _, a := range list {
@@ -39,7 +44,8 @@ type node struct {
 	version, aversion          int32
 	made, children             int32 // children ever, and now
 	session                    int64 // of an ephemeral
-	created, changed, affected *op   // whose zxids are czxid, mzxid and pzxid; nil in a znode of another time, see settled
+	container                  bool
+	created, changed, affected *op // whose zxids are czxid, mzxid and pzxid; nil in a znode of another time, see settled
 	settled                    struct{ czxid, mzxid, pzxid int64 }
 }
 
@@ -76,6 +82,21 @@ func (o *op) String() string {
 		fmt.Fprintf(&b, " (%s)", o.err.Text())
 	}
 	return b.String()
+}
+
+// kind is what a count of requests has it under.
+func (o *op) kind() string {
+	switch {
+	case o.close:
+		return "closeSession"
+	case o.err != jute.OK:
+		return "failed"
+	case o.multi:
+		return "multi"
+	case creates(o.parts[0].Op):
+		return fmt.Sprintf("%v mode %d", o.parts[0].Op, o.parts[0].Flags)
+	}
+	return o.parts[0].Op.String()
 }
 
 func (o *op) body() client.Body {
@@ -129,7 +150,7 @@ func (m model) applyPart(p *part, o *op) (made string, err jute.Code) {
 		path = sharedTag + p.tag
 	}
 	n, exists := m[path]
-	if p.Op == jute.OpCreate || p.Op == jute.OpCreate2 {
+	if creates(p.Op) {
 		return m.create(p, o, path)
 	}
 	switch {
@@ -156,8 +177,13 @@ func (m model) applyPart(p *part, o *op) (made string, err jute.Code) {
 	return "", jute.OK
 }
 
+// creates reports whether an operation makes a znode.
+func creates(op jute.Op) bool {
+	return op == jute.OpCreate || op == jute.OpCreate2 || op == jute.OpCreateContainer || op == jute.OpCreateTTL
+}
+
 func (m model) create(p *part, o *op, path string) (string, jute.Code) {
-	made := node{data: p.Data, acl: p.acl, created: o, changed: o, affected: o}
+	made := node{data: p.Data, acl: p.acl, created: o, changed: o, affected: o, container: p.Op == jute.OpCreateContainer}
 	if p.Flags.Ephemeral() {
 		made.session = o.session
 	}

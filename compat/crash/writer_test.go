@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"quoll/client"
 	"quoll/jute"
@@ -21,6 +22,7 @@ type history struct {
 	zxids map[int64]*op     // acknowledged by this server
 	floor int64             // the last zxid that the server before it had
 	acked int
+	kinds map[string]int // of the acknowledged requests
 }
 
 func (h *history) name(name, tag string) error {
@@ -37,6 +39,7 @@ func (h *history) acknowledged(o *op) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.acked++
+	h.kinds[o.kind()]++
 	if other := h.zxids[o.zxid]; other != nil {
 		return fmt.Errorf("zxid %#x given out twice: %v; %v", o.zxid, other, o)
 	}
@@ -78,13 +81,23 @@ func (w *writer) connect(addr string) error {
 	if err != nil {
 		return err
 	}
-	req := jute.ConnectRequest{Timeout: 60_000, LastZxidSeen: w.lastZxid, SessionID: w.session, Password: w.password, HasReadOnly: true}
+	req := jute.ConnectRequest{Timeout: int32(sessionTimeout / time.Millisecond), LastZxidSeen: w.lastZxid, SessionID: w.session, Password: w.password, HasReadOnly: true}
 	if req.Password == nil {
 		req.Password = make([]byte, jute.PasswordLength)
 	}
 	resp, err := conn.Handshake(&req)
 	if err == nil && (resp.SessionID == 0 || w.session != 0 && resp.SessionID != w.session) {
 		err = fmt.Errorf("session %#x: %w", w.session, jute.ErrSessionExpired)
+	}
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	if err = conn.Request(jute.XidAuth, jute.OpAuth, &jute.AuthPacket{Scheme: []byte("digest"), Auth: []byte(superUser)}); err == nil {
+		var h jute.ReplyHeader
+		if h, _, err = conn.Reply(); err == nil && h.Err != 0 {
+			err = jute.Code(h.Err)
+		}
 	}
 	if err != nil {
 		conn.Close()
@@ -182,6 +195,10 @@ func (w *writer) check(o *op, h jute.ReplyHeader, body []byte) error {
 		}
 	case code == jute.OK && !o.close && o.parts[0].Op == jute.OpCreate:
 		results = client.MultiResponse{{Op: jute.OpCreate, Path: d.String()}}
+	case code == jute.OK && !o.close && creates(o.parts[0].Op):
+		var r jute.CreateResponse
+		r.Decode(&d)
+		results = client.MultiResponse{{Op: o.parts[0].Op, Path: r.Path}}
 	}
 	if d.Err() != nil {
 		return fmt.Errorf("%v: the answer %x: %w", o, body, d.Err())
@@ -194,7 +211,7 @@ func (w *writer) check(o *op, h jute.ReplyHeader, body []byte) error {
 	}
 	for i, r := range results {
 		switch p := o.parts[i]; {
-		case r.Op != jute.OpCreate:
+		case !creates(r.Op):
 		case p.tag != "":
 			w.mu.Lock()
 			w.names[p.tag] = r.Path
@@ -266,11 +283,20 @@ func (w *writer) part(m model) part {
 	var p part
 	switch {
 	case kind < 35:
-		for strings.Count(path, "/") > 4 {
+		// A container that has lost its last child would be deleted by the server, nobody knows when.
+		for strings.Count(path, "/") > 4 || m[path].container {
 			path = parentOf(path)
 		}
 		p.acl = w.rng.IntN(len(acls))
-		p.Operation = jute.Operation{Op: jute.OpCreate, Data: w.data(), ACL: aclText(acls[p.acl]), Flags: jute.CreateMode(w.rng.IntN(4)), Path: []byte(path + "/")}
+		p.Operation = jute.Operation{Op: jute.OpCreate, Data: w.data(), ACL: aclText(acls[p.acl]), Flags: jute.CreateMode(w.rng.IntN(7)), TTL: -1, Path: []byte(path + "/")}
+		switch {
+		case p.Flags.TTL():
+			p.Op, p.TTL = jute.OpCreateTTL, ttl
+		case p.Flags == jute.ModeContainer:
+			p.Op = jute.OpCreateContainer
+		case w.rng.IntN(3) == 0:
+			p.Op = jute.OpCreate2
+		}
 		if !p.Flags.Sequential() {
 			p.Path = fmt.Appendf(p.Path, "n%d", w.rng.IntN(12))
 		}
