@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"hash/adler32"
+	"hash/crc32"
 	"io"
 	"path/filepath"
 	"slices"
@@ -69,7 +70,9 @@ type SnapshotSink interface {
 type SnapshotInfo struct {
 	File string
 	// Zxid is the one in the file name: all transactions up to it are in the tree, and some later ones may be.
-	Zxid     int64
+	Zxid int64
+	// Ours tells that quoll wrote it.
+	Ours     bool
 	Sessions int
 	Nodes    int
 	// HasDigest tells that the two below are set: the digest of the tree at DigestZxid, the last transaction that the tree has. A
@@ -159,25 +162,11 @@ func cheapTest(fs FS, path string) (ok bool, err error) {
 }
 
 func readSnapshot(fs FS, file namedFile, limit int, sink SnapshotSink) (info SnapshotInfo, err error) {
-	f, err := fs.Open(file.path)
+	src, f, err := openSnapshot(fs, file.path)
 	if err != nil {
 		return info, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	size, err := f.Size()
-	if err != nil {
-		return info, err
-	}
-	var src io.Reader = io.NewSectionReader(f, 0, size)
-	switch suffixCompression(file.path) {
-	case Gzip:
-		src, err = gzip.NewReader(src)
-	case Snappy:
-		src, err = newSnappyReader(src, size)
-	}
-	if err != nil {
-		return info, err
-	}
 	info = SnapshotInfo{File: file.path, Zxid: file.zxid}
 	r := snapshotReader{src: src, sum: adler32.New(), limit: limit}
 	r.read(&info, sink)
@@ -185,6 +174,62 @@ func readSnapshot(fs FS, file namedFile, limit int, sink SnapshotSink) (info Sna
 		return info, fmt.Errorf("byte %d of its content: %w", r.at, r.err)
 	}
 	return info, nil
+}
+
+// openSnapshot opens a snapshot and unpacks it as its suffix says. The caller closes f.
+func openSnapshot(fs FS, path string) (src io.Reader, f File, err error) {
+	if f, err = fs.Open(path); err != nil {
+		return nil, nil, err
+	}
+	size, err := f.Size()
+	src = io.NewSectionReader(f, 0, size)
+	if err == nil {
+		switch suffixCompression(path) {
+		case Gzip:
+			src, err = gzip.NewReader(src)
+		case Snappy:
+			src, err = newSnappyReader(src, size)
+		}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return src, f, nil
+}
+
+// NewestSnapshot looks at the newest snapshot in dir that passes the cheap test of [LoadNewestSnapshot]: it reads the header alone and returns
+// file, zxid and whether the snapshot is one of ours. With none, ok is false.
+func NewestSnapshot(fs FS, dir string) (info SnapshotInfo, ok bool, err error) {
+	files, err := validSnapshots(fs, dir, 1)
+	if err != nil || len(files) == 0 {
+		return SnapshotInfo{}, false, err
+	}
+	src, f, err := openSnapshot(fs, files[0].path)
+	if err != nil {
+		return SnapshotInfo{}, false, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	header := make([]byte, headerSize)
+	_, err = io.ReadFull(src, header)
+	return SnapshotInfo{File: files[0].path, Zxid: files[0].zxid, Ours: binary.BigEndian.Uint64(header[8:]) == ourDBID}, err == nil, err
+}
+
+// Fingerprint is a checksum of a snapshot's size and last bytes, which hold checksums of all the others.
+func Fingerprint(fs FS, path string) (sum uint32, err error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return 0, err
+	}
+	end := make([]byte, min(size, 64))
+	if _, err := f.ReadAt(end, size-int64(len(end))); err != nil && err != io.EOF {
+		return 0, err
+	}
+	return crc32.ChecksumIEEE(binary.BigEndian.AppendUint64(end, uint64(size))), nil
 }
 
 // snapshotReader decodes a stream. Its first error sticks; afterwards every read returns zero values.
@@ -204,7 +249,8 @@ func (r *snapshotReader) read(info *SnapshotInfo, sink SnapshotSink) {
 	if magic := r.int32(); r.err == nil && magic != snapshotMagic {
 		r.fail(ErrMagic)
 	}
-	r.take(4 + 8) // version and dbid, which Java does not look at either
+	r.take(4) // the version, which Java does not look at either
+	info.Ours = r.int64() == ourDBID
 	for n := r.int32(); n > 0 && r.err == nil; n-- {
 		if id, timeout := r.int64(), r.int32(); r.err == nil {
 			sink.Session(id, timeout)

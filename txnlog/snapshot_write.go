@@ -39,6 +39,8 @@ type SnapshotSource struct {
 	// Digest returns the digest of the tree as it is after the last node was written, which may be a later state than the file's
 	// zxid. Nil leaves the block out, as a server with zookeeper.digest.enabled=false does.
 	Digest func() SnapshotDigest
+	// Ours marks the file as one of quoll's, in a field of the header that no reader looks at.
+	Ours bool
 	// LastZxid returns the last zxid that was applied. Nil leaves the block out, as a server with
 	// zookeeper.serializeLastProcessedZxid.enabled=false does.
 	LastZxid func() int64
@@ -50,6 +52,27 @@ func AppendNode(b []byte, path string, data []byte, acl int64, stat *jute.StatPe
 	b = jute.AppendBuffer(b, data)
 	b = jute.AppendInt64(b, acl)
 	return stat.Append(b)
+}
+
+// ourDBID is "quoll" in the header's dbid.
+const ourDBID = 0x71756f6c6c
+
+// syncEvery is after how many bytes of a snapshot the disk is asked to have them, so that the log's syncs never wait for gigabytes.
+const syncEvery = 4 << 20
+
+// syncingWriter writes a file from its start and syncs it now and then.
+type syncingWriter struct {
+	f        File
+	at, next int64
+}
+
+func (w *syncingWriter) Write(p []byte) (int, error) {
+	n, err := w.f.WriteAt(p, w.at)
+	if w.at += int64(n); err == nil && w.at >= w.next {
+		w.next = w.at + syncEvery
+		err = w.f.Sync()
+	}
+	return n, err
 }
 
 var tempNumber atomic.Uint64
@@ -85,7 +108,7 @@ func WriteSnapshot(fs FS, dir string, zxid int64, c Compression, src SnapshotSou
 }
 
 func writeSnapshot(f File, c Compression, src SnapshotSource) error {
-	var out io.Writer = io.NewOffsetWriter(f, 0)
+	var out io.Writer = &syncingWriter{f: f, next: syncEvery}
 	var compressor io.WriteCloser
 	switch c {
 	case Gzip:
@@ -114,7 +137,11 @@ type snapshotWriter struct {
 }
 
 func (w *snapshotWriter) write(src SnapshotSource) error {
-	w.buf = (&jute.FileHeader{Magic: snapshotMagic, Version: snapshotVersion, DBID: -1}).Append(w.buf)
+	header := jute.FileHeader{Magic: snapshotMagic, Version: snapshotVersion, DBID: -1}
+	if src.Ours {
+		header.DBID = ourDBID
+	}
+	w.buf = header.Append(w.buf)
 	w.buf = jute.AppendInt32(w.buf, int32(len(src.Sessions)))
 	for _, s := range src.Sessions {
 		w.buf = jute.AppendInt64(w.buf, s.ID)
