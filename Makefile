@@ -67,6 +67,10 @@ crash: ## 500 cycles of load, kill -9 and restart, every tenth restart by Apache
 wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, all of it compared (10 minutes)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_WAYBACK_INSTANTS=100 $(GO) test -count=1 -timeout 90m -run TestWayBack -v ./compat/crash
 
+.PHONY: powercuts
+powercuts: ## 10,000 losses of power on a disk in memory, at any operation of the disk (QUOLL_SEED repeats one)
+	QUOLL_POWER_CUTS=10000 $(GO) test -count=1 -timeout 60m -run TestPowerCuts -v ./server
+
 .PHONY: bench
 bench: ## Apache ZooKeeper and quoll in turn under the same load; prints the table (make peers first)
 	$(GO) run ./bench

@@ -54,10 +54,7 @@ func prepareDir(fs FS, dir string, create bool) error {
 		if !create {
 			return errors.New("it does not exist and zookeeper.datadir.autocreate is false")
 		}
-		if err := fs.MkdirAll(dir); err != nil {
-			return err
-		}
-		if err := fs.SyncDir(filepath.Dir(dir)); err != nil {
+		if err := makeDir(fs, dir); err != nil {
 			return err
 		}
 	}
@@ -77,6 +74,30 @@ func prepareDir(fs FS, dir string, create bool) error {
 			if err := fs.Remove(filepath.Join(dir, name)); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// makeDir makes a directory and its missing parents durably: each is a name in the one above.
+func makeDir(fs FS, dir string) error {
+	var above []string // the directories that get a new name
+	for made := dir; ; made = filepath.Dir(made) {
+		exists, err := fs.IsDir(made)
+		if err != nil {
+			return err
+		}
+		if exists {
+			break
+		}
+		above = append(above, filepath.Dir(made))
+	}
+	if err := fs.MkdirAll(dir); err != nil {
+		return err
+	}
+	for _, dir := range above {
+		if err := fs.SyncDir(dir); err != nil {
+			return err
 		}
 	}
 	return nil
