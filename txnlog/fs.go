@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // FS is the file system under the logs and snapshots. Names are paths as package os takes them; a missing file is an error that is
@@ -41,6 +42,42 @@ type File interface {
 	// Sync makes the content durable, and as much of the metadata as reading it back needs (fdatasync).
 	Sync() error
 }
+
+// Allocator is a [File] that can have room on the disk reserved before it is written to.
+type Allocator interface {
+	// Allocate reserves the bytes from offset to offset+size, which makes the file at least that long and reads as zeros. An error
+	// that is [errors.ErrUnsupported] says that the file system has no such thing.
+	Allocate(offset, size int64) error
+}
+
+// CacheDropper is a [File] whose content may be cached, so that reading it does not tell what is on the disk.
+type CacheDropper interface {
+	// DropCache forgets what is cached of the content and not waiting to be written, so that it is read from the disk.
+	DropCache() error
+}
+
+// allocate reserves room in a file. It reports false where that is not possible.
+func allocate(f File, offset, size int64) (bool, error) {
+	a, ok := f.(Allocator)
+	if !ok {
+		return false, nil
+	}
+	err := a.Allocate(offset, size)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return false, nil
+	}
+	return true, err
+}
+
+func dropCache(f File) error {
+	if d, ok := f.(CacheDropper); ok {
+		return d.DropCache()
+	}
+	return nil
+}
+
+// IsFull reports whether an error says that the disk, or what its owner may use of it, is full.
+func IsFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 // OS is the file system of the operating system.
 var OS FS = osFS{}

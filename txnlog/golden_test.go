@@ -123,7 +123,7 @@ func load(fs txnlog.FS) (l loaded, err error) {
 		}
 	}
 	compare := !info.HasDigest || info.DigestZxid <= info.Zxid
-	l.logs, err = txnlog.ReadLogs(fs, dir, info.Zxid+1, 0, func(r txnlog.Record) error {
+	l.logs, err = txnlog.ReplayLogs(fs, dir, info.Zxid, ok, 0, func(r txnlog.Record) error {
 		if !ok {
 			return errors.New("No snapshot found, but there are log entries. Something is broken!")
 		}
@@ -204,7 +204,7 @@ func TestGoldenLogs(t *testing.T) {
 						t.Errorf("record 0x%x at offset %d, not %d", r.zxid(), offsets[i], r.at)
 					}
 				}
-				if err := log.Close(); err != nil {
+				if err := log.Sync(); err != nil {
 					t.Fatal(err)
 				}
 				got, err := out.ReadFile(filepath.Join(dir, c.name))
@@ -213,6 +213,12 @@ func TestGoldenLogs(t *testing.T) {
 				}
 				if len(got) != c.padded || !bytes.Equal(got[:len(want)], want) || len(bytes.Trim(got[len(want):], "\x00")) != 0 {
 					t.Errorf("wrote %d bytes that are not the golden ones with zeros up to %d", len(got), c.padded)
+				}
+				if err := log.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if got, err = out.ReadFile(filepath.Join(dir, c.name)); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("after Close there are %d bytes, %v", len(got), err)
 				}
 			}
 		})

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/adler32"
+	iofs "io/fs"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"sync"
 	"time"
@@ -22,13 +24,15 @@ const (
 
 	// paddingMargin is how close to its end a file may fill up before it is extended.
 	paddingMargin = 4096
+	// allocateAhead is how much room on the disk is reserved beyond the records at a time.
+	allocateAhead = 4 << 20
 	// keptBuffer is the largest buffer that is kept for the next batch.
 	keptBuffer = 8 << 20
 )
 
 var (
 	// ErrLogFailed is the error of every use of a log after one of its writes or syncs failed. What the disk holds is unknown then
-	// (a second fdatasync would succeed without the data), so nothing may be acknowledged until the files have been read again.
+	// (a second fdatasync would succeed without the data), so nothing may be acknowledged until [Log.Recover] has read it again.
 	ErrLogFailed = errors.New("txnlog: an earlier write or sync of the log failed")
 	// ErrLogClosed is the error of a sync after Close.
 	ErrLogClosed = errors.New("txnlog: the log is closed")
@@ -42,7 +46,8 @@ type LogOptions struct {
 	FS FS
 	// PreAlloc is the number of bytes by which a file is extended ahead of the records (preAllocSize, in bytes); 0 or less is off.
 	PreAlloc int64
-	// ForceSync makes Sync wait for the disk. Without it a crash of the machine loses acknowledged transactions.
+	// ForceSync makes Sync wait for the disk. Without it a crash of the machine loses acknowledged transactions, and as nobody knows
+	// how many, no watermark is kept: what is damaged in the files written since the start is judged as Java judges it.
 	ForceSync bool
 	// SizeLimit is the number of record bytes after which the log rolls by itself (txnLogSizeLimitInKb, in bytes); 0 or less is
 	// off. Java compares the preallocated size; here it is what was written, or else each record would get a file of its own.
@@ -61,15 +66,20 @@ type Log struct {
 	// io guards the file and is held across writes and syncs. It is taken before mu.
 	io struct {
 		sync.Mutex
-		file     File
-		path     string
-		position int64 // where the next record goes
-		padded   int64 // size up to which the file was extended; records may go past it
+		file      File
+		path      string
+		position  int64     // where the next record goes
+		padded    int64     // size up to which the file was extended; records may go past it
+		allocated int64     // up to where room on the disk is reserved
+		sparse    bool      // the file system cannot reserve room
+		acked     Watermark // what Sync has reported as written: nothing behind it counts
+		opened    []string  // files, by every name they had, that were made since
+		mark      marker
 	}
 
 	mu struct {
 		sync.Mutex
-		pending []byte // whole records
+		pending []byte // whole records, and headers before the first ones of files
 		spare   []byte // the other buffer, not in use
 		starts  []start
 		fresh   bool // the next record opens a file
@@ -81,7 +91,7 @@ type Log struct {
 	}
 }
 
-// start is where in the pending bytes a new file begins, and the zxid that names it.
+// start is where in the pending bytes a new file begins, with its header, and the zxid that names it.
 type start struct {
 	at   int
 	zxid int64
@@ -98,6 +108,7 @@ func NewLog(opts LogOptions) *Log {
 	}
 	l := &Log{opts: opts}
 	l.mu.fresh = true
+	l.io.mark = marker{fs: opts.FS, dir: opts.Dir, log: opts.Logger}
 	return l
 }
 
@@ -115,6 +126,7 @@ func (l *Log) Append(zxid int64, entry []byte) {
 	l.mu.last = max(l.mu.last, zxid)
 	if l.mu.fresh {
 		l.mu.starts = append(l.mu.starts, start{len(l.mu.pending), zxid})
+		l.mu.pending = (&jute.FileHeader{Magic: logMagic, Version: logVersion}).Append(l.mu.pending)
 		l.mu.fresh = false
 	}
 	l.mu.pending = appendRecord(l.mu.pending, entry)
@@ -130,7 +142,8 @@ func appendRecord(b, entry []byte) []byte {
 }
 
 // Sync writes everything that was appended before the call with one write and makes it durable with one fdatasync; a roll in
-// between makes it two of each. After a failure this and every later call fail with [ErrLogFailed].
+// between makes it two of each. After a failure this and every later call fail with [ErrLogFailed], until [Log.Recover] succeeds:
+// nothing of the batch may be acknowledged, though it may be on the disk.
 func (l *Log) Sync() error {
 	l.io.Lock()
 	defer l.io.Unlock()
@@ -143,7 +156,7 @@ func (l *Log) sync() error {
 		l.mu.Unlock()
 		return err
 	}
-	batch, starts := l.mu.pending, l.mu.starts
+	batch, starts, last := l.mu.pending, l.mu.starts, l.mu.last
 	l.mu.pending, l.mu.spare, l.mu.starts = l.mu.spare[:0], nil, nil
 	l.mu.Unlock()
 	if len(batch) == 0 {
@@ -151,12 +164,19 @@ func (l *Log) sync() error {
 	}
 
 	err := l.write(batch, starts)
+	if err == nil {
+		l.io.acked = Watermark{l.io.path, l.io.position, last}
+		l.io.opened = l.io.opened[:0]
+		if l.opts.ForceSync {
+			l.io.mark.set(l.io.acked, time.Now())
+		}
+	}
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		l.mu.err = fmt.Errorf("%w: %w", ErrLogFailed, err)
-		l.mu.pending = nil
+		l.mu.err = fmt.Errorf("%w: transaction log %s, offset %d, after zxid 0x%x: %w", ErrLogFailed, l.io.path, l.io.position, l.io.acked.Zxid, err)
+		l.mu.pending, l.mu.starts = nil, nil
 		return l.mu.err
 	}
 	if cap(batch) <= keptBuffer {
@@ -172,53 +192,64 @@ func (l *Log) sync() error {
 // write writes a batch, file by file.
 func (l *Log) write(batch []byte, starts []start) error {
 	at := 0
-	for _, s := range starts {
+	for i, s := range starts {
 		if s.at > at {
 			if err := l.writeRecords(batch[at:s.at]); err != nil {
 				return err
 			}
-			at = s.at
 		}
-		if err := l.open(s.zxid); err != nil {
+		at = len(batch)
+		if i+1 < len(starts) {
+			at = starts[i+1].at
+		}
+		if err := l.open(s.zxid, batch[s.at:at]); err != nil {
 			return err
 		}
+	}
+	if at == len(batch) {
+		return nil
 	}
 	return l.writeRecords(batch[at:])
 }
 
-// open starts a new file. It gets its name only when its header is on disk, because a log with half a header keeps a Java server
-// from starting.
-func (l *Log) open(zxid int64) error {
+// open starts a new file with a header and the first records. It gets its name only when they are on disk, because a log with half a
+// header keeps a Java server from starting, and when the watermark names it.
+func (l *Log) open(zxid int64, p []byte) error {
 	if err := l.closeFile(); err != nil {
 		return err
 	}
 	fs, name := l.opts.FS, fileName(logPrefix, zxid)
 	temp, path := filepath.Join(l.opts.Dir, tempPrefix+name), filepath.Join(l.opts.Dir, name)
+	l.io.path, l.io.position, l.io.padded, l.io.allocated = path, headerSize, headerSize, 0
+	l.io.opened = append(l.io.opened, temp)
 	f, err := fs.Create(temp)
 	if err != nil {
 		return err
 	}
-	header := jute.FileHeader{Magic: logMagic, Version: logVersion}
-	_, err = f.WriteAt(header.Append(make([]byte, 0, headerSize)), 0)
-	if err == nil && l.opts.ForceSync {
-		err = f.Sync()
+	l.io.file = f
+	if err := l.put(p, 0); err != nil {
+		return err
 	}
-	if err == nil {
-		err = fs.Rename(temp, path)
+	if l.opts.ForceSync {
+		l.io.mark.opening(path, zxid)
 	}
-	if err == nil && l.opts.ForceSync {
-		err = fs.SyncDir(l.opts.Dir)
+	l.io.opened = append(l.io.opened, path)
+	if err := fs.Rename(temp, path); err != nil {
+		return err
 	}
-	if err != nil {
-		return errors.Join(err, f.Close())
+	if l.opts.ForceSync {
+		return fs.SyncDir(l.opts.Dir)
 	}
-	l.io.file, l.io.path, l.io.position, l.io.padded = f, path, headerSize, headerSize
 	return nil
 }
 
+// closeFile closes the file and gives back the room that it does not need.
 func (l *Log) closeFile() error {
 	if l.io.file == nil {
 		return nil
+	}
+	if l.size() > l.io.position {
+		_ = l.io.file.Truncate(l.io.position) // padding is harmless
 	}
 	err := l.io.file.Close()
 	l.io.file = nil
@@ -229,17 +260,18 @@ func (l *Log) closeFile() error {
 	return err
 }
 
-func (l *Log) writeRecords(p []byte) error {
-	if size := paddedSize(l.io.position, l.io.padded, l.opts.PreAlloc); size != l.io.padded {
-		if err := l.io.file.Truncate(size); err != nil {
-			return err
-		}
-		l.io.padded = size
-	}
-	if _, err := l.io.file.WriteAt(p, l.io.position); err != nil {
+func (l *Log) writeRecords(p []byte) error { return l.put(p, l.io.position) }
+
+// put makes room, writes and syncs.
+func (l *Log) put(p []byte, at int64) error {
+	end := at + int64(len(p))
+	if err := l.extend(end); err != nil {
 		return err
 	}
-	l.io.position += int64(len(p))
+	if _, err := l.io.file.WriteAt(p, at); err != nil {
+		return err
+	}
+	l.io.position = end
 	if !l.opts.ForceSync {
 		return nil
 	}
@@ -251,6 +283,101 @@ func (l *Log) writeRecords(p []byte) error {
 		l.opts.OnSync(time.Since(begin), l.io.path, l.size())
 	}
 	return nil
+}
+
+// extend pads the file as Java does and reserves room for records up to end and a few more, so that a full disk shows before anything is
+// written. The rest of the padding takes no room.
+func (l *Log) extend(end int64) error {
+	if size := paddedSize(l.io.position, l.io.padded, l.opts.PreAlloc); size != l.io.padded {
+		if err := l.io.file.Truncate(size); err != nil {
+			return err
+		}
+		l.io.padded = size
+	}
+	if l.opts.PreAlloc <= 0 || l.io.sparse || end <= l.io.allocated {
+		return nil
+	}
+	upTo := max(end, min(end+allocateAhead, l.io.padded))
+	can, err := allocate(l.io.file, l.io.allocated, upTo-l.io.allocated)
+	if IsFull(err) && upTo > end {
+		upTo = end // the last bytes of a disk serve as well
+		can, err = allocate(l.io.file, l.io.allocated, upTo-l.io.allocated)
+	}
+	if err != nil {
+		return err
+	}
+	l.io.sparse, l.io.allocated = !can, upTo
+	return nil
+}
+
+// Recover brings the log back after a failure, when the disk works again: it removes what the failed batch may have left, reads back
+// from the disk what was acknowledged, and goes on in a new file. A [*DamageError] says that the disk has lost some of that; after
+// any error Recover can be called again. Records that were appended since the failure are gone, and their zxids are free again.
+//
+// It does not trust the page cache: after a failed sync the kernel keeps the pages that it could not write, and calls them clean.
+func (l *Log) Recover() error {
+	l.io.Lock()
+	defer l.io.Unlock()
+	l.mu.Lock()
+	failed := l.mu.err
+	l.mu.Unlock()
+	if failed == nil || errors.Is(failed, ErrLogClosed) {
+		return failed
+	}
+	if f := l.io.file; f != nil {
+		l.io.file = nil
+		_ = f.Close() // its content is read again below
+	}
+	for _, name := range l.io.opened {
+		if err := l.opts.FS.Remove(name); err != nil && !errors.Is(err, iofs.ErrNotExist) {
+			return err
+		}
+	}
+	if len(l.io.opened) > 0 {
+		if err := l.opts.FS.SyncDir(l.opts.Dir); err != nil {
+			return err
+		}
+	}
+	if l.io.acked.File != "" {
+		if err := l.readBack(); err != nil {
+			return err
+		}
+	}
+	l.io.opened = l.io.opened[:0]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.err, l.mu.fresh, l.mu.last = nil, true, l.io.acked.Zxid
+	l.mu.done += l.mu.current
+	l.mu.current = 0
+	return nil
+}
+
+// readBack cuts the last acknowledged file behind what was acknowledged and checks that all that is on the disk.
+func (l *Log) readBack() (err error) {
+	w := &l.io.acked
+	f, err := l.opts.FS.OpenWrite(w.File)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	if size > w.Offset {
+		if err := f.Truncate(w.Offset); err != nil {
+			return err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := dropCache(f); err != nil {
+		return err
+	}
+	r := logReader{limit: math.MaxInt32, mark: w}
+	_, err = r.readOpen(f, w.File, true, func(Record) error { return nil })
+	return err
 }
 
 // size is that of the open file, preallocated bytes included.
@@ -297,7 +424,13 @@ func (l *Log) Close() error {
 	l.io.Lock()
 	defer l.io.Unlock()
 	err := l.sync()
+	if err == nil && l.io.acked.File != "" && l.opts.ForceSync {
+		l.io.mark.settle(l.io.acked)
+	}
 	if closeErr := l.closeFile(); err == nil {
+		err = closeErr
+	}
+	if closeErr := l.io.mark.close(); err == nil {
 		err = closeErr
 	}
 	l.mu.Lock()

@@ -7,6 +7,7 @@ import (
 	"hash/adler32"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"quoll/jute"
 )
@@ -25,12 +26,14 @@ var (
 	ErrChecksum = errors.New("CRC check failed")
 	// ErrMagic is the damage of a file that does not begin as its kind does.
 	ErrMagic = errors.New("the header is not that of the file's kind")
-	// ErrGap is the damage of a log that lacks transactions within an epoch.
+	// ErrGap is the damage of logs that lack transactions: within an epoch, at the beginning of one, or behind a snapshot.
 	ErrGap = errors.New("transactions are missing")
 	// ErrCutHeader is the damage of a log that ends inside its header.
 	ErrCutHeader = errors.New("the file ends inside its header")
 	// ErrShortEntry is the damage of a record that is shorter than a transaction header.
 	ErrShortEntry = errors.New("the entry is shorter than a transaction header")
+	// ErrMissing is the damage of a log that had records on the disk, by the [Watermark], and has them no more.
+	ErrMissing = errors.New("transactions that were on the disk are gone")
 )
 
 // DamageError says what is wrong with a log so that the server must not start from it, and what its operator can do.
@@ -50,12 +53,18 @@ func (e *DamageError) Unwrap() error { return e.Err }
 
 // What an operator can do about damage.
 const (
-	adviceRestore = "restore the file from a backup or let the server resynchronise from its ensemble with an empty directory; cutting the file at this offset and removing newer logs loses every later transaction"
-	adviceRemove  = "the file holds no whole record; remove it if no newer log exists"
-	adviceGap     = "the log before this record was cut or removed; restore it, or let the server resynchronise from its ensemble with an empty directory"
-	adviceLimit   = "a server with a larger jute.maxbuffer may have written it; otherwise " + adviceRestore
-	adviceUnknown = "a later version may have written it"
+	adviceEnsemble = "in an ensemble, move version-2 away and let the server resynchronise"
+	adviceRestore  = "restore the file from a backup; " + adviceEnsemble + "; `quoll log repair` cuts the log here, which loses this transaction and all later ones"
+	adviceRemove   = "the file holds no whole record; remove it if no newer log exists"
+	adviceGap      = "the log before this record was cut or removed: restore it from a backup; " + adviceEnsemble + "; `quoll log repair` cuts the log here, which loses this transaction and all later ones"
+	adviceLimit    = "a server with a larger jute.maxbuffer may have written it; otherwise " + adviceRestore
+	adviceUnknown  = "a later version may have written it"
 )
+
+// adviceAccept is for damage that nothing but the watermark tells of.
+func adviceAccept(dir string) string {
+	return "restore the log from a backup; " + adviceEnsemble + "; to go on without those transactions, remove " + WatermarkPath(dir)
+}
 
 // Record is one transaction of a log.
 type Record struct {
@@ -76,6 +85,10 @@ type ReadResult struct {
 	Backwards int64
 	// Tail is set if the newest log does not end with a whole record (and padding).
 	Tail *Tail
+
+	dir   string
+	empty bool      // there is nothing that the logs could belong to: a new or wiped directory
+	end   Watermark // of the newest log that has a record: what it has
 }
 
 // Tail is an incomplete end of the newest log, as a crash in the middle of a write leaves it. Nothing in it was acknowledged.
@@ -127,8 +140,70 @@ func cutFile(fs FS, name string, size int64) error {
 // What a crash leaves is accepted and what Java refuses is a [*DamageError], with one exception: a wrong checksum in the very last
 // record of the newest log, with only zeros behind it, is a torn write and reported as the Tail. An error of fn ends the read and is
 // returned with the place of the record around it. A directory that does not exist is an error; one without logs is not.
+//
+// It changes nothing and knows of no watermark: it is for tools. A server starts with [ReplayLogs].
 func ReadLogs(fs FS, dir string, from int64, limit int, fn func(Record) error) (ReadResult, error) {
-	var res ReadResult
+	return readLogs(fs, dir, from, limit, nil, fn)
+}
+
+// ReplayLogs calls fn for each record of the logs in dir behind a state, as a server does that starts: the state is that of the zxid,
+// if found is true, or else the empty one. Then [ReadResult.Settle] must be called before anything new is logged. It is stricter than
+// ReadLogs and than Java, each of whom would lose transactions without a word:
+//
+//   - Damage before the [Watermark] is a [*DamageError], also where the log seems to end. At or behind it any damage is the Tail,
+//     though whole records may follow: the sectors of a write reach the disk in any order.
+//   - The log that the watermark names must exist, and its zxid must be found, unless the state has it.
+//   - The first record must follow the state: in its epoch without a gap, and in a higher one as the first of that epoch. So must the
+//     first record of an epoch within the logs.
+//
+// The newest log is read from the disk and not from the page cache, which a process before may have left with what the disk refused.
+func ReplayLogs(fs FS, dir string, zxid int64, found bool, limit int, fn func(Record) error) (ReadResult, error) {
+	after := replay{found: found, zxid: zxid}
+	w, ok, err := ReadWatermark(fs, dir)
+	if err != nil {
+		return ReadResult{}, err
+	}
+	files, err := logsFrom(fs, dir, zxid+1)
+	if err != nil {
+		return ReadResult{}, err
+	}
+	if ok && (found || len(files) > 0) { // operators empty version-2 to start anew
+		after.mark = &w
+	}
+	if len(files) > 0 {
+		if err := refresh(fs, files[len(files)-1].path); err != nil {
+			return ReadResult{}, err
+		}
+	}
+	return readLogs(fs, dir, zxid+1, limit, &after, fn)
+}
+
+// refresh makes the content of a file durable and forgets what is cached of it.
+func refresh(fs FS, name string) error {
+	f, err := fs.OpenWrite(name)
+	if err != nil {
+		return err
+	}
+	if err = f.Sync(); err == nil {
+		err = dropCache(f)
+	}
+	return errors.Join(err, f.Close())
+}
+
+// replay is what a server knows before it reads its logs.
+type replay struct {
+	found bool
+	zxid  int64      // of the state that the logs are to follow
+	mark  *Watermark // nil for none
+}
+
+// follows reports whether no transaction is missing between one and the next.
+func follows(zxid, last int64) bool {
+	return zxid <= last+1 || zxid>>32 > last>>32 && int32(zxid) == 1
+}
+
+func readLogs(fs FS, dir string, from int64, limit int, after *replay, fn func(Record) error) (ReadResult, error) {
+	res := ReadResult{dir: dir}
 	files, err := logsFrom(fs, dir, from)
 	if err != nil {
 		return res, err
@@ -137,21 +212,40 @@ func ReadLogs(fs FS, dir string, from int64, limit int, fn func(Record) error) (
 		limit = DefaultLimit
 	}
 	r := logReader{limit: limit}
+	marked := false // the watermark's zxid, if the state does not have it, was found
+	if after != nil {
+		res.empty = !after.found && len(files) == 0
+		if r.mark = after.mark; r.mark != nil && r.mark.Zxid < from {
+			marked = true
+		}
+		if r.mark != nil && !marked && r.mark.Offset > 0 && !slices.ContainsFunc(files, func(f namedFile) bool { return f.path == r.mark.File }) {
+			return res, &DamageError{r.mark.File, r.mark.Offset, r.mark.Zxid, adviceAccept(dir), fmt.Errorf("%w: the file does not exist, and no snapshot has them", ErrMissing)}
+		}
+	}
 	started := false
 	var last int64
 	for i, file := range files {
 		res.Files = append(res.Files, file.path)
 		res.Tail, err = r.readFile(fs, file.path, i == len(files)-1, func(rec Record) error {
+			if r.mark != nil && rec.Zxid == r.mark.Zxid {
+				marked = true
+			}
 			if !started && rec.Zxid < from {
 				return nil
 			}
+			gap := func(format string, before int64) error {
+				return &DamageError{rec.File, rec.Offset, rec.Zxid, adviceGap, fmt.Errorf("%w: "+format, ErrGap, before)}
+			}
 			switch {
 			case !started:
+				if after != nil && after.found && !follows(rec.Zxid, after.zxid) {
+					return gap("the snapshot before has zxid 0x%x", after.zxid)
+				}
 			case rec.Zxid <= last:
 				res.Backwards++
 			case rec.Zxid <= res.LastZxid: // still catching up after a step back
-			case rec.Zxid != res.LastZxid+1 && rec.Zxid>>32 <= res.LastZxid>>32:
-				return &DamageError{rec.File, rec.Offset, rec.Zxid, adviceGap, fmt.Errorf("%w: the record before is 0x%x", ErrGap, res.LastZxid)}
+			case !follows(rec.Zxid, res.LastZxid) && (after != nil || rec.Zxid>>32 <= res.LastZxid>>32):
+				return gap("the record before is 0x%x", res.LastZxid)
 			}
 			started, last = true, rec.Zxid
 			res.LastZxid = max(res.LastZxid, rec.Zxid)
@@ -164,14 +258,53 @@ func ReadLogs(fs FS, dir string, from int64, limit int, fn func(Record) error) (
 		if err != nil {
 			return res, err
 		}
+		if r.end.Zxid != 0 {
+			res.end = r.end
+		}
+	}
+	if r.mark != nil && !marked {
+		if len(files) == 0 {
+			r.end.File = r.mark.File
+		}
+		return res, &DamageError{r.end.File, r.end.Offset, r.end.Zxid, adviceAccept(dir), fmt.Errorf("%w: this is the end of the logs, but they reached zxid 0x%x", ErrMissing, r.mark.Zxid)}
 	}
 	return res, nil
+}
+
+// Settle makes what [ReplayLogs] has read the state on the disk from which new records go on: it cuts the tail, gives back the padding of
+// the newest log, makes both durable and notes that in the watermark.
+func (r *ReadResult) Settle(fs FS) error {
+	if r.empty {
+		return ForgetWatermark(fs, r.dir)
+	}
+	if len(r.Files) == 0 {
+		return nil
+	}
+	switch {
+	case r.Tail != nil:
+		if err := r.Tail.Cut(fs); err != nil {
+			return err
+		}
+	case r.end.File == r.Files[len(r.Files)-1]:
+		if err := cutFile(fs, r.end.File, r.end.Offset); err != nil {
+			return err
+		}
+	}
+	if err := fs.SyncDir(r.dir); err != nil {
+		return err
+	}
+	if r.end.Zxid == 0 {
+		return nil
+	}
+	return writeWatermark(fs, r.dir, r.end)
 }
 
 // logReader reads log files one after another through one buffer.
 type logReader struct {
 	limit int
+	mark  *Watermark // nil for none
 	win   window
+	end   Watermark // of the file read last: where its records end, and the zxid of the last one
 }
 
 // readFile calls fn for each whole record of a file. If the file is the newest, it returns the tail that is not one, if any.
@@ -181,11 +314,21 @@ func (r *logReader) readFile(fs FS, name string, newest bool, fn func(Record) er
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	return r.readOpen(f, name, newest, fn)
+}
+
+func (r *logReader) readOpen(f File, name string, newest bool, fn func(Record) error) (*Tail, error) {
 	size, err := f.Size()
 	if err != nil {
 		return nil, err
 	}
-	if size == 0 && newest {
+	marked := r.mark != nil && r.mark.File == name
+	var floor int64 // before it every byte was on the disk
+	if marked {
+		floor = r.mark.Offset
+	}
+	r.end = Watermark{File: name}
+	if size == 0 && newest && floor == 0 {
 		return &Tail{File: name, Reason: "the file is empty"}, nil
 	}
 	r.win.reset(f, size)
@@ -193,38 +336,42 @@ func (r *logReader) readFile(fs FS, name string, newest bool, fn func(Record) er
 	if err != nil {
 		return nil, err
 	}
-	if len(header) < headerSize {
-		return nil, &DamageError{name, 0, 0, adviceRemove, ErrCutHeader}
-	}
-	if binary.BigEndian.Uint32(header) != logMagic {
-		return nil, &DamageError{name, 0, 0, adviceRemove, ErrMagic}
+	if len(header) < headerSize || binary.BigEndian.Uint32(header) != logMagic {
+		d := &DamageError{name, 0, 0, adviceRemove, ErrMagic}
+		if len(header) < headerSize {
+			d.Err = ErrCutHeader
+		}
+		if floor > 0 {
+			d.Advice, d.Err = adviceRestore, fmt.Errorf("%w: %w; %v", ErrMissing, d.Err, r.mark)
+		}
+		return nil, d
 	}
 	r.win.skip(headerSize)
 
-	var last int64
 	for {
 		at := r.win.offset()
-		damage := func(zxid int64, advice string, err error) error { return &DamageError{name, at, zxid, advice, err} }
+		r.end.Offset = at
+		damage := func(zxid int64, advice string, err error) error {
+			if at < floor {
+				err = fmt.Errorf("%w; %v", err, r.mark)
+			}
+			return &DamageError{name, at, zxid, advice, err}
+		}
+		// Behind the watermark in the newest file nothing counts that is not whole, and nothing after it.
+		torn := marked && newest && at >= floor
 		entry, total, end, err := r.next()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("transaction log %s, offset %d, after zxid 0x%x: %w", name, at, r.end.Zxid, err)
 		}
-		var reason string
-		switch end {
-		case endNone:
-		case endBadLength:
-			return nil, damage(last, adviceLimit, fmt.Errorf("%w: Unreasonable length = %d", jute.ErrLength, total))
-		case endChecksum:
-			if torn, err := r.win.zeroAfter(int(total)); err != nil {
-				return nil, err
-			} else if !newest || !torn {
-				return nil, damage(last, adviceRestore, fmt.Errorf("%w: entry of %d bytes", ErrChecksum, len(entry)))
+		if end == endNone && len(entry) < txnHeaderSize {
+			end = endShort
+		}
+		switch {
+		case end == endNone:
+		case torn, end != endBadLength && end != endChecksum && end != endShort:
+			if at < floor {
+				return nil, damage(r.end.Zxid, adviceRestore, fmt.Errorf("%w: %s", ErrMissing, endReasons[end]))
 			}
-			reason = "the last record has a wrong checksum"
-		default:
-			reason = endReasons[end]
-		}
-		if end != endNone {
 			if !newest {
 				return nil, nil
 			}
@@ -232,16 +379,26 @@ func (r *logReader) readFile(fs FS, name string, newest bool, fn func(Record) er
 			if err != nil || bytes == 0 {
 				return nil, err
 			}
-			return &Tail{name, at, last, bytes, reason, end == endZero && bytes > recordHeader}, nil
-		}
-		if len(entry) < txnHeaderSize {
-			return nil, damage(last, adviceUnknown, fmt.Errorf("%w: %d bytes", ErrShortEntry, len(entry)))
+			return &Tail{name, at, r.end.Zxid, bytes, endReasons[end], !torn && end == endZero && bytes > recordHeader}, nil
+		case end == endBadLength:
+			return nil, damage(r.end.Zxid, adviceLimit, fmt.Errorf("%w: Unreasonable length = %d", jute.ErrLength, total))
+		case end == endShort:
+			return nil, damage(r.end.Zxid, adviceUnknown, fmt.Errorf("%w: %d bytes", ErrShortEntry, len(entry)))
+		default:
+			bytes, err := r.win.lastByte()
+			if err != nil {
+				return nil, err
+			}
+			if !newest || marked || bytes > total {
+				return nil, damage(r.end.Zxid, adviceRestore, fmt.Errorf("%w: entry of %d bytes", ErrChecksum, len(entry)))
+			}
+			return &Tail{name, at, r.end.Zxid, bytes, endReasons[end], false}, nil
 		}
 		zxid := int64(binary.BigEndian.Uint64(entry[12:]))
 		if err := fn(Record{zxid, entry, name, at}); err != nil {
 			return nil, err
 		}
-		last = zxid
+		r.end.Zxid = zxid
 		r.win.skip(int(total))
 	}
 }
@@ -256,12 +413,16 @@ const (
 	endMark             // the record does not end in 'B'
 	endChecksum         // whole, but for the checksum
 	endBadLength        // a length that no writer writes
+	endShort            // whole, but shorter than a transaction header
 )
 
 var endReasons = map[logEnd]string{
-	endZero:   "a record has length 0",
-	endOfFile: "the last record is cut off",
-	endMark:   "the last record was partial",
+	endZero:      "a record has length 0",
+	endOfFile:    "the last record is cut off",
+	endMark:      "the last record was partial",
+	endChecksum:  "the last record has a wrong checksum",
+	endBadLength: "the last record has an impossible length",
+	endShort:     "the last record is shorter than a transaction header",
 }
 
 // next looks at the record at the window's place without leaving it. It returns the entry and the size of the whole record; for
@@ -335,12 +496,6 @@ func (w *window) skip(n int) {
 	w.at += int64(n)
 }
 
-// zeroAfter reports whether the file has only zeros after the next n bytes. It does not move.
-func (w *window) zeroAfter(n int) (bool, error) {
-	last, err := w.lastByte()
-	return last <= int64(n), err
-}
-
 // lastByte is the number of bytes from here to the last one that is not zero, without moving.
 func (w *window) lastByte() (int64, error) {
 	var last int64
@@ -377,6 +532,9 @@ func TruncateLogs(fs FS, dir string, zxid int64, limit int) error {
 	}
 	if limit <= 0 {
 		limit = DefaultLimit
+	}
+	if err := ForgetWatermark(fs, dir); err != nil {
+		return err
 	}
 	keep := 0 // how many of these files begin at or before zxid: the first one, or none
 	if files[0].zxid <= zxid {

@@ -2,25 +2,39 @@ package txnlog
 
 import (
 	"os"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sync leaves the time stamps of the file to the kernel, which saves a journal write where the size did not change.
-func (f osFile) Sync() error {
+func (f osFile) Sync() error { return f.control("fdatasync", unix.Fdatasync) }
+
+// Allocate implements [Allocator].
+func (f osFile) Allocate(offset, size int64) error {
+	return f.control("fallocate", func(fd int) error { return unix.Fallocate(fd, 0, offset, size) })
+}
+
+// DropCache implements [CacheDropper].
+func (f osFile) DropCache() error {
+	return f.control("fadvise", func(fd int) error { return unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) })
+}
+
+// control makes a system call on the file until no signal interrupts it.
+func (f osFile) control(op string, call func(fd int) error) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var syncErr error
+	var callErr error
 	err = raw.Control(func(fd uintptr) {
 		for {
-			if syncErr = syscall.Fdatasync(int(fd)); syncErr != syscall.EINTR {
+			if callErr = call(int(fd)); callErr != unix.EINTR {
 				return
 			}
 		}
 	})
-	if err == nil && syncErr != nil {
-		err = &os.PathError{Op: "fdatasync", Path: f.Name(), Err: syncErr}
+	if err == nil && callErr != nil {
+		err = &os.PathError{Op: op, Path: f.Name(), Err: callErr}
 	}
 	return err
 }

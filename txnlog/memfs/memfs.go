@@ -37,6 +37,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"quoll/txnlog"
 )
@@ -55,12 +56,13 @@ func (s Short) Unwrap() error { return s.Err }
 
 // FS implements [txnlog.FS]. Its methods may be used from any goroutine.
 type FS struct {
-	// Fail, if set, is asked before each operation that changes the disk ("create", "write", "truncate", "sync", "rename", "link",
-	// "remove", "mkdir", "syncdir") and may let it fail. The name of a write is the one by which the file was opened. It may use
-	// the file system, and must be set before the first use.
+	// Fail, if set, is asked before each operation that changes the disk ("create", "write", "truncate", "allocate", "sync", "rename",
+	// "link", "remove", "mkdir", "syncdir") and may let it fail. The name of a write is the one by which the file was opened. It may
+	// use the file system, and must be set before the first use.
 	Fail func(op, name string) error
 
 	mu    sync.Mutex
+	limit int64 // bytes that the files may take; 0 is no limit
 	root  *node
 	locks map[string]bool // names that VFS has locked
 }
@@ -73,6 +75,7 @@ type node struct {
 	// Of a file: its content now, as reads see it, and as it was last synced.
 	now, durable []byte
 	dirty        []bool // sectors written since the last sync, which failed or not
+	taken        int64  // up to where room is taken; what is behind it is a hole
 }
 
 func newDir() *node { return &node{entries: map[string]*node{}, synced: map[string]*node{}} }
@@ -288,7 +291,7 @@ func (f *FS) WriteFile(name string, content []byte) {
 		panic(err)
 	}
 	dir, base := f.place(name)
-	n := &node{now: bytes.Clone(content), durable: bytes.Clone(content)}
+	n := &node{now: bytes.Clone(content), durable: bytes.Clone(content), taken: int64(len(content))}
 	dir.entries[base], dir.synced[base] = n, n
 }
 
@@ -379,7 +382,7 @@ func (c *crash) file(n *node) *node {
 			copy(b[at:end], n.now[at:])
 		}
 	}
-	return &node{now: b, durable: bytes.Clone(b)}
+	return &node{now: b, durable: bytes.Clone(b), taken: min(n.taken, int64(size))}
 }
 
 // written marks the sectors of a range as dirty.
@@ -398,7 +401,45 @@ func (n *node) resize(size int) {
 		n.written(old, size)
 	} else {
 		n.now = n.now[:size:size]
+		n.taken = min(n.taken, int64(size))
 	}
+}
+
+// SetLimit makes the disk full at that many bytes of content; 0 is no limit. The end of a file that was only truncated to its length takes
+// nothing.
+func (f *FS) SetLimit(bytes int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.limit = bytes
+}
+
+// take takes room up to a place in a file, or reports that there is none.
+func (f *FS) take(n *node, upTo int64) error {
+	if upTo <= n.taken {
+		return nil
+	}
+	if f.limit > 0 && f.used()+upTo-n.taken > f.limit {
+		return syscall.ENOSPC
+	}
+	n.taken = upTo
+	return nil
+}
+
+// used is the room that all files take.
+func (f *FS) used() (sum int64) {
+	seen := map[*node]bool{}
+	var walk func(n *node)
+	walk = func(n *node) {
+		if !seen[n] {
+			seen[n] = true
+			sum += n.taken
+		}
+		for _, child := range n.entries {
+			walk(child)
+		}
+	}
+	walk(f.root)
+	return sum
 }
 
 func (n *node) sync() {
@@ -482,6 +523,9 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	}
 	defer f.fs.mu.Unlock()
 	end := int(off) + len(p)
+	if err := f.fs.take(f.n, int64(end)); err != nil {
+		return 0, &fs.PathError{Op: "write", Path: f.name, Err: err}
+	}
 	if end > len(f.n.now) {
 		f.n.resize(end)
 	}
@@ -499,6 +543,34 @@ func (f *file) Truncate(size int64) error {
 	}
 	defer f.fs.mu.Unlock()
 	f.n.resize(int(size))
+	return nil
+}
+
+// Allocate implements [txnlog.Allocator].
+func (f *file) Allocate(offset, size int64) error {
+	if lie, err := f.fs.before("allocate", f.name); lie || err != nil {
+		return err
+	}
+	if err := f.begin("allocate"); err != nil {
+		return err
+	}
+	defer f.fs.mu.Unlock()
+	if err := f.fs.take(f.n, offset+size); err != nil {
+		return &fs.PathError{Op: "fallocate", Path: f.name, Err: err}
+	}
+	if end := int(offset + size); end > len(f.n.now) {
+		f.n.resize(end)
+	}
+	return nil
+}
+
+// DropCache implements [txnlog.CacheDropper].
+func (f *file) DropCache() error {
+	if err := f.begin("fadvise"); err != nil {
+		return err
+	}
+	defer f.fs.mu.Unlock()
+	f.n.dropCache()
 	return nil
 }
 
