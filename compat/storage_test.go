@@ -87,14 +87,13 @@ func (d *diskState) snapshot(t *testing.T, dir string, c txnlog.Compression) {
 	d.tree.EachACL(func(id int64, acl []jute.ACL) {
 		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: id, ACL: acl})
 	})
-	walk := d.tree.Walk()
 	src.Nodes = func(b []byte) (_ []byte, more bool, err error) {
-		more, err = walk.Next(10, func(n *tree.Node) error {
+		err = d.tree.Each(func(n *tree.Node) error {
 			stat := n.Persisted()
 			b = txnlog.AppendNode(b, n.Path(), n.Data(), d.tree.ACLNumber(n), &stat)
 			return nil
 		})
-		return b, more, err
+		return b, false, err
 	}
 	src.Digest = func() txnlog.SnapshotDigest {
 		return txnlog.SnapshotDigest{Zxid: d.last, Digest: d.tree.Digest()}

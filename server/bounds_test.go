@@ -122,27 +122,18 @@ func TestLongReadsKeepTheirTurn(t *testing.T) {
 	}
 }
 
-// TestSnapshotOfAStart has a snapshot that is written before the server serves: its blocks have the zxid of its name.
-func TestSnapshotOfAStart(t *testing.T) {
-	dir := t.TempDir()
-	settings := []string{"dataDir=" + dir, "clientPort=0"}
-	s := startServer(t, settings...)
+// TestSnapshotOnDemand has a snapshot written: its blocks have the zxid of its name.
+func TestSnapshotOnDemand(t *testing.T) {
+	s := startServer(t, "dataDir="+t.TempDir(), "clientPort=0")
 	cl := connect(t, s)
-	if _, err := cl.Create(t.Context(), "/node", make([]byte, 3*snapshotSliceBytes), client.OpenACL, jute.ModePersistent); err != nil {
+	if _, err := cl.Create(t.Context(), "/node", make([]byte, 200<<10), client.OpenACL, jute.ModePersistent); err != nil {
 		t.Fatal(err)
 	}
 	zxid := s.lastZxid.Load()
-	if err := s.Close(); err != nil {
+	last, err := s.Snapshot()
+	if err != nil {
 		t.Fatal(err)
 	}
-	s = &Server{opts: s.opts, log: s.log, metrics: s.metrics, locks: s.locks, sequencer: newLocal(s), stop: make(chan struct{})}
-	if err := s.recover(); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.writeSnapshot(); err != nil {
-		t.Fatal(err)
-	}
-	last := s.snapshots.last.Load()
 	if last.Zxid != zxid || !strings.HasSuffix(last.File, fmt.Sprintf("snapshot.%x", zxid)) {
 		t.Errorf("the snapshot is %+v; the last zxid is 0x%x", last, zxid)
 	}

@@ -13,12 +13,10 @@ import (
 // treeText is everything that a tree keeps on disk.
 func treeText(t *tree.Tree) map[string]string {
 	all := map[string]string{}
-	for walk, more := t.Walk(), true; more; {
-		more, _ = walk.Next(1, func(n *tree.Node) error {
-			all["node "+n.Path()] = fmt.Sprintf("%q %+v %v", n.Data(), n.Persisted(), t.ACL(n))
-			return nil
-		})
-	}
+	_ = t.Each(func(n *tree.Node) error {
+		all["node "+n.Path()] = fmt.Sprintf("%q %+v %v", n.Data(), n.Persisted(), t.ACL(n))
+		return nil
+	})
 	t.EachSession(func(id int64, timeout int32) {
 		all[fmt.Sprint("session ", id)] = fmt.Sprint(timeout, len(t.Ephemerals(id)))
 	})
@@ -27,7 +25,8 @@ func treeText(t *tree.Tree) map[string]string {
 	return all
 }
 
-// TestFuzzySnapshotsAreRepaired copies the tree node by node while random transactions change it, and replays those on top of the copy.
+// TestFuzzySnapshotsAreRepaired copies the tree node by node while random transactions change it, as ZooKeeper writes its snapshots, and
+// replays those on top of the copy.
 func TestFuzzySnapshotsAreRepaired(t *testing.T) {
 	changed := 0
 	for seed := range uint64(300) {
@@ -50,22 +49,22 @@ func TestFuzzySnapshotsAreRepaired(t *testing.T) {
 		loader := tree.NewLoader(false)
 		start := live.LastZxid()
 		live.EachSession(loader.Session)
-		walk := live.Walk()
 		if rng.IntN(2) == 0 {
 			step()
 		}
-		acls := newACLNumbers()
-		acls.addAll(live)
-		for _, list := range acls.lists {
-			loader.ACL(list.Number, list.ACL)
-		}
-		for more := true; more; {
-			var err error
-			more, err = walk.Next(1+rng.IntN(3), func(n *tree.Node) error {
-				return loader.Node(n.Path(), n.Data(), acls.number(live, n), n.Persisted())
-			})
-			if err != nil {
-				t.Fatalf("seed %d: %v", seed, err)
+		live.EachACL(loader.ACL)
+		for stack := []string{tree.RootPath}; len(stack) > 0; {
+			for range min(1+rng.IntN(3), len(stack)) {
+				n := live.Lookup(stack[len(stack)-1])
+				if stack = stack[:len(stack)-1]; n == nil {
+					continue
+				}
+				if err := loader.Node(n.Path(), n.Data(), live.ACLNumber(n), n.Persisted()); err != nil {
+					t.Fatalf("seed %d: %v", seed, err)
+				}
+				for _, child := range n.Children() {
+					stack = append(stack, child.Path())
+				}
 			}
 			for range rng.IntN(8) {
 				step()

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"hash/adler32"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -14,6 +15,9 @@ const (
 	inboxLimit = 64 << 20 // bytes of requests above which readers wait before they hand over more
 	batchLimit = 4 << 20  // bytes of requests above which a batch takes no more: the tree is locked while it is applied
 )
+
+// rollBytes is how much log a checkpoint must follow for a new file to be opened.
+const rollBytes = 1 << 20
 
 // local is the sequencer of a standalone server: one goroutine that takes what has come in, prepares it, logs it with one write and one
 // sync, and applies it. Whatever arrives meanwhile is the next batch.
@@ -34,7 +38,16 @@ type local struct {
 
 	nextExpiry, nextReap time.Time
 	reap                 []string // containers and TTL nodes that wait for their turn
-	snapshotAt           struct{ records, bytes int64 }
+
+	mark       mark // of the last transaction applied
+	checkpoint struct {
+		at    time.Time // of the last one
+		bytes int64     // of log since then
+	}
+	snapshot struct {
+		records, bytes     int64 // of log since the last one
+		atRecords, atBytes int64 // when the next is due; 0 is never
+	}
 }
 
 func newLocal(s *Server) *local {
@@ -57,10 +70,7 @@ func (l *local) Submit(list []*Request) {
 		l.s.outstanding.Add(int64(len(list)))
 	}
 	l.mu.Unlock()
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
+	l.poke()
 }
 
 func (l *local) close() {
@@ -98,6 +108,14 @@ func (l *local) take(dst []*Request) []*Request {
 	return dst
 }
 
+// poke makes the sequencer look at what is due.
+func (l *local) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
 // pending is the number of requests in the inbox.
 func (l *local) pending() int {
 	l.mu.Lock()
@@ -110,7 +128,11 @@ func (l *local) run() {
 	now := time.Now()
 	l.nextExpiry = now.Add(l.untilNextBucket(now))
 	l.nextReap = now.Add(l.s.opts.ContainerCheckInterval)
+	l.checkpoint.at = now
 	l.drawSnapshotTrigger()
+	if l.s.checkpoints != nil {
+		defer close(l.s.checkpoints.ended)
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var requests []*Request
@@ -134,6 +156,7 @@ func (l *local) run() {
 		if !l.commit(requests) {
 			return
 		}
+		l.cutIfDue()
 		select {
 		case <-l.s.stop:
 			l.end()
@@ -211,11 +234,15 @@ func (l *local) commit(requests []*Request) bool {
 		l.batch = append(l.batch, Proposal{Txn: l.s.Prepare(l.zxid, wall, r), Request: r})
 	}
 	times.prepared = time.Now()
+	var bytes int64
+	var sum uint32
 	if l.log != nil {
 		for i := range l.batch {
 			l.entry = l.batch[i].Txn.Append(l.entry[:0])
 			l.log.Append(l.batch[i].Txn.Zxid, l.entry)
+			bytes += int64(len(l.entry))
 		}
+		sum = adler32.Checksum(l.entry)
 		if cap(l.entry) > readBufferMax {
 			l.entry = nil
 		}
@@ -231,26 +258,76 @@ func (l *local) commit(requests []*Request) bool {
 	l.s.batchEnds(time.Now(), int64(len(requests)), &times, l.log != nil)
 	clear(l.batch)
 	l.batch = l.batch[:0]
-	if l.log != nil && l.snapshotDue() {
-		l.log.Roll()
-		l.drawSnapshotTrigger()
-		l.s.snapshotSoon()
+	if l.log != nil {
+		l.mark = mark{recordSum: sum}
+		l.checkpoint.bytes += bytes
+		l.snapshot.bytes += bytes
+		l.snapshot.records += int64(len(requests))
 	}
 	return true
 }
 
-// snapshotDue tells whether enough was logged since the last roll (SyncRequestProcessor.shouldSnapshot).
-func (l *local) snapshotDue() bool {
-	return l.log.RecordsSinceRoll() > l.snapshotAt.records || l.snapshotAt.bytes > 0 && l.log.BytesSinceRoll() > l.snapshotAt.bytes
+// cutIfDue begins a checkpoint, unless one is on its way: it cuts the tree and hands the capture over.
+func (l *local) cutIfDue() {
+	k := l.s.checkpoints
+	if k == nil || k.busy.Load() {
+		return
+	}
+	t := l.s.tree
+	snapshot := !k.writing.Load() && (l.snapshotDue() || k.wanted.Load())
+	if !snapshot && l.checkpoint.bytes < l.checkpointBytes() && !k.full.Load() && (l.checkpoint.bytes == 0 || time.Since(l.checkpoint.at) < checkpointAge) {
+		return
+	}
+	now := time.Now()
+	if now.UnixNano() < k.retryAt.Load() {
+		return
+	}
+	// A log that ends where the store does makes for a quick start. With little in it, it goes on.
+	if snapshot || l.checkpoint.bytes > rollBytes {
+		l.log.Roll()
+	}
+	k.busy.Store(true)
+	l.s.lockTree()
+	c := t.Cut(k.full.Load())
+	l.s.unlockTree()
+	l.checkpoint.at, l.checkpoint.bytes = now, 0
+	if snapshot {
+		k.wanted.Store(false)
+		l.snapshot.records, l.snapshot.bytes = 0, 0
+		l.drawSnapshotTrigger()
+	}
+	k.captures <- checkpoint{c, l.mark, snapshot}
 }
 
-// drawSnapshotTrigger draws anew when the next snapshot is due: between half and all of what is configured, so that the members of an
-// ensemble do not snapshot together.
+// checkpointBytes is how much log there may be before the next checkpoint.
+func (l *local) checkpointBytes() int64 {
+	if n := l.s.opts.CheckpointBytes; n > 0 {
+		return n
+	}
+	return max(checkpointBytes, l.s.tree.DataSize()/checkpointShare)
+}
+
+// snapshotDue tells whether enough was logged since the last snapshot.
+func (l *local) snapshotDue() bool {
+	return l.snapshot.atRecords > 0 && l.snapshot.records > l.snapshot.atRecords || l.snapshot.atBytes > 0 && l.snapshot.bytes > l.snapshot.atBytes
+}
+
+// drawSnapshotTrigger draws anew when the next snapshot is due. If the configuration says when, it is between half and all of that, so that the
+// members of an ensemble do not snapshot together (SyncRequestProcessor.shouldSnapshot). Otherwise it is when the log is as large as the
+// last snapshot was.
 func (l *local) drawSnapshotTrigger() {
-	count := int64(max(l.s.opts.SnapCount, 2))
-	l.snapshotAt.records = count/2 + rand.Int64N(count/2)
-	l.snapshotAt.bytes = 0
-	if size := l.s.opts.SnapSizeLimitKiB << 10; size > 1 {
-		l.snapshotAt.bytes = size/2 + rand.Int64N(size/2)
+	o := l.s.opts
+	l.snapshot.atRecords, l.snapshot.atBytes = 0, 0
+	if !o.IsSet("snapCount") && !o.IsSet("snapSizeLimitInKb") {
+		l.snapshot.atBytes = snapshotBytes
+		if k := l.s.checkpoints; k != nil && k.last.Load() != nil {
+			l.snapshot.atBytes = max(snapshotBytes, k.last.Load().Size)
+		}
+		return
+	}
+	count := int64(max(o.SnapCount, 2))
+	l.snapshot.atRecords = count/2 + rand.Int64N(count/2)
+	if size := o.SnapSizeLimitKiB << 10; size > 1 {
+		l.snapshot.atBytes = size/2 + rand.Int64N(size/2)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/adler32"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -127,14 +128,17 @@ func (c coverage) String() string {
 	return strings.Join(lines, "\n")
 }
 
-// fileKind is what a file is: the letters before the first dot or digit of its name, without the mark of temporary files.
+// fileKind is what a file or directory is: its name without numbers and the mark of temporary files.
 func fileKind(name string) string {
-	name = strings.TrimPrefix(filepath.Base(name), "quoll-tmp.")
-	name = strings.TrimLeft(name, "0123456789.")
-	if i := strings.IndexAny(name, ".0123456789"); i > 0 {
-		name = name[:i]
+	base := strings.TrimPrefix(filepath.Base(name), "quoll-tmp.")
+	kind := strings.Trim(base, "0123456789.-")
+	if i := strings.IndexAny(kind, ".-"); i >= 0 {
+		kind = kind[:i]
 	}
-	return name
+	if kind == "" {
+		return filepath.Base(filepath.Dir(name)) + "/"
+	}
+	return kind
 }
 
 // world is one disk through several lives of a server.
@@ -217,7 +221,7 @@ func (w *world) live() ([]*cut, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := Start(Options{Config: powerCutConfig(false), Listeners: []net.Listener{l}, FS: disk})
+	s, err := Start(Options{Config: powerCutConfig(false), Listeners: []net.Listener{l}, FS: disk, StoreFS: disk.VFS()})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
 	}
@@ -326,7 +330,13 @@ func (w *world) examine(c *cut, rng *rand.Rand, counts coverage) (zxid int64, er
 
 // reopen starts a server on a disk, compares its state with what it must be, and returns its zxid.
 func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
-	s, err := Start(Options{Config: powerCutConfig(true), FS: disk})
+	var said bytes.Buffer
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w\n%s", err, said.Bytes())
+		}
+	}()
+	s, err := Start(Options{Config: powerCutConfig(true), Logger: slog.New(slog.NewTextHandler(&said, nil)), FS: disk, StoreFS: disk.VFS()})
 	// The sectors of a batch can come to the disk out of order, with a later record whole. Java refuses that as well.
 	if damage := new(txnlog.DamageError); errors.As(err, &damage) && errors.Is(err, txnlog.ErrChecksum) && damage.Zxid >= c.floor {
 		c.refused = true
@@ -335,7 +345,7 @@ func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("the server does not start: %w", err)
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	defer func() { err = errors.Join(err, s.Close()) }() // before what it said is read
 	if n := s.metrics.DigestMismatches.Load(); n > 0 {
 		return 0, fmt.Errorf("%d digests do not match", n)
 	}
@@ -757,7 +767,7 @@ func (w *world) compare(t *tree.Tree, zxid int64) error {
 		return m.bad
 	}
 	left := len(m.nodes)
-	if _, err := t.Walk().Next(t.Len(), func(n *tree.Node) error {
+	if err := t.Each(func(n *tree.Node) error {
 		path := n.Path()
 		if path == tree.ZookeeperPath || strings.HasPrefix(path, tree.ZookeeperPath+"/") {
 			return nil

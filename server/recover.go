@@ -3,11 +3,11 @@ package server
 import (
 	"errors"
 	"fmt"
+	"hash/adler32"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
-	"quoll/jute"
+	"quoll/store"
 	"quoll/tree"
 	"quoll/txnlog"
 )
@@ -18,8 +18,8 @@ var ErrTTLNodes = errors.New("the data directory has TTL nodes but extendedTypes
 // dataDirs are the version-2 directories of snapshots and logs.
 type dataDirs struct{ snap, log string }
 
-// recover loads the newest good snapshot, replays the log behind it, cuts a torn tail, and ends the sessions that ended without anybody
-// writing it down.
+// recover makes the tree from what the data directory has: from the store and the log behind it if the store belongs to ZooKeeper's files, otherwise
+// from those alone.
 func (s *Server) recover() error {
 	o := s.opts
 	begin := time.Now()
@@ -28,51 +28,35 @@ func (s *Server) recover() error {
 		return err
 	}
 	s.dirs = dataDirs{snapDir, logDir}
-	limit := o.maxEntry()
-	var loader *tree.Loader
-	snap, found, err := txnlog.LoadNewestSnapshot(o.FS, s.dirs.snap, limit, func() txnlog.SnapshotSink {
-		loader = tree.NewLoader(false)
-		return loader
-	})
+	k := newCheckpointer(s)
+	s.checkpoints = k
+	newest, found, err := txnlog.NewestSnapshot(o.FS, s.dirs.snap)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.dirs.snap, err)
+		newest.Ours = false // the damage is told when it is loaded
 	}
-	for _, skipped := range snap.Skipped {
-		s.log.Warn("skipped a damaged snapshot", "error", skipped)
+	if k.store, err = openStore(k.options); errors.Is(err, store.ErrLocked) {
+		return fmt.Errorf("%w %s: %w", txnlog.ErrDataDir, k.options.Dir, err)
+	} else if err != nil {
+		s.log.Error("the store cannot be opened; starting from ZooKeeper's files", "dir", k.options.Dir, "error", err)
 	}
-	t := tree.New()
-	if found {
-		if t, err = loader.Finish(); err != nil {
-			return fmt.Errorf("%s: %w", snap.File, err)
-		}
-		t.SetLastZxid(snap.Zxid)
-		if snap.HasDigest && snap.DigestZxid == snap.Zxid && snap.Digest != t.Digest() && o.DigestEnabled {
-			s.mismatch(snap.Zxid, t.Digest(), snap.Digest)
-		}
-	}
-	s.metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
-
-	replayBegin := time.Now()
-	r := replayer{s: s, tree: t, compare: o.DigestEnabled}
-	if found && snap.HasDigest && snap.DigestZxid > snap.Zxid {
-		r.compare, r.until, r.untilDigest = false, snap.DigestZxid, snap.Digest
-	}
-	read, err := txnlog.ReadLogs(o.FS, s.dirs.log, t.LastZxid()+1, limit, r.record)
-	if err != nil {
-		return err
-	}
-	if !found && read.Records > 0 && !o.SnapshotTrustEmpty {
-		return fmt.Errorf("%s: No snapshot found, but there are log entries. Something is broken! Put back the snapshot that belongs to %s, or set snapshot.trust.empty=true to replay the log from an empty tree",
-			s.dirs.snap, read.Files[0])
-	}
-	if read.Tail != nil {
-		s.log.Warn("cutting the incomplete end of the transaction log; nothing in it was acknowledged", "tail", read.Tail.String())
-		if err := read.Tail.Cut(o.FS); err != nil {
+	r := replayer{s: s}
+	if state, ok := k.state(); ok {
+		err := r.fromStore(state, newest, found)
+		var unfit *unfitError
+		if errors.As(err, &unfit) {
+			s.log.Warn("the store is built anew from ZooKeeper's files", "reason", unfit.Error())
+			r = replayer{s: s}
+		} else if err != nil {
 			return err
 		}
 	}
-	s.metrics.StartupTxnsLoaded.Observe(read.Records)
-	s.metrics.StartupTxnsLoadTime.Observe(time.Since(replayBegin).Milliseconds())
+	if r.tree == nil {
+		if err := r.fromFiles(); err != nil {
+			return err
+		}
+		k.full.Store(true)
+	}
+	t := r.tree
 	if t.NumTTLs() > 0 && !o.ExtendedTypesEnabled {
 		return fmt.Errorf("%s: %w", o.DataDir, ErrTTLNodes)
 	}
@@ -86,17 +70,220 @@ func (s *Server) recover() error {
 	}
 	s.tree = t
 	s.metrics.DBInitTime.Observe(time.Since(begin).Milliseconds())
-	s.log.Info("loaded the data directory", "dir", o.DataDir, "snapshot", filepath.Base(snap.File), "transactions", read.Records,
+	s.log.Info("loaded the data directory", "dir", o.DataDir, "from", r.from, "transactions", r.read.Records,
 		"znodes", t.Len(), "sessions", t.Sessions(), "zxid", hex(t.LastZxid()), "digest", t.Digest(), "took", time.Since(begin).Round(time.Millisecond))
 	s.sequencer.log = txnlog.NewLog(txnlog.LogOptions{
 		Dir: s.dirs.log, FS: o.FS, PreAlloc: o.PreAllocSizeKiB << 10, ForceSync: o.ForceSync, SizeLimit: o.TxnLogSizeLimitKiB << 10, Logger: s.log,
 		OnSync: s.synced,
 	})
-	s.snapshots.replayed = read.Records
+	s.sequencer.mark = r.mark
+	k.wanted.Store(!newest.Ours)
 	// Without any snapshot ZooKeeper would not start on this directory. And what was just deleted is in no transaction: replayed over it
 	// again, the log that follows would not give the same tree.
 	if !found || stranded {
-		return s.writeSnapshot()
+		return k.now()
+	}
+	return nil
+}
+
+// now takes everything to the store and writes a snapshot, before anybody is served.
+func (k *checkpointer) now() error {
+	if err := k.commit(k.s.tree.Cut(true), k.s.sequencer.mark, false); err != nil {
+		return fmt.Errorf("%w %s: %w", txnlog.ErrDataDir, k.options.Dir, err)
+	}
+	view, err := k.store.View()
+	if err == nil {
+		err = k.snapshot(view, false)
+	}
+	k.wanted.Store(false)
+	return err
+}
+
+// state is what the store has, if there is one and it has anything.
+func (k *checkpointer) state() (store.State, bool) {
+	if k.store == nil {
+		return store.State{}, false
+	}
+	return k.store.State()
+}
+
+// unfitError is why a store does not belong to ZooKeeper's files, or is damaged: it has to be built anew.
+type unfitError struct{ reason string }
+
+func (e *unfitError) Error() string { return e.reason }
+
+func unfit(format string, args ...any) error { return &unfitError{fmt.Sprintf(format, args...)} }
+
+// replayer makes a tree and applies the records of the log to it.
+type replayer struct {
+	s       *Server
+	tree    *tree.Tree
+	from    string // what it began with
+	mark    mark
+	read    txnlog.ReadResult
+	result  tree.Result
+	changes []tree.Change
+	trusted bool // a wrong digest is counted and no more
+	// Over a fuzzy snapshot digests are compared only from the transaction on that the snapshot's own digest belongs to.
+	compare     bool
+	until       int64
+	untilDigest int64
+}
+
+// fromStore loads the store and replays the log behind it. The error is an unfitError if that was no good.
+func (r *replayer) fromStore(state store.State, newest txnlog.SnapshotInfo, found bool) error {
+	s := r.s
+	begin := time.Now()
+	if found && !newest.Ours {
+		return unfit("%s was written by another server", newest.File)
+	}
+	if err := r.checkMark(state); err != nil {
+		return err
+	}
+	loader := tree.NewLoader(true)
+	loader.Expect(int(state.Znodes))
+	err := s.checkpoints.store.Load(store.Loading{
+		Session: loader.Session,
+		ACL:     loader.ACL,
+		Piece:   func() store.Piece { return loader.Piece() },
+		Link:    func(p store.Piece) error { return loader.Link(p.(*tree.Piece)) },
+	})
+	if err != nil {
+		return unfit("%v", err)
+	}
+	t, err := loader.Finish()
+	if err != nil {
+		return unfit("%v", err)
+	}
+	if int64(t.Len()) != state.Znodes || t.Digest() != state.Digest {
+		return unfit("it has %d znodes with the digest %d and should have %d with %d", t.Len(), t.Digest(), state.Znodes, state.Digest)
+	}
+	t.SetLastZxid(state.Zxid)
+	t.Track()
+	s.metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
+	r.tree, r.from = t, "store"
+	r.mark = mark{state.RecordSum, state.Snapshot, state.SnapshotSum}
+	r.compare = s.opts.DigestEnabled
+	if err := r.replay(); err != nil {
+		r.tree = nil
+		return err
+	}
+	return nil
+}
+
+// checkMark reports whether the log has the record that led to the store's state, or the snapshot that it was loaded from is still there.
+func (r *replayer) checkMark(state store.State) error {
+	s := r.s
+	if state.RecordSum == 0 {
+		path := filepath.Join(s.dirs.snap, state.Snapshot)
+		switch sum, err := txnlog.Fingerprint(s.opts.FS, path); {
+		case err != nil:
+			return unfit("it comes from a snapshot that cannot be read: %v", err)
+		case sum != state.SnapshotSum:
+			return unfit("it comes from another snapshot than %s", path)
+		}
+		return nil
+	}
+	verdict := unfit("the log does not have the transaction %s that it ends with", hex(state.Zxid))
+	done := errors.New("enough was read")
+	_, err := txnlog.ReadLogs(s.opts.FS, s.dirs.log, state.Zxid, s.opts.maxEntry(), func(rec txnlog.Record) error {
+		if rec.Zxid == state.Zxid {
+			if verdict = nil; adler32.Checksum(rec.Entry) != state.RecordSum {
+				verdict = unfit("the transaction %s that it ends with is another one in %s", hex(state.Zxid), rec.File)
+			}
+		}
+		return done
+	})
+	if err != nil && !errors.Is(err, done) {
+		return unfit("%v", err)
+	}
+	return verdict
+}
+
+// fromFiles loads the newest good snapshot and replays the log behind it.
+func (r *replayer) fromFiles() error {
+	s := r.s
+	begin := time.Now()
+	limit := s.opts.maxEntry()
+	var loader *tree.Loader
+	snap, found, err := txnlog.LoadNewestSnapshot(s.opts.FS, s.dirs.snap, limit, func() txnlog.SnapshotSink {
+		loader = tree.NewLoader(false)
+		return loader
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.dirs.snap, err)
+	}
+	for _, skipped := range snap.Skipped {
+		s.log.Warn("skipped a damaged snapshot", "error", skipped)
+	}
+	r.tree, r.from, r.trusted, r.compare = tree.New(), "nothing", true, s.opts.DigestEnabled
+	if found {
+		if r.tree, err = loader.Finish(); err != nil {
+			return fmt.Errorf("%s: %w", snap.File, err)
+		}
+		r.tree.SetLastZxid(snap.Zxid)
+		r.from = filepath.Base(snap.File)
+		if snap.HasDigest && snap.DigestZxid == snap.Zxid && snap.Zxid > 0 && snap.Digest != r.tree.Digest() && s.opts.DigestEnabled {
+			s.mismatch(snap.Zxid, r.tree.Digest(), snap.Digest)
+		}
+		if snap.HasDigest && snap.DigestZxid > snap.Zxid {
+			r.compare, r.until, r.untilDigest = false, snap.DigestZxid, snap.Digest
+		}
+		if r.mark.snapshotSum, err = txnlog.Fingerprint(s.opts.FS, snap.File); err != nil {
+			return err
+		}
+		r.mark.snapshot = r.from
+	}
+	s.metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
+	if err := r.replay(); err != nil {
+		return err
+	}
+	if !found && r.read.Records > 0 && !s.opts.SnapshotTrustEmpty {
+		return fmt.Errorf("%s: No snapshot found, but there are log entries. Something is broken! Put back the snapshot that belongs to %s, or set snapshot.trust.empty=true to replay the log from an empty tree",
+			s.dirs.snap, r.read.Files[0])
+	}
+	return nil
+}
+
+// replay applies the log behind the tree and cuts its incomplete end.
+func (r *replayer) replay() (err error) {
+	s := r.s
+	begin := time.Now()
+	if r.read, err = txnlog.ReadLogs(s.opts.FS, s.dirs.log, r.tree.LastZxid()+1, s.opts.maxEntry(), r.record); err != nil {
+		return err
+	}
+	if r.read.Tail != nil {
+		s.log.Warn("cutting the incomplete end of the transaction log; nothing in it was acknowledged", "tail", r.read.Tail.String())
+		if err := r.read.Tail.Cut(s.opts.FS); err != nil {
+			return err
+		}
+	}
+	s.metrics.StartupTxnsLoaded.Observe(r.read.Records)
+	s.metrics.StartupTxnsLoadTime.Observe(time.Since(begin).Milliseconds())
+	return nil
+}
+
+func (r *replayer) record(rec txnlog.Record) error {
+	txn, err := tree.DecodeTxn(rec.Entry)
+	if err != nil {
+		return err
+	}
+	r.changes = r.tree.Apply(&txn, &r.result, r.changes[:0])
+	r.mark = mark{recordSum: adler32.Checksum(rec.Entry)}
+	wrong, want := false, txn.Digest
+	switch digest := r.tree.Digest(); {
+	case r.until != 0 && txn.Zxid >= r.until:
+		wrong, want = txn.Zxid == r.until && digest != r.untilDigest, r.untilDigest
+		r.until, r.compare = 0, r.s.opts.DigestEnabled
+	case r.compare && txn.HasDigest:
+		wrong = txn.Digest != digest
+	}
+	switch {
+	case !wrong:
+	case r.trusted:
+		r.s.mismatch(txn.Zxid, r.tree.Digest(), want)
+	default:
+		return unfit("the digest after transaction %s is %d and not %d, as the log has it", hex(txn.Zxid), r.tree.Digest(), want)
 	}
 	return nil
 }
@@ -113,200 +300,4 @@ func (s *Server) synced(took time.Duration, file string, size int64) {
 func (s *Server) mismatch(zxid, have, want int64) {
 	s.metrics.DigestMismatches.Inc()
 	s.log.Error("the tree's digest is not the recorded one", "zxid", hex(zxid), "have", have, "want", want)
-}
-
-// replayer applies the records of the log. Over a fuzzy snapshot it compares digests only from the transaction on that the snapshot's own
-// digest belongs to.
-type replayer struct {
-	s           *Server
-	tree        *tree.Tree
-	result      tree.Result
-	changes     []tree.Change
-	compare     bool
-	until       int64
-	untilDigest int64
-}
-
-func (r *replayer) record(rec txnlog.Record) error {
-	txn, err := tree.DecodeTxn(rec.Entry)
-	if err != nil {
-		return err
-	}
-	r.changes = r.tree.Apply(&txn, &r.result, r.changes[:0])
-	switch digest := r.tree.Digest(); {
-	case r.until != 0 && txn.Zxid >= r.until:
-		if txn.Zxid == r.until && digest != r.untilDigest {
-			r.s.mismatch(txn.Zxid, digest, r.untilDigest)
-		}
-		r.until, r.compare = 0, r.s.opts.DigestEnabled
-	case r.compare && txn.HasDigest && txn.Digest != digest:
-		r.s.mismatch(txn.Zxid, digest, txn.Digest)
-	}
-	return nil
-}
-
-// snapshotter writes ZooKeeper's snapshots beside service and purges old files.
-type snapshotter struct {
-	replayed int64
-	wanted   chan struct{}
-	last     atomic.Pointer[SnapshotTaken]
-}
-
-// SnapshotTaken describes a snapshot that was written.
-type SnapshotTaken struct {
-	Zxid int64
-	File string
-	Size int64
-	At   time.Time
-}
-
-// startSnapshots starts the goroutine that writes snapshots when the log has grown, and the one that purges. A start that had to replay a
-// log is followed by a snapshot, as in ZooKeeper.
-func (s *Server) startSnapshots() {
-	s.snapshots.wanted = make(chan struct{}, 1)
-	if s.snapshots.replayed > 0 {
-		s.snapshotSoon()
-	}
-	s.wg.Go(func() {
-		for {
-			select {
-			case <-s.stop:
-				return
-			case <-s.snapshots.wanted:
-			}
-			if err := s.writeSnapshot(); err != nil && !errors.Is(err, errStopping) {
-				s.log.Error("writing a snapshot failed; the logs that it would have replaced stay", "error", err)
-			}
-		}
-	})
-	if s.opts.AutopurgePurgeInterval <= 0 {
-		return
-	}
-	s.wg.Go(func() {
-		for {
-			removed, err := txnlog.Purge(s.opts.FS, s.dirs.log, s.dirs.snap, s.opts.AutopurgeSnapRetainCount)
-			for _, file := range removed {
-				s.log.Info("Removing file: " + file)
-			}
-			if err != nil {
-				s.log.Error("purging old snapshots and logs", "error", err)
-			}
-			select {
-			case <-s.stop:
-				return
-			case <-time.After(s.opts.AutopurgePurgeInterval):
-			}
-		}
-	})
-}
-
-// snapshotSoon asks for a snapshot; one that is being written counts as the answer.
-func (s *Server) snapshotSoon() {
-	select {
-	case s.snapshots.wanted <- struct{}{}:
-	default:
-	}
-}
-
-var errStopping = errors.New("the server is stopping")
-
-// snapshotSlice is how many znodes are copied at a time, and snapshotSliceBytes after how many bytes that ends, so that writers wait for
-// microseconds and not for the whole walk.
-const (
-	snapshotSlice      = 256
-	snapshotSliceBytes = 64 << 10
-)
-
-// writeSnapshot writes the tree while it goes on changing: a fuzzy snapshot, named after the zxid at its start.
-func (s *Server) writeSnapshot() error {
-	begin := time.Now()
-	t := s.tree
-	var src txnlog.SnapshotSource
-	var walk *tree.Walk
-	var zxid int64
-	acls := newACLNumbers()
-	s.readTree(func(t *tree.Tree) {
-		zxid = t.LastZxid()
-		t.EachSession(func(id int64, timeout int32) {
-			src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
-		})
-		walk = t.Walk()
-		acls.addAll(t)
-	})
-	src.ACLs = acls.lists
-	src.Nodes = func(b []byte) (_ []byte, more bool, err error) {
-		select {
-		case <-s.stop:
-			return b, false, errStopping
-		default:
-		}
-		s.readTree(func(*tree.Tree) {
-			more = true
-			for i := 0; i < snapshotSlice && len(b) < snapshotSliceBytes && more && err == nil; i++ {
-				more, err = walk.Next(1, func(n *tree.Node) error {
-					st := n.Persisted()
-					b = txnlog.AppendNode(b, n.Path(), n.Data(), acls.number(t, n), &st)
-					return nil
-				})
-			}
-		})
-		return b, more, err
-	}
-	if s.opts.DigestEnabled {
-		src.Digest = func() (d txnlog.SnapshotDigest) {
-			s.readTree(func(t *tree.Tree) { d = txnlog.SnapshotDigest{Zxid: t.LastZxid(), Digest: t.Digest()} })
-			return d
-		}
-	}
-	if s.opts.SerializeLastProcessedZxid {
-		src.LastZxid = func() (zxid int64) {
-			s.readTree(func(t *tree.Tree) { zxid = t.LastZxid() })
-			return zxid
-		}
-	}
-	file, size, err := txnlog.WriteSnapshot(s.opts.FS, s.dirs.snap, zxid, txnlog.Compression(s.opts.SnapshotCompression), src)
-	if err != nil {
-		return err
-	}
-	took := time.Since(begin)
-	s.snapshots.last.Store(&SnapshotTaken{Zxid: zxid, File: file, Size: size, At: time.Now()})
-	s.metrics.SnapshotTime.Observe(took.Milliseconds())
-	s.log.Info(fmt.Sprintf("Snapshot taken in %d ms", took.Milliseconds()), "file", file, "bytes", size)
-	return nil
-}
-
-// aclNumbers numbers the ACL lists of a snapshot. They are written before the nodes, so a list that appears later has no number: a node
-// that has it was changed by a transaction after the snapshot's zxid, and replaying that gives it its list.
-type aclNumbers struct {
-	lists []txnlog.ACLList
-	known map[*jute.ACL]int64
-}
-
-// closedNumber is the number of a list that lets nobody in.
-const closedNumber = 1
-
-func newACLNumbers() *aclNumbers {
-	closed := txnlog.ACLList{Number: closedNumber, ACL: []jute.ACL{{Perms: 0, Scheme: "world", ID: "anyone"}}}
-	return &aclNumbers{lists: []txnlog.ACLList{closed}, known: map[*jute.ACL]int64{}}
-}
-
-func (a *aclNumbers) addAll(t *tree.Tree) {
-	t.EachACL(func(_ int64, acl []jute.ACL) {
-		if len(acl) > 0 {
-			number := int64(len(a.lists)) + closedNumber
-			a.known[&acl[0]] = number
-			a.lists = append(a.lists, txnlog.ACLList{Number: number, ACL: acl})
-		}
-	})
-}
-
-func (a *aclNumbers) number(t *tree.Tree, n *tree.Node) int64 {
-	acl := t.ACL(n)
-	if t.ACLNumber(n) == -1 || len(acl) == 0 {
-		return -1
-	}
-	if number, ok := a.known[&acl[0]]; ok {
-		return number
-	}
-	return closedNumber
 }

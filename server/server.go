@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"quoll/config"
 	"quoll/jute"
 	"quoll/metrics"
@@ -24,8 +26,11 @@ type Options struct {
 	Listeners []net.Listener
 	// InMemory keeps everything in memory: no directory is read or written.
 	InMemory bool
-	// FS is the file system of the data directories; nil is the operating system's.
-	FS txnlog.FS
+	// FS is the file system of the data directories, and StoreFS is the same one for the store; nil is the operating system's.
+	FS      txnlog.FS
+	StoreFS vfs.FS
+	// CheckpointBytes is how much log there may be before the store is brought up to date, 0 for as much as a start replays in well under a second.
+	CheckpointBytes int64
 	// Logger gets what an operator should know; nil is silence.
 	Logger *slog.Logger
 	// Now is the wall clock; nil is time.Now.
@@ -69,13 +74,13 @@ type Server struct {
 		next   int64
 		closed bool
 	}
-	apply     applier
-	snapshots snapshotter
-	dirs      dataDirs // set once at start; empty in memory
-	wg        sync.WaitGroup
-	stop      chan struct{}
-	once      sync.Once
-	fatal     struct {
+	apply       applier
+	checkpoints *checkpointer // nil in memory
+	dirs        dataDirs      // set once at start; empty in memory
+	wg          sync.WaitGroup
+	stop        chan struct{}
+	once        sync.Once
+	fatal       struct {
 		sync.Mutex
 		err error
 	}
@@ -98,6 +103,9 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if (o.FS == nil) != (o.StoreFS == nil) && !o.InMemory {
+		return nil, errors.New("server: FS and StoreFS must be the same file system")
 	}
 	if o.FS == nil {
 		o.FS = txnlog.OS
@@ -133,8 +141,9 @@ func Start(o Options) (*Server, error) {
 	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
 	s.tree.EachSession(func(id int64, timeout int32) { s.sessions.add(id, s.clock(time.Now()), int64(timeout)) })
 	s.registerGauges()
-	if !o.InMemory {
-		s.startSnapshots() // before the sequencer, which asks for them
+	if s.checkpoints != nil {
+		s.wg.Go(s.checkpoints.run)
+		s.startPurging()
 	}
 	s.wg.Go(s.sequencer.run)
 	for _, l := range o.Listeners {

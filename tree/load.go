@@ -154,31 +154,14 @@ func (l *Loader) Finish() (*Tree, error) {
 	return l.t, nil
 }
 
-// Walk visits the nodes of a tree that changes meanwhile, parents before children. What it has passed may be stale at its end: it is
-// how ZooKeeper writes its fuzzy snapshots. Nodes that come and go below a position it has passed may be missing.
-type Walk struct {
-	t     *Tree
-	stack []string
-}
-
-// Walk starts a walk at the root.
-func (t *Tree) Walk() *Walk { return &Walk{t: t, stack: []string{RootPath}} }
-
-// Next visits up to n nodes and reports whether there are more. The tree must not change during the call.
-func (w *Walk) Next(n int, visit func(*Node) error) (more bool, err error) {
-	for ; n > 0 && len(w.stack) > 0; n-- {
-		path := w.stack[len(w.stack)-1]
-		w.stack = w.stack[:len(w.stack)-1]
-		node := w.t.nodes[path]
-		if node == nil {
-			continue
-		}
-		if err := visit(node); err != nil {
-			return false, err
-		}
-		for _, c := range node.Children() {
-			w.stack = append(w.stack, c.path)
+// Each calls fn for every znode, parents before children, until it fails. The tree must not change meanwhile.
+func (t *Tree) Each(fn func(*Node) error) error {
+	for stack := []*Node{t.root}; len(stack) > 0; {
+		n := stack[len(stack)-1]
+		stack = append(stack[:len(stack)-1], n.Children()...)
+		if err := fn(n); err != nil {
+			return err
 		}
 	}
-	return len(w.stack) > 0, nil
+	return nil
 }

@@ -134,12 +134,8 @@ func TestLoaderRebuildsTheTree(t *testing.T) {
 	l := NewLoader(false)
 	tr.EachSession(l.Session)
 	tr.EachACL(l.ACL)
-	for walk, more := tr.Walk(), true; more; {
-		var err error
-		more, err = walk.Next(7, func(n *Node) error { return l.Node(n.Path(), n.Data(), tr.ACLNumber(n), n.Persisted()) })
-		if err != nil {
-			t.Fatal(err)
-		}
+	if err := tr.Each(func(n *Node) error { return l.Node(n.Path(), n.Data(), tr.ACLNumber(n), n.Persisted()) }); err != nil {
+		t.Fatal(err)
 	}
 	got, err := l.Finish()
 	if err != nil {

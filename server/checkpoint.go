@@ -1,0 +1,422 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quoll/jute"
+	"quoll/store"
+	"quoll/tree"
+	"quoll/txnlog"
+)
+
+const (
+	// checkpointBytes is how much log there may be before the store is brought up to date: what a start has to replay. With much data it
+	// is a share of that, since loading takes its time then anyway.
+	checkpointBytes = 32 << 20
+	checkpointShare = 8
+	// checkpointAge is how long a change may be missing from the store of a server with little to do.
+	checkpointAge = 5 * time.Minute
+	// snapshotBytes is how much log there may be before ZooKeeper's next snapshot, unless that one is larger: what a Java server would replay.
+	snapshotBytes = 64 << 20
+
+	// captureSlice is how many znodes are read out of the tree at a time, so that writers wait for microseconds and not for a whole checkpoint.
+	captureSlice = 256
+	// backgroundRate is how many bytes a second a snapshot or the rebuilding of the store writes, so that clients notice neither.
+	backgroundRate = 48 << 20
+
+	// stopSnapshotBytes is up to how much data a snapshot is written when the server stops.
+	stopSnapshotBytes = 16 << 20
+
+	// retryAfter is how long a store or a snapshot that could not be written is left alone.
+	retryAfter = 10 * time.Second
+)
+
+var errStopping = errors.New("the server is stopping")
+
+// checkpointer brings what has changed in the tree to the store, beside service, and writes ZooKeeper's snapshots from what the store has.
+//
+// The sequencer decides when, between two batches: it cuts the tree and hands the capture over. One goroutine takes it to the store, another
+// one, while there is need, writes a snapshot from a view of the store. Nothing of this holds up a request for longer than a slice of the
+// capture takes to be read.
+type checkpointer struct {
+	s        *Server
+	options  store.Options
+	store    *store.Store // nil while there is none
+	captures chan checkpoint
+	ended    chan struct{} // closed when the tree will change no more
+
+	full    atomic.Bool // the next capture must have everything
+	wanted  atomic.Bool // a snapshot is to be written as soon as one can be
+	busy    atomic.Bool // a capture is on its way
+	writing atomic.Bool // a snapshot is being written
+	writer  sync.WaitGroup
+	retryAt atomic.Int64 // when the store may be tried again after a failure, nanoseconds of time.Now().UnixNano
+
+	mu      sync.Mutex
+	waiting []chan error // for the next snapshot
+
+	last atomic.Pointer[SnapshotTaken]
+}
+
+// checkpoint is a capture on its way to the store.
+type checkpoint struct {
+	capture  *tree.Capture
+	mark     mark
+	snapshot bool // to be followed by a snapshot
+}
+
+// mark ties a state of the tree to ZooKeeper's files: by the log record that led to it, or by the snapshot that it was loaded from.
+type mark struct {
+	recordSum   uint32 // Adler-32 of the record, 0 if it was a snapshot
+	snapshot    string
+	snapshotSum uint32
+}
+
+// SnapshotTaken describes a snapshot that was written.
+type SnapshotTaken struct {
+	Zxid int64
+	File string
+	Size int64
+	At   time.Time
+}
+
+// Snapshot writes a snapshot of ZooKeeper's with everything that was applied before the call, and returns when it has its name.
+func (s *Server) Snapshot() (SnapshotTaken, error) {
+	k := s.checkpoints
+	if k == nil {
+		return SnapshotTaken{}, errors.New("server: a server in memory writes no snapshots")
+	}
+	done := make(chan error, 1)
+	k.mu.Lock()
+	k.waiting = append(k.waiting, done)
+	k.mu.Unlock()
+	k.wanted.Store(true)
+	s.sequencer.poke()
+	select {
+	case err := <-done:
+		if err != nil {
+			return SnapshotTaken{}, fmt.Errorf("server: %w", err)
+		}
+		return *k.last.Load(), nil
+	case <-s.done:
+		return SnapshotTaken{}, fmt.Errorf("server: %w", errStopping)
+	}
+}
+
+func newCheckpointer(s *Server) *checkpointer {
+	return &checkpointer{
+		s: s, captures: make(chan checkpoint, 1), ended: make(chan struct{}),
+		options: store.Options{FS: s.opts.StoreFS, Dir: filepath.Join(s.opts.DataDir, "quoll", "store"), Logger: s.log},
+	}
+}
+
+// run takes captures to the store until the sequencer has ended, and then the last changes.
+func (k *checkpointer) run() {
+	for {
+		select {
+		case c := <-k.captures:
+			k.take(c)
+		case <-k.ended:
+			k.finish()
+			return
+		}
+	}
+}
+
+func (k *checkpointer) take(c checkpoint) {
+	defer k.busy.Store(false)
+	var waiting []chan error
+	if c.snapshot {
+		k.mu.Lock()
+		waiting, k.waiting = k.waiting, nil
+		k.mu.Unlock()
+	}
+	err := k.commit(c.capture, c.mark, true)
+	if err != nil {
+		if !errors.Is(err, errStopping) {
+			k.s.log.Error("the store could not be brought up to date; the log stays until it is", "error", err, "next try in", retryAfter)
+		}
+		k.told(waiting, err, c.snapshot)
+		return
+	}
+	if !c.snapshot {
+		return
+	}
+	view, err := k.store.View()
+	if err != nil {
+		k.told(waiting, err, true)
+		return
+	}
+	k.writing.Store(true)
+	k.writer.Go(func() {
+		err := k.snapshot(view, true)
+		if err != nil && !errors.Is(err, errStopping) {
+			k.s.log.Error("writing a snapshot failed; the logs that it would have replaced stay", "error", err)
+		}
+		k.told(waiting, err, true)
+		k.writing.Store(false)
+		k.s.sequencer.poke()
+	})
+}
+
+// told tells those who wait for a snapshot how it went. One that failed is still wanted, a while later.
+func (k *checkpointer) told(waiting []chan error, err error, snapshot bool) {
+	for _, done := range waiting {
+		done <- err
+	}
+	if err != nil && snapshot {
+		k.retryLater()
+		k.wanted.Store(true)
+	}
+}
+
+func (k *checkpointer) retryLater() {
+	k.retryAt.Store(time.Now().Add(retryAfter).UnixNano())
+}
+
+// finish brings the store up to date when the tree has had its last change, so that the next start has nothing to replay, and writes a
+// snapshot if that costs little.
+func (k *checkpointer) finish() {
+	select {
+	case c := <-k.captures:
+		k.take(c)
+	default:
+	}
+	k.writer.Wait()
+	t := k.s.tree
+	if k.store != nil && t.Changed() > 0 && !k.full.Load() {
+		if err := k.commit(t.Cut(false), k.s.sequencer.mark, false); err != nil {
+			k.s.log.Warn("the store is not up to date; the next start replays the log instead", "error", err)
+		} else if k.s.sequencer.snapshot.records > 0 && t.DataSize() < stopSnapshotBytes {
+			view, err := k.store.View()
+			if err == nil {
+				err = k.snapshot(view, false)
+			}
+			if err != nil {
+				k.s.log.Warn("no snapshot was written", "error", err)
+			}
+		}
+	}
+	if k.store != nil {
+		if err := k.store.Close(); err != nil {
+			k.s.log.Warn("closing the store", "error", err)
+		}
+	}
+}
+
+// commit takes a capture to the store and closes it. If that fails, what was in the capture is part of the next one.
+func (k *checkpointer) commit(c *tree.Capture, m mark, background bool) (err error) {
+	defer func() {
+		if err == nil {
+			k.full.Store(false)
+			k.close(c)
+			return
+		}
+		k.failed(c)
+	}()
+	if k.store == nil {
+		if k.store, err = openStore(k.options); err != nil {
+			return err
+		}
+	}
+	c.Sort()
+	b := k.store.Begin(c.Full)
+	for _, s := range c.Sessions {
+		if s.Gone {
+			b.EndSession(s.ID)
+		} else {
+			b.Session(s.ID, s.Timeout)
+		}
+	}
+	for _, a := range c.ACLs {
+		if a.ACL == nil {
+			b.EndACL(a.Number)
+		} else {
+			b.ACL(a.Number, a.ACL)
+		}
+	}
+	pace := k.pacer(background && c.Full)
+	slice := make([]captured, 0, captureSlice)
+	for more := true; more; {
+		slice = slice[:0]
+		k.s.readTree(func(t *tree.Tree) {
+			more, _ = c.Next(captureSlice, func(n *tree.Node) error {
+				slice = append(slice, captured{n.Path(), n.Data(), t.ACLNumber(n), n.Persisted(), false})
+				return nil
+			}, func(path string) error {
+				slice = append(slice, captured{path: path, gone: true})
+				return nil
+			})
+		})
+		size := 0
+		for i := range slice {
+			if n := &slice[i]; n.gone {
+				b.Delete(n.path)
+			} else {
+				b.Put(n.path, n.data, n.acl, &n.stat)
+				size += len(n.path) + len(n.data) + 80
+			}
+		}
+		if err := pace(size); err != nil {
+			b.Abort()
+			return err
+		}
+	}
+	return b.Commit(store.State{
+		Zxid: c.Zxid, Digest: c.Digest, Znodes: int64(c.Znodes), RecordSum: m.recordSum, Snapshot: m.snapshot, SnapshotSum: m.snapshotSum,
+	})
+}
+
+// captured is a znode as it was at a cut.
+type captured struct {
+	path string
+	data []byte
+	acl  int64
+	stat jute.StatPersisted
+	gone bool
+}
+
+// close ends a capture.
+func (k *checkpointer) close(c *tree.Capture) {
+	k.s.lockTree()
+	c.Close()
+	k.s.unlockTree()
+}
+
+// failed puts a capture back and opens the store anew. If that does not have what it had before, everything must go there once more.
+func (k *checkpointer) failed(c *tree.Capture) {
+	k.retryLater()
+	var before, after store.State
+	had, has := false, false
+	if k.store != nil {
+		before, had = k.store.State()
+		if k.store.Err() != nil {
+			_ = k.store.Close()
+			k.store = nil
+		}
+	}
+	if k.store == nil {
+		if s, err := store.Open(k.options); err == nil {
+			k.store = s
+		}
+	}
+	if k.store != nil {
+		after, has = k.store.State()
+	}
+	k.s.lockTree()
+	defer k.s.unlockTree()
+	if !c.Full && had && has && before == after {
+		c.Undo()
+		return
+	}
+	c.Close()
+	k.full.Store(true)
+}
+
+// openStore opens the store, or a new one in the place of one that cannot be used.
+func openStore(o store.Options) (*store.Store, error) {
+	s, err := store.Open(o)
+	if err == nil || errors.Is(err, store.ErrLocked) {
+		return s, err
+	}
+	if removeErr := store.Remove(o); removeErr != nil {
+		return nil, errors.Join(err, removeErr)
+	}
+	return store.Open(o)
+}
+
+// pacer returns a function to be called with the number of bytes after each portion that was written. It waits as long as backgroundRate
+// asks for, and fails when the server stops.
+func (k *checkpointer) pacer(background bool) func(bytes int) error {
+	if !background {
+		return func(int) error { return nil }
+	}
+	begin, total := time.Now(), int64(0)
+	return func(bytes int) error {
+		total += int64(bytes)
+		ahead := time.Duration(total)*time.Second/backgroundRate - time.Since(begin)
+		if ahead < 0 {
+			begin = begin.Add(-ahead) // what was not used is not made up for
+		}
+		if ahead < 5*time.Millisecond {
+			ahead = 0
+		}
+		select {
+		case <-k.s.stop:
+			return errStopping
+		case <-time.After(ahead):
+			return nil
+		}
+	}
+}
+
+// snapshot writes one of ZooKeeper's snapshots from a view of the store, and closes that.
+func (k *checkpointer) snapshot(view *store.View, background bool) (err error) {
+	begin := time.Now()
+	defer func() { err = errors.Join(err, view.Close()) }()
+	o, state := k.s.opts, view.State()
+	src := txnlog.SnapshotSource{Ours: true}
+	err = view.Sessions(func(id int64, timeout int32) {
+		src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
+	})
+	if err == nil {
+		err = view.ACLs(func(number int64, acl []jute.ACL) {
+			src.ACLs = append(src.ACLs, txnlog.ACLList{Number: number, ACL: acl})
+		})
+	}
+	if err != nil {
+		return err
+	}
+	pace := k.pacer(background)
+	src.Nodes = func(b []byte) (_ []byte, more bool, err error) {
+		before := len(b)
+		if b, more, err = view.Nodes(b); err == nil {
+			err = pace(len(b) - before)
+		}
+		return b, more, err
+	}
+	if o.DigestEnabled {
+		src.Digest = func() txnlog.SnapshotDigest { return txnlog.SnapshotDigest{Zxid: state.Zxid, Digest: state.Digest} }
+	}
+	if o.SerializeLastProcessedZxid {
+		src.LastZxid = func() int64 { return state.Zxid }
+	}
+	file, size, err := txnlog.WriteSnapshot(o.FS, k.s.dirs.snap, state.Zxid, txnlog.Compression(o.SnapshotCompression), src)
+	if err != nil {
+		return err
+	}
+	took := time.Since(begin)
+	k.last.Store(&SnapshotTaken{Zxid: state.Zxid, File: file, Size: size, At: time.Now()})
+	k.s.metrics.SnapshotTime.Observe(took.Milliseconds())
+	k.s.log.Info(fmt.Sprintf("Snapshot taken in %d ms", took.Milliseconds()), "file", file, "bytes", size)
+	return nil
+}
+
+// startPurging removes old snapshots and logs now and then, if the configuration asks for it. What a start needs stays: the newest snapshots
+// come out of the store, so a log that reaches over them reaches over what the store lacks.
+func (s *Server) startPurging() {
+	if s.opts.AutopurgePurgeInterval <= 0 {
+		return
+	}
+	s.wg.Go(func() {
+		for {
+			removed, err := txnlog.Purge(s.opts.FS, s.dirs.log, s.dirs.snap, s.opts.AutopurgeSnapRetainCount)
+			for _, file := range removed {
+				s.log.Info("Removing file: " + file)
+			}
+			if err != nil {
+				s.log.Error("purging old snapshots and logs", "error", err)
+			}
+			select {
+			case <-s.stop:
+				return
+			case <-time.After(s.opts.AutopurgePurgeInterval):
+			}
+		}
+	})
+}
