@@ -175,7 +175,7 @@ func (l *Log) sync() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		l.mu.err = fmt.Errorf("%w: transaction log %s, offset %d, after zxid 0x%x: %w", ErrLogFailed, l.io.path, l.io.position, l.io.acked.Zxid, err)
+		l.mu.err = fmt.Errorf("%w: transaction log %s, offset %d, zxid 0x%x: %w", ErrLogFailed, l.io.path, l.io.position, firstZxid(batch, starts), err)
 		l.mu.pending, l.mu.starts = nil, nil
 		return l.mu.err
 	}
@@ -187,6 +187,17 @@ func (l *Log) sync() error {
 		l.mu.fresh = true
 	}
 	return nil
+}
+
+// firstZxid is the zxid of the first record of a batch, or 0 if its entry is too short to have one.
+func firstZxid(batch []byte, starts []start) int64 {
+	if len(starts) > 0 && starts[0].at == 0 {
+		return starts[0].zxid
+	}
+	if len(batch) < recordHeader+txnHeaderSize {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(batch[recordHeader+12:]))
 }
 
 // write writes a batch, file by file.
