@@ -60,6 +60,7 @@ type writer struct {
 	conn     *client.RawConn
 	session  int64
 	password []byte
+	doubtful bool // a closeSession that nobody answered, and that changes nothing but the session, may have been done
 
 	mu       sync.Mutex
 	numbered int               // data made so far
@@ -86,6 +87,11 @@ func (w *writer) connect(addr string) error {
 		req.Password = make([]byte, jute.PasswordLength)
 	}
 	resp, err := conn.Handshake(&req)
+	if err == nil && resp.SessionID == 0 && w.doubtful {
+		conn.Close()
+		w.session, w.password, w.doubtful = 0, nil, false
+		return w.connect(addr)
+	}
 	if err == nil && (resp.SessionID == 0 || w.session != 0 && resp.SessionID != w.session) {
 		err = fmt.Errorf("session %#x: %w", w.session, jute.ErrSessionExpired)
 	}
@@ -103,6 +109,7 @@ func (w *writer) connect(addr string) error {
 		conn.Close()
 		return err
 	}
+	w.doubtful = false
 	w.conn, w.session, w.password = conn, resp.SessionID, append([]byte(nil), resp.Password[:]...)
 	return nil
 }
@@ -374,6 +381,7 @@ func (w *writer) verify(all map[string]seen) (done int, err error) {
 			for o, zxid := range zxids {
 				o.zxid = zxid
 			}
+			w.doubtful = n < len(w.ops) && w.ops[n].close
 			w.adopt(m, found, n)
 			return n, nil
 		}
