@@ -56,6 +56,9 @@ func (s *Server) recover() error {
 		}
 		k.full.Store(true)
 	}
+	if r.read.Tail != nil {
+		s.log.Warn("cutting the incomplete end of the transaction log; nothing in it was acknowledged", "tail", r.read.Tail.String())
+	}
 	t := r.tree
 	if t.NumTTLs() > 0 && !o.ExtendedTypesEnabled {
 		return fmt.Errorf("%s: %w", o.DataDir, ErrTTLNodes)
@@ -67,6 +70,9 @@ func (s *Server) recover() error {
 			t.KillSession(id)
 			stranded = true
 		}
+	}
+	if err := r.read.Settle(o.FS); err != nil {
+		return err
 	}
 	s.tree = t
 	s.metrics.DBInitTime.Observe(time.Since(begin).Milliseconds())
@@ -164,7 +170,7 @@ func (r *replayer) fromStore(state store.State, newest txnlog.SnapshotInfo, foun
 	r.tree, r.from = t, "store"
 	r.mark = mark{state.RecordSum, state.Snapshot, state.SnapshotSum}
 	r.compare = s.opts.DigestEnabled
-	if err := r.replay(); err != nil {
+	if err := r.replay(true); err != nil {
 		r.tree = nil
 		return err
 	}
@@ -235,7 +241,7 @@ func (r *replayer) fromFiles() error {
 		r.mark.snapshot = r.from
 	}
 	s.metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
-	if err := r.replay(); err != nil {
+	if err := r.replay(found); err != nil {
 		return err
 	}
 	if !found && r.read.Records > 0 && !s.opts.SnapshotTrustEmpty {
@@ -245,18 +251,12 @@ func (r *replayer) fromFiles() error {
 	return nil
 }
 
-// replay applies the log behind the tree and cuts its incomplete end.
-func (r *replayer) replay() (err error) {
+// replay applies the log behind the tree, which has a state or is new.
+func (r *replayer) replay(found bool) (err error) {
 	s := r.s
 	begin := time.Now()
-	if r.read, err = txnlog.ReadLogs(s.opts.FS, s.dirs.log, r.tree.LastZxid()+1, s.opts.maxEntry(), r.record); err != nil {
+	if r.read, err = txnlog.ReplayLogs(s.opts.FS, s.dirs.log, r.tree.LastZxid(), found, s.opts.maxEntry(), r.record); err != nil {
 		return err
-	}
-	if r.read.Tail != nil {
-		s.log.Warn("cutting the incomplete end of the transaction log; nothing in it was acknowledged", "tail", r.read.Tail.String())
-		if err := r.read.Tail.Cut(s.opts.FS); err != nil {
-			return err
-		}
 	}
 	s.metrics.StartupTxnsLoaded.Observe(r.read.Records)
 	s.metrics.StartupTxnsLoadTime.Observe(time.Since(begin).Milliseconds())
