@@ -12,16 +12,24 @@ import (
 const (
 	headroomMin     = 48 << 20 // bytes
 	headroomPercent = 30
+	loadingPercent  = 400 // while the data directory is loaded: nearly all of what is allocated then stays
 )
 
 // tuneCollector makes memory follow the tree. Go's default lets the heap grow to twice what is alive: too much for a tree of gigabytes, too
-// little for one of kilobytes. A GOGC in the environment is left alone.
-func tuneCollector() {
+// little for one of kilobytes. It begins with a loose rein, for a tree that grows and leaves no garbage; loaded is to be called when the tree is
+// there. A GOGC in the environment is left alone.
+func tuneCollector() (loaded func()) {
 	if os.Getenv("GOGC") != "" {
-		return
+		return func() {}
 	}
+	debug.SetGCPercent(loadingPercent)
+	return followTree
+}
+
+// followTree sets the headroom by what is alive, now and after each collection.
+func followTree() {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	set := debug.SetGCPercent(int(headroomMin * 100 / (4 << 20)))
+	set := loadingPercent
 	adjust := func() {
 		metrics.Read(live)
 		percent := headroomPercent
@@ -43,4 +51,5 @@ func tuneCollector() {
 		})
 	}
 	arm()
+	adjust()
 }

@@ -60,7 +60,7 @@ func runServer(ctx *cli.Context) error {
 	if cfg.Distributed {
 		return failure{exitInvocation, errors.New("the configuration names an ensemble; this version of quoll runs standalone servers only")}
 	}
-	tuneCollector()
+	loaded := tuneCollector()
 	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	s, err := quoll.Start(quoll.Options{Config: cfg, Logger: log})
@@ -69,6 +69,12 @@ func runServer(ctx *cli.Context) error {
 		return failure{exitDataDir, err}
 	case err != nil:
 		return failure{exitError, err}
+	}
+	loaded()
+	if c, err := listenControl(cfg.DataDir, s, log); err != nil {
+		log.Warn("no control socket: `quoll snapshot write` cannot ask this server", "error", err)
+	} else {
+		defer c.Close()
 	}
 	log.Info("serving clients", "address", s.Addr())
 	select {
