@@ -5,8 +5,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 )
@@ -33,23 +35,54 @@ func (f failure) Error() string {
 
 func (f failure) Unwrap() error { return f.err }
 
-// aliases are names under which the binary is that command, so that a link can stand in for a script of ZooKeeper.
-var aliases = map[string]string{
-	"zkCli.sh": "cli",
+// aliases are names under which the binary is a command, so that a link can stand in for a script of ZooKeeper. Each makes the words of the
+// command out of the script's arguments.
+var aliases = map[string]func(args []string) ([]string, error){
+	"zkCli.sh":                             as("cli"),
+	"zkCleanup.sh":                         cleanup,
+	"zkSnapShotToolkit.sh":                 as("snapshot", "print"),
+	"zkSnapshotComparer.sh":                as("snapshot", "compare"),
+	"zkSnapshotRecursiveSummaryToolkit.sh": as("snapshot", "summarize"),
+	"zkTxnLogToolkit.sh":                   txnLogToolkit,
+}
+
+// as puts the words of a command in front of arguments that it understands.
+func as(command ...string) func([]string) ([]string, error) {
+	return func(args []string) ([]string, error) { return slices.Concat(command, args), nil }
 }
 
 func main() {
+	err := run(os.Args, os.Stdin, os.Stdout)
+	if err == nil {
+		return
+	}
+	f := failure{exitError, err}
+	errors.As(err, &f)
+	if f.err != nil {
+		fmt.Fprintln(os.Stderr, "quoll:", f.err)
+	}
+	os.Exit(f.code)
+}
+
+// run runs the command that the arguments name, the binary's own name in front.
+func run(args []string, in io.Reader, out io.Writer) error {
 	app := &cli.App{
 		Name:  "quoll",
 		Usage: "a drop-in replacement for Apache ZooKeeper",
 		Commands: []*cli.Command{
 			serverCommand(),
 			cliCommand(),
+			snapshotCommand(),
+			logCommand(),
+			purgeCommand(),
 			versionCommand(),
 		},
+		Reader:          in,
+		Writer:          out,
 		HideVersion:     true,
 		HideHelpCommand: true,
 		ExitErrHandler:  func(*cli.Context, error) {},
+		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return failure{exitInvocation, err} },
 		Action: func(ctx *cli.Context) error {
 			if name := ctx.Args().First(); name != "" {
 				return failure{exitInvocation, fmt.Errorf("no command %q; quoll --help lists them", name)}
@@ -57,16 +90,12 @@ func main() {
 			return cli.ShowAppHelp(ctx)
 		},
 	}
-	args := os.Args
-	if name, ok := aliases[filepath.Base(args[0])]; ok {
-		args = append([]string{args[0], name}, args[1:]...)
-	}
-	if err := app.Run(args); err != nil {
-		f := failure{exitError, err}
-		errors.As(err, &f)
-		if f.err != nil {
-			fmt.Fprintln(os.Stderr, "quoll:", f.err)
+	if translate, ok := aliases[filepath.Base(args[0])]; ok {
+		words, err := translate(args[1:])
+		if err != nil {
+			return err
 		}
-		os.Exit(f.code)
+		args = append([]string{args[0]}, words...)
 	}
+	return app.Run(args)
 }
