@@ -82,7 +82,8 @@ func TestCrash(t *testing.T) {
 	r.stop()
 	t.Logf("%d cycles in %v, %v each with quoll; %d requests acknowledged, none of them lost; of those that nobody answered %d were done and %d were not; %d znodes were the same for quoll and ZooKeeper",
 		cycles, time.Since(began).Round(time.Second), (quollTime / time.Duration(max(quolls, 1))).Round(time.Millisecond), r.history.acked, r.done, r.undone, r.compared)
-	t.Logf("ends %v; snapshots in %d starts; the store %v; acknowledged %v", r.ends, r.snapshots, r.spoilt, r.history.kinds)
+	t.Logf("ends %v; snapshots in %d starts; acknowledged %v", r.ends, r.snapshots, r.history.kinds)
+	t.Logf("the store was %v; and built anew because %v", r.spoilt, r.rebuilt)
 }
 
 func newRun(t *testing.T, seed int64) *run {
@@ -91,7 +92,7 @@ func newRun(t *testing.T, seed int64) *run {
 		t.Fatal(err)
 	}
 	r := &run{
-		T: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), dir: t.TempDir(), port: port, ends: map[string]int{}, spoilt: map[string]int{},
+		T: t, rng: rand.New(rand.NewPCG(uint64(seed), 0)), dir: t.TempDir(), port: port, ends: map[string]int{}, spoilt: map[string]int{}, rebuilt: map[string]int{},
 		history: &history{names: map[string]string{}, zxids: map[int64]*op{}, kinds: map[string]int{}},
 	}
 	for id := range writers {
@@ -120,7 +121,10 @@ type run struct {
 
 	ends         map[string]int // how servers ended
 	spoilt       map[string]int // what was done to the store in between
-	stores       []string       // copies of it, of this directory and of others
+	stores       []string       // older ones of this directory
+	foreign      string         // one of another directory
+	rebuilt      map[string]int // why quoll has built the store anew
+	early        bool           // the last start was the second one
 	snapshots    int            // starts that wrote one
 	compared     int            // znodes, as two servers show them
 	done, undone int            // requests that nobody answered
@@ -225,6 +229,7 @@ func (r *run) start(java bool) {
 	if r.rng.IntN(4) == 0 {
 		opts.Flags = append(opts.Flags, "-Dzookeeper.txnLogSizeLimitInKb=256")
 	}
+	r.early = false
 	r.java, r.config = java, fmt.Sprint(opts.Config[9:], opts.Flags)
 	begin := peer.StartQuoll
 	if java {
@@ -263,6 +268,7 @@ func (r *run) killEarly(opts peer.Options) {
 	time.Sleep(time.Duration(r.rng.IntN(60)) * time.Millisecond)
 	r.must(cmd.Process.Kill())
 	cmd.Wait()
+	r.early = true
 	r.ends["killed while starting"]++
 }
 
@@ -476,7 +482,7 @@ func (r *run) awaitMoment() {
 	case 1:
 		r.awaitFile("version-2/quoll-tmp.*log*", "log")
 	case 2:
-		r.awaitFile("quoll/*", "file in the store")
+		r.awaitFile("quoll/store/*/*", "file in the store")
 	default:
 		if r.rng.IntN(8) == 0 {
 			r.how = "killed while stopping"
@@ -523,9 +529,12 @@ func (r *run) read() {
 	log := r.server.Log()
 	for line := range strings.Lines(log) {
 		if lower := strings.ToLower(line); strings.Contains(lower, "digest") && (strings.Contains(lower, "match") || strings.Contains(lower, "is not the")) ||
-			strings.Contains(line, "level=ERROR") || strings.Contains(line, "panic:") {
+			strings.Contains(line, "level=ERROR") && !r.aboutSpoiltStore(line) || strings.Contains(line, "panic:") {
 			r.Errorf("cycle %d, %s: the server says: %s", r.cycle, r.config, line)
 		}
+	}
+	for _, reason := range reasons(log) {
+		r.rebuilt[reason]++
 	}
 	if strings.Contains(log, "Snapshot taken") {
 		r.snapshots++
