@@ -324,6 +324,7 @@ func openStore(o store.Options) (*store.Store, error) {
 	if err == nil || errors.Is(err, store.ErrLocked) {
 		return s, err
 	}
+	o.Logger.Warn("the store cannot be opened and is built anew from ZooKeeper's files", "dir", o.Dir, "error", err)
 	if removeErr := store.Remove(o); removeErr != nil {
 		return nil, errors.Join(err, removeErr)
 	}

@@ -37,7 +37,7 @@ func (s *Server) recover() error {
 	if k.store, err = openStore(k.options); errors.Is(err, store.ErrLocked) {
 		return fmt.Errorf("%w %s: %w", txnlog.ErrDataDir, k.options.Dir, err)
 	} else if err != nil {
-		s.log.Error("the store cannot be opened; starting from ZooKeeper's files", "dir", k.options.Dir, "error", err)
+		s.log.Error("there is no store; it is tried again while the server runs", "dir", k.options.Dir, "error", err)
 	}
 	r := replayer{s: s}
 	if state, ok := k.state(); ok {

@@ -130,6 +130,9 @@ func Start(o Options) (*Server, error) {
 	if o.InMemory {
 		s.tree = tree.New()
 	} else if err := s.recover(); err != nil {
+		if s.checkpoints != nil && s.checkpoints.store != nil {
+			err = errors.Join(err, s.checkpoints.store.Close())
+		}
 		return nil, err
 	}
 	s.tree.OnWarning(s.warn)
