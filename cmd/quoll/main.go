@@ -75,6 +75,8 @@ func run(args []string, in io.Reader, out io.Writer) error {
 			snapshotCommand(),
 			logCommand(),
 			purgeCommand(),
+			backupCommand(),
+			restoreCommand(),
 			versionCommand(),
 		},
 		Reader:          in,
