@@ -56,6 +56,7 @@ type Disk struct {
 type inode struct {
 	number uint64
 	dir    bool
+	socket bool // of this boot: a power cut and Save leave it out
 	mtime  time.Time
 	links  int
 
@@ -190,7 +191,7 @@ func (d *Disk) path(n *inode) string {
 func (d *Disk) begin(op Op, paths ...string) Fault {
 	fault := Fault("")
 	for _, r := range d.rules {
-		if !r.matches(op, paths) {
+		if !r.Matches(op, paths...) {
 			continue
 		}
 		r.seen++
@@ -435,6 +436,9 @@ func (d *Disk) powerCut(seed uint64) *Disk {
 	walk = func(dir *inode) {
 		for _, name := range slices.Sorted(maps.Keys(entries[dir])) {
 			n := entries[dir][name]
+			if n.socket {
+				continue
+			}
 			copied, ok := made[n]
 			if !ok {
 				copied = after.newInode(n.dir)
@@ -520,6 +524,9 @@ func (d *Disk) load(to *inode, dir string) error {
 		return err
 	}
 	for _, e := range list {
+		if e.Type() == fs.ModeSocket {
+			continue
+		}
 		from := filepath.Join(dir, e.Name())
 		n := d.newInode(e.IsDir())
 		switch {
@@ -566,9 +573,10 @@ func save(n *inode, dir string) error {
 	for name, child := range n.entries {
 		to := filepath.Join(dir, name)
 		var err error
-		if child.dir {
+		switch {
+		case child.dir:
 			err = save(child, to)
-		} else {
+		case !child.socket:
 			err = child.now.save(to)
 		}
 		if err != nil {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -432,6 +434,27 @@ func TestFullDisk(t *testing.T) {
 	check(t, os.Remove(filepath.Join(dir, "g")))
 	if d.Used() != pageSize {
 		t.Errorf("%d bytes used", d.Used())
+	}
+}
+
+func TestSocket(t *testing.T) {
+	d := New(Options{})
+	at := filepath.Join(MountFor(t, d).Dir, "s")
+	l := must[net.Listener](t)(net.Listen("unix", at))
+	defer l.Close()
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			c.Write([]byte("hello"))
+			c.Close()
+		}
+	}()
+	c := must[net.Conn](t)(net.Dial("unix", at))
+	defer c.Close()
+	if b := must[[]byte](t)(io.ReadAll(c)); string(b) != "hello" {
+		t.Errorf("%q", b)
+	}
+	if got := tree(t, d); len(got) > 0 {
+		t.Errorf("a socket is saved: %v", got)
 	}
 }
 

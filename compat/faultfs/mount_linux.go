@@ -97,9 +97,12 @@ func (k *kernel) lookup(id uint64) *inode {
 func attr(n *inode, a *fuse.Attr) {
 	a.Ino, a.Nlink, a.Blksize = n.number, uint32(n.links), pageSize
 	a.Mode = syscall.S_IFREG | 0o644
-	if n.dir {
+	switch {
+	case n.dir:
 		a.Mode, a.Nlink = syscall.S_IFDIR|0o755, 2
-	} else {
+	case n.socket:
+		a.Mode = syscall.S_IFSOCK | 0o700
+	default:
 		a.Size, a.Blocks = uint64(n.now.size), uint64(len(n.now.pages)*pageSize/sector)
 	}
 	a.SetTimes(&n.mtime, &n.mtime, &n.mtime)
@@ -186,10 +189,15 @@ func (k *kernel) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fu
 }
 
 func (k *kernel) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fuse.EntryOut) fuse.Status {
-	if in.Mode&syscall.S_IFMT != syscall.S_IFREG {
+	kind := in.Mode & syscall.S_IFMT
+	if kind != syscall.S_IFREG && kind != syscall.S_IFSOCK {
 		return fuse.EINVAL
 	}
-	return k.add(Create, in.NodeId, name, func() *inode { return k.disk.newInode(false) }, out)
+	return k.add(Create, in.NodeId, name, func() *inode {
+		n := k.disk.newInode(false)
+		n.socket = kind == syscall.S_IFSOCK
+		return n
+	}, out)
 }
 
 func (k *kernel) Link(_ <-chan struct{}, in *fuse.LinkIn, name string, out *fuse.EntryOut) fuse.Status {
@@ -382,8 +390,11 @@ func (k *kernel) OpenDir(_ <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOut) 
 	list := []fuse.DirEntry{{Name: ".", Ino: dir.number, Mode: syscall.S_IFDIR}, {Name: "..", Ino: 1, Mode: syscall.S_IFDIR}}
 	for name, n := range dir.entries {
 		mode := uint32(syscall.S_IFREG)
-		if n.dir {
+		switch {
+		case n.dir:
 			mode = syscall.S_IFDIR
+		case n.socket:
+			mode = syscall.S_IFSOCK
 		}
 		list = append(list, fuse.DirEntry{Name: name, Ino: n.number, Mode: mode})
 	}

@@ -79,7 +79,8 @@ func (r Rule) String() string {
 	return fmt.Sprintf("%s of %s %d of %s%s", r.Fault, r.Op, max(r.Nth, 1), r.Glob, count)
 }
 
-func (r Rule) matches(op Op, paths []string) bool {
+// Matches says whether an operation on these paths is one that the rule counts.
+func (r Rule) Matches(op Op, paths ...string) bool {
 	if r.Op != op {
 		return false
 	}
