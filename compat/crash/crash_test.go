@@ -230,6 +230,11 @@ func (r *run) start(java bool) {
 		opts.Flags = append(opts.Flags, "-Dzookeeper.txnLogSizeLimitInKb=256")
 	}
 	r.early = false
+	// Now and then so much is written that the store is brought up to date for that alone.
+	heavy := opts.Config[len(opts.Config)-2] == "snapCount=100000" && r.rng.IntN(3) == 0
+	for _, w := range r.writers {
+		w.heavy = heavy
+	}
 	r.java, r.config = java, fmt.Sprint(opts.Config[9:], opts.Flags)
 	begin := peer.StartQuoll
 	if java {
@@ -566,8 +571,10 @@ func (r *run) copyDir(dir string) string {
 
 // showCopy is what quoll shows on a copy of the directory.
 func (r *run) showCopy() map[string]seen {
+	dir := r.copyDir(r.dir)
+	defer os.RemoveAll(dir)
 	s, err := peer.StartQuoll(peer.Options{
-		Dir: r.copyDir(r.dir), Work: r.TempDir(), Config: []string{"maxSessionTimeout=600000", "extendedTypesEnabled=true", superConfig},
+		Dir: dir, Work: r.TempDir(), Config: []string{"maxSessionTimeout=600000", "extendedTypesEnabled=true", superConfig},
 	})
 	peer.Check(r, err)
 	defer s.Close()

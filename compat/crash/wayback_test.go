@@ -136,8 +136,10 @@ func (w *wayBack) aside(java bool) view {
 	if java {
 		begin = peer.StartJava
 	}
+	dir := w.copyDir(w.dir)
+	defer os.RemoveAll(dir)
 	s, err := begin(peer.Options{
-		Dir: w.copyDir(w.dir), Work: w.TempDir(), Flags: w.flags,
+		Dir: dir, Work: w.TempDir(), Flags: w.flags,
 		Config: []string{"maxSessionTimeout=600000", "extendedTypesEnabled=true", "4lw.commands.whitelist=*", superConfig},
 	})
 	peer.Check(w, err)

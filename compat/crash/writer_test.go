@@ -56,6 +56,7 @@ type writer struct {
 	dir     string
 	rng     *rand.Rand
 	history *history
+	heavy   bool // writes much more data
 
 	conn     *client.RawConn
 	session  int64
@@ -344,6 +345,10 @@ func (w *writer) data() []byte {
 		return []byte{}
 	case 2:
 		return fmt.Appendf(nil, "%d.%d %100000d", w.id, w.numbered, 0)
+	case 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20:
+		if w.heavy {
+			return fmt.Appendf(nil, "%d.%d %50000d", w.id, w.numbered, 0)
+		}
 	}
 	w.numbered++
 	return fmt.Appendf(nil, "%d.%d %*d", w.id, w.numbered, w.rng.IntN(200), 0)
