@@ -248,10 +248,13 @@ func TestFullDisk(t *testing.T) {
 	if !txnlog.IsFull(err) || !strings.Contains(err.Error(), "fallocate") || z != 11 {
 		t.Fatalf("after %d: %v", z, err)
 	}
+	if err := log.Recover(); !txnlog.IsFull(err) {
+		t.Fatalf("on a full disk Recover says %v", err)
+	}
+	disk.SetLimit(100_000)
 	if err := log.Recover(); err != nil {
 		t.Fatal(err)
 	}
-	disk.SetLimit(100_000)
 	log.Append(z+1, remove(z+1, "/a"))
 	if err := log.Sync(); err != nil {
 		t.Fatal(err)
@@ -259,6 +262,65 @@ func TestFullDisk(t *testing.T) {
 	if got, _ := zxids(t, disk); int64(len(got)) != z+1 {
 		t.Errorf("read %d", len(got))
 	}
+}
+
+func TestReserve(t *testing.T) {
+	disk := diskWith(nil)
+	disk.SetLimit(1000)
+	path := "/data/quoll/reserve"
+	r := txnlog.NewReserve(disk, dir, 600)
+	fits := func(n int64) bool {
+		f, err := disk.Create("/data/other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		defer disk.Remove("/data/other")
+		return f.(txnlog.Allocator).Allocate(0, n) == nil
+	}
+	for range 2 {
+		if err := r.Make(401); !txnlog.IsFull(err) || r.Held() || !fits(1000) {
+			t.Errorf("without room for the margin: %v, held %v", err, r.Held())
+		}
+		if err := r.Make(400); err != nil || !r.Held() || fits(401) || !fits(400) {
+			t.Errorf("with room: %v, held %v", err, r.Held())
+		}
+		if err := txnlog.NewReserve(disk, dir, 600).Make(0); err != nil || fits(401) {
+			t.Errorf("a file of an earlier process: %v", err)
+		}
+		if err := r.Release(); err != nil || r.Held() || !fits(1000) {
+			t.Errorf("given up: %v", err)
+		}
+		if _, err := disk.ReadFile(path); err == nil {
+			t.Error("the file is there")
+		}
+		if err := r.Release(); err != nil {
+			t.Errorf("given up twice: %v", err)
+		}
+	}
+	disk.Fail = func(op, name string) error { // a file system without allocation
+		if op == "allocate" {
+			return errors.ErrUnsupported
+		}
+		return nil
+	}
+	if err := r.Make(500); !txnlog.IsFull(err) || !fitsWritten(disk, 1000) {
+		t.Errorf("by writing, without room: %v", err)
+	}
+	if err := r.Make(400); err != nil || fitsWritten(disk, 401) || !fitsWritten(disk, 400) {
+		t.Errorf("by writing: %v", err)
+	}
+}
+
+func fitsWritten(disk *memfs.FS, n int) bool {
+	f, err := disk.Create("/data/other")
+	if err != nil {
+		panic(err)
+	}
+	defer f.Close()
+	defer disk.Remove("/data/other")
+	_, err = f.WriteAt(make([]byte, n), 0)
+	return err == nil
 }
 
 // The watermark decides what damage is.

@@ -45,8 +45,8 @@ type File interface {
 
 // Allocator is a [File] that can have room on the disk reserved before it is written to.
 type Allocator interface {
-	// Allocate reserves the bytes from offset to offset+size, which makes the file at least that long and reads as zeros. An error
-	// that is [errors.ErrUnsupported] says that the file system has no such thing.
+	// Allocate reserves the bytes from offset to offset+size, which read as zeros if they are new. The file stays as long as it is, or
+	// gets that long. An error that is [errors.ErrUnsupported] says that the file system has no such thing.
 	Allocate(offset, size int64) error
 }
 

@@ -354,6 +354,9 @@ func (l *Log) Recover() error {
 			return err
 		}
 	}
+	if err := l.probe(); err != nil {
+		return err
+	}
 	l.io.opened = l.io.opened[:0]
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -361,6 +364,19 @@ func (l *Log) Recover() error {
 	l.mu.done += l.mu.current
 	l.mu.current = 0
 	return nil
+}
+
+// probe finds out whether the disk takes something, so that the next batch has a chance.
+func (l *Log) probe() error {
+	name := filepath.Join(l.opts.Dir, tempPrefix+"probe")
+	f, err := l.opts.FS.Create(name)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(make([]byte, paddingMargin), 0); err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close(), l.opts.FS.Remove(name))
 }
 
 // readBack cuts the last acknowledged file behind what was acknowledged and checks that all that is on the disk.

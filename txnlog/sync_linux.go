@@ -9,9 +9,15 @@ import (
 // Sync leaves the time stamps of the file to the kernel, which saves a journal write where the size did not change.
 func (f osFile) Sync() error { return f.control("fdatasync", unix.Fdatasync) }
 
-// Allocate implements [Allocator].
+// Allocate implements [Allocator]. Of the file systems that can, NFS can only with the file getting longer.
 func (f osFile) Allocate(offset, size int64) error {
-	return f.control("fallocate", func(fd int) error { return unix.Fallocate(fd, 0, offset, size) })
+	return f.control("fallocate", func(fd int) error {
+		err := unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, offset, size)
+		if err == unix.EOPNOTSUPP {
+			err = unix.Fallocate(fd, 0, offset, size)
+		}
+		return err
+	})
 }
 
 // DropCache implements [CacheDropper].

@@ -546,7 +546,7 @@ func (f *file) Truncate(size int64) error {
 	return nil
 }
 
-// Allocate implements [txnlog.Allocator].
+// Allocate implements [txnlog.Allocator]. The file stays as long as it is.
 func (f *file) Allocate(offset, size int64) error {
 	if lie, err := f.fs.before("allocate", f.name); lie || err != nil {
 		return err
@@ -557,9 +557,6 @@ func (f *file) Allocate(offset, size int64) error {
 	defer f.fs.mu.Unlock()
 	if err := f.fs.take(f.n, offset+size); err != nil {
 		return &fs.PathError{Op: "fallocate", Path: f.name, Err: err}
-	}
-	if end := int(offset + size); end > len(f.n.now) {
-		f.n.resize(end)
 	}
 	return nil
 }
