@@ -162,13 +162,9 @@ func (m *marker) create(path string) (File, error) {
 	return f, nil
 }
 
-// makeOwnDir makes the directory of quoll's own files beside version-2.
+// makeOwnDir makes the directory of quoll's own files beside version-2. It may be there without being durable: the store is in it too.
 func makeOwnDir(fs FS, dir string) error {
 	own := filepath.Join(filepath.Dir(dir), ownDir)
-	exists, err := fs.IsDir(own)
-	if err != nil || exists {
-		return err
-	}
 	if err := fs.MkdirAll(own); err != nil {
 		return err
 	}
