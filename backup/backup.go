@@ -123,7 +123,7 @@ type session struct {
 }
 
 type passedOver struct {
-	mark uint32
+	mark string
 	err  error
 }
 
@@ -310,12 +310,12 @@ func (p *pass) copySnapshot(ctx context.Context) (s Snapshot, err error) {
 	var damage []error
 	for _, candidate := range slices.Backward(snapshots) {
 		source := filepath.Join(p.snapDir(), candidate.name)
-		mark, err := txnlog.Fingerprint(p.fs, source)
+		mark, err := p.mark(source)
 		if err != nil {
 			return s, err
 		}
 		if old := p.next.snapshot(candidate.name); old != nil {
-			if have, err := txnlog.Fingerprint(p.fs, old.path(p.To)); err == nil && have == mark {
+			if have, err := p.mark(old.path(p.To)); err == nil && have == mark {
 				return *old, nil
 			}
 		}
@@ -341,6 +341,25 @@ func (p *pass) copySnapshot(ctx context.Context) (s Snapshot, err error) {
 		return s, fmt.Errorf("%w: no snapshot in %s is whole: %w", ErrIncomplete, p.snapDir(), errors.Join(damage...))
 	}
 	return s, fmt.Errorf("%w: no snapshot in %s; a server writes one when it starts", ErrIncomplete, p.snapDir())
+}
+
+// mark tells versions of a snapshot apart: its size and its last bytes, which hold checksums of all the others.
+func (p *pass) mark(path string) (_ string, err error) {
+	f, err := p.fs.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return "", err
+	}
+	end := make([]byte, min(size, 64))
+	n, err := f.ReadAt(end, size-int64(len(end)))
+	if n == len(end) || err == io.EOF {
+		err = nil
+	}
+	return fmt.Sprintf("%d %x", size, end[:n]), err
 }
 
 // snapshotDamage is the error of a snapshot that is not whole.
