@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"log"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
+
+	"quoll/jute"
 )
 
 // comparison is one run of the program against servers that it starts itself.
@@ -120,10 +123,14 @@ func (c *comparison) turn(e *entrant, name string, r row) (figures, error) {
 
 // fresh calls do with a server of its own on an empty directory.
 func (c *comparison) fresh(name, part string, do func(*entrant) error) error {
-	dir := filepath.Join(c.entry.work, part)
-	defer os.RemoveAll(dir)
 	how := c.entry
-	how.work, how.grow = dir, true
+	how.work, how.grow = filepath.Join(c.entry.work, part), true
+	defer os.RemoveAll(how.work)
+	return c.with(name, how, part, do)
+}
+
+// with calls do with a server that is gone in the end; its directory stays.
+func (c *comparison) with(name string, how entry, part string, do func(*entrant) error) error {
 	server, err := c.begin(name, how)
 	if err != nil {
 		return err
@@ -230,30 +237,52 @@ func (c *comparison) memories(n int) ([]other, error) {
 	}, nil
 }
 
-// populate creates n znodes, a thousand below each of n/1000 parents.
+// memoryFan is how many of the many znodes have one parent.
+const memoryFan = 1000
+
+func memoryParent(i int) string { return fmt.Sprintf("/p%05d", i) }
+
+// memoryPath is the path of one of the many znodes.
+func memoryPath(i int) string { return memoryParent(i/memoryFan) + "/" + keyName(i%memoryFan) }
+
+// populate creates n znodes.
 func populate(addr string, n int) error {
-	const fan, workers = 1000, 4
-	data := &scene{data: make([]byte, memorySize)}
-	tail := append(data.buffer(), openACL...)
-	parent := func(i int) string { return fmt.Sprintf("/p%05d", i) }
-	parents := (n + fan - 1) / fan
+	tail := append(jute.AppendBuffer(nil, make([]byte, memorySize)), openACL...)
 	err := alone(addr, func(c *conn) error {
-		return c.drive(list(parents, func(i int) step { return create(parent(i), tail) }), setupDepth, window{}, nil)
+		parent := func(i int) step { return create(memoryParent(i), tail) }
+		return c.drive(list((n+memoryFan-1)/memoryFan, parent), setupDepth, window{}, nil)
 	})
 	if err != nil {
 		return err
 	}
+	return together(addr, n, func(i int) step { return create(memoryPath(i), tail) })
+}
+
+// together sends n requests over some connections, as fast as the server answers.
+func together(addr string, n int, request func(i int) step) error {
+	const workers = 4
 	conns, err := dialFleet(addr, workers)
 	if err != nil {
 		return err
 	}
 	return conns.each(workers, func(w int, c *conn) error {
-		mine := func(i int) step { i = i*workers + w; return create(parent(i/fan)+"/"+keyName(i%fan), tail) }
+		mine := func(i int) step { return request(i*workers + w) }
 		if err := c.drive(list((n-w+workers-1)/workers, mine), setupDepth, window{}, nil); err != nil {
 			return err
 		}
 		return c.finish()
 	})
+}
+
+// overwrite sets the data of so many of the n znodes that populate made, at random.
+func overwrite(addr string, n, sets int, seed uint64) error {
+	tail := append(jute.AppendBuffer(nil, make([]byte, memorySize)), anyVersion...)
+	return together(addr, sets, func(i int) step { return setOne(n, seed, i, tail) })
+}
+
+// setOne is the i-th of the requests that overwrite znodes at random.
+func setOne(n int, seed uint64, i int, tail []byte) step {
+	return newStep(jute.OpSetData, memoryPath(int(rand.NewPCG(seed, uint64(i)).Uint64()%uint64(n))), tail, statLength)
 }
 
 // idle is what connections cost that do nothing but ping.

@@ -23,6 +23,16 @@
 // that reverses each round, and the report shows medians over the rounds. Each measurement has a warm-up of its own, and each
 // server a longer one at the beginning.
 //
+// The rows restart, snapshot and store work on many znodes that a server is filled with first:
+//
+//	go run ./bench -rows '^restart/'     from the start of the process to the first answered read, after a clean stop and after kill -9
+//	go run ./bench -rows '^snapshot/1m'  a load of 1,000 writes a second while a snapshot is written, and without one
+//	go run ./bench -rows '^store/1m'     writes on quoll with a store that is brought up to date, and with one that is not
+//
+// The load of the snapshot row is open: requests leave when they are due, however late the answers to others are, and latency counts
+// from then. So a stall shows in every request that falls into it. When a snapshot is being written the servers' logs tell. -rounds
+// is how often each figure is measured, and four times -duration is the time of each measurement of the snapshot row.
+//
 // CPU per operation is the growth of utime+stime of the server process during the measurement, divided by the operations. It
 // includes all work that the server does in the background, such as snapshots and garbage collection.
 package main

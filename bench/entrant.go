@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,14 +29,15 @@ type entrant struct {
 
 // entry is how the servers of a comparison are started.
 type entry struct {
-	work string // directory for their data and logs
-	heap string // of the JVM, fixed unless grow is set
-	grow bool   // the JVM starts with a small heap, so that its size tells what it needs
-	port int    // 0 means a free one
+	work string   // directory for their data and logs
+	heap string   // of the JVM, fixed unless grow is set
+	grow bool     // the JVM starts with a small heap, so that its size tells what it needs
+	more []string // further lines of zoo.cfg
+	port int      // 0 means a free one
 }
 
-// config are the lines of zoo.cfg that all servers get beside the port and the directory.
-var config = []string{"maxClientCnxns=0"}
+// settings are the lines of zoo.cfg that all servers get beside the port and the directory.
+var settings = []string{"maxClientCnxns=0"}
 
 // entrants has a row for each name that -servers takes.
 var entrants = map[string]func(entry) (*entrant, error){
@@ -52,7 +54,7 @@ var entrants = map[string]func(entry) (*entrant, error){
 }
 
 func (e entry) options(name string) peer.Options {
-	return peer.Options{Work: filepath.Join(e.work, name), Port: e.port, Config: config}
+	return peer.Options{Work: filepath.Join(e.work, name), Port: e.port, Config: slices.Concat(settings, e.more)}
 }
 
 func enter(s *peer.Server, err error) (*entrant, error) {

@@ -8,6 +8,7 @@ import (
 	"log"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,6 +17,7 @@ import (
 func main() {
 	log.SetFlags(log.Ltime)
 	floorIfAsked()
+	embeddedIfAsked()
 	if err := run(os.Args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return
@@ -24,12 +26,28 @@ func main() {
 	}
 }
 
-// The rows that are not loads, by the names that -rows matches.
-const (
-	rowStart  = "start"
-	rowMemory = "memory"
-	rowIdle   = "idle"
-)
+// extra is a row that is not a load.
+type extra struct {
+	name  string   // what -rows matches
+	usual bool     // it is in the default table
+	arms  []string // what it compares, if not the servers
+	run   func() ([]other, error)
+}
+
+func (p *program) extras() []extra {
+	all := []extra{
+		{"start", true, nil, p.starts},
+		{"memory", true, nil, func() ([]other, error) { return p.memories(p.znodes) }},
+		{"idle", true, nil, func() ([]other, error) { return p.idles(p.clients) }},
+	}
+	for _, s := range sizes {
+		all = append(all,
+			extra{"restart/" + s.name, s.restarts, nil, func() ([]other, error) { return p.restarts(s) }},
+			extra{"snapshot/" + s.name, s.others, nil, func() ([]other, error) { return p.snapshots(s) }},
+			extra{"store/" + s.name, s.others, []string{storeOff, storeOn}, func() ([]other, error) { return p.stores(s) }})
+	}
+	return all
+}
 
 // shortRows are those of -short.
 var shortRows = regexp.MustCompile(`^((get|set)/(1x1|50x20)/100B|start)$`)
@@ -127,7 +145,13 @@ func run(args []string) error {
 			}
 			fmt.Println(r.String() + mark)
 		}
-		fmt.Printf("%s *\n%s *\n%s *\n", rowStart, rowMemory, rowIdle)
+		for _, e := range p.extras() {
+			mark := ""
+			if e.usual {
+				mark = " *"
+			}
+			fmt.Println(e.name + mark)
+		}
 		return nil
 	}
 	var loads []row
@@ -191,6 +215,7 @@ func (p *program) compare(w *bytes.Buffer, loads []row, chosen func(string, bool
 	var (
 		all    [][]figures
 		others []other
+		arms   bytes.Buffer // the tables of the rows that do not compare servers
 		err    error
 	)
 	if len(loads) > 0 {
@@ -198,30 +223,29 @@ func (p *program) compare(w *bytes.Buffer, loads []row, chosen func(string, bool
 			return err
 		}
 	}
-	for _, row := range []struct {
-		name string
-		run  func() ([]other, error)
-	}{
-		{rowStart, p.starts},
-		{rowMemory, func() ([]other, error) { return p.memories(p.znodes) }},
-		{rowIdle, func() ([]other, error) { return p.idles(p.clients) }},
-	} {
-		if !chosen(row.name, true) || len(p.stateful()) == 0 {
+	for _, row := range p.extras() {
+		if !chosen(row.name, row.usual) || len(p.stateful()) == 0 || row.arms != nil && !slices.Contains(p.servers, "quoll") {
 			continue
 		}
 		more, err := row.run()
 		if err != nil {
 			return err
 		}
+		if row.arms != nil {
+			reportOthers(&arms, row.arms, more)
+			continue
+		}
 		others = append(others, more...)
 	}
 	fmt.Fprintf(w, "# %s side by side\n\nWritten by `go run ./bench %s`; `go doc ./bench` says how it measures.\n\n",
 		strings.Join(p.servers, " and "), strings.Join(os.Args[1:], " "))
 	for _, name := range p.servers {
-		facts = append(facts, name+": "+p.versions[name])
+		if version := p.versions[name]; version != "" {
+			facts = append(facts, name+": "+version)
+		}
 	}
 	facts = append(facts, fmt.Sprintf("%v after %v of warm-up, median of %d rounds, seed %d; heap of the JVM %s; zoo.cfg has %s, the rest is default",
-		p.duration, p.warmup, p.rounds, p.seed, p.heap, strings.Join(config, ", ")))
+		p.duration, p.warmup, p.rounds, p.seed, p.heap, strings.Join(settings, ", ")))
 	for _, f := range facts {
 		fmt.Fprintf(w, "- %s\n", f)
 	}
@@ -232,5 +256,6 @@ func (p *program) compare(w *bytes.Buffer, loads []row, chosen func(string, bool
 	if len(others) > 0 {
 		reportOthers(w, p.stateful(), others)
 	}
+	w.Write(arms.Bytes())
 	return nil
 }

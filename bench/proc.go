@@ -41,9 +41,12 @@ func cpuTime(pid int) (time.Duration, error) {
 }
 
 // residentBytes is the physical memory that a process has.
-func residentBytes(pid int) (int64, error) {
+func residentBytes(pid int) (int64, error) { return memoryOf(pid, "VmRSS") }
+
+// memoryOf is a figure of /proc/PID/status in bytes.
+func memoryOf(pid int, key string) (int64, error) {
 	name := fmt.Sprintf("/proc/%d/status", pid)
-	text, err := keyed(name, "VmRSS", ":")
+	text, err := keyed(name, key, ":")
 	if err != nil {
 		return 0, err
 	}
@@ -69,23 +72,38 @@ func keyed(name, key, separator string) (string, error) {
 }
 
 // trimLogs deletes old transaction logs and snapshots of a server that runs, so that a long comparison does not fill the disk.
-// The newest few of each kind stay.
+// The newest three snapshots stay, of which Java may still be writing one, and the logs behind them.
 func trimLogs(dir string) error {
-	for _, kind := range []string{"log.*", "snapshot.*"} {
+	files := func(kind string) ([]string, error) {
 		names, err := filepath.Glob(filepath.Join(dir, "version-2", kind))
-		if err != nil {
+		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(zxidOf(a), zxidOf(b)) })
+		return names, err
+	}
+	snapshots, err := files("snapshot.*")
+	if err != nil {
+		return err
+	}
+	logs, err := files("log.*")
+	if err != nil || len(snapshots) == 0 {
+		return err
+	}
+	old := snapshots[:max(0, len(snapshots)-3)]
+	oldest := zxidOf(snapshots[len(old)])
+	for i, name := range logs {
+		if i+1 < len(logs) && zxidOf(logs[i+1]) <= oldest {
+			old = append(old[:len(old):len(old)], name)
+		}
+	}
+	for _, name := range old {
+		if err := os.Remove(name); err != nil {
 			return err
-		}
-		zxid := func(name string) uint64 {
-			n, _ := strconv.ParseUint(strings.TrimPrefix(filepath.Ext(name), "."), 16, 64)
-			return n
-		}
-		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(zxid(a), zxid(b)) })
-		for _, name := range names[:max(0, len(names)-4)] {
-			if err := os.Remove(name); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
+}
+
+// zxidOf is the zxid in the name of a log or snapshot.
+func zxidOf(name string) uint64 {
+	n, _ := strconv.ParseUint(strings.TrimPrefix(filepath.Ext(name), "."), 16, 64)
+	return n
 }

@@ -64,9 +64,11 @@ func table(w io.Writer, head []string, lines [][]string) {
 }
 
 // pair finds the two servers whose ratio the report gives: the positions of java and quoll.
-func pair(servers []string) (java, quoll int, both bool) {
-	java, quoll = slices.Index(servers, "java"), slices.Index(servers, "quoll")
-	return java, quoll, java >= 0 && quoll >= 0
+func pair(servers []string) (java, quoll int, both bool) { return pairOf(servers, "java", "quoll") }
+
+func pairOf(columns []string, base, subject string) (i, j int, both bool) {
+	i, j = slices.Index(columns, base), slices.Index(columns, subject)
+	return i, j, i >= 0 && j >= 0
 }
 
 // reportLoads writes the table of the rows, and names those in which quoll is behind.
@@ -121,9 +123,12 @@ type other struct {
 	values []float64
 }
 
-// reportOthers writes a table with a line for each figure and a column for each server.
+// reportOthers writes a table with a line for each figure and a column for each server, or for each arm of a row that has its own.
 func reportOthers(w io.Writer, servers []string, all []other) {
 	java, quoll, both := pair(servers)
+	if !both {
+		java, quoll, both = pairOf(servers, storeOff, storeOn)
+	}
 	head := append([]string{"what"}, servers...)
 	if both {
 		head = append(head, "ratio")

@@ -95,7 +95,7 @@ func TestTrimLogsKeepsTheNewest(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "version-2"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"log.1", "log.9", "log.a", "log.ff", "log.100", "log.20", "snapshot.0", "snapshot.5", "acceptedEpoch"} {
+	for _, name := range []string{"log.1", "log.9", "log.a", "log.ff", "log.100", "log.20", "snapshot.0", "snapshot.5", "snapshot.15", "snapshot.a0", "snapshot.ff", "acceptedEpoch"} {
 		if err := os.WriteFile(filepath.Join(dir, "version-2", name), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestTrimLogsKeepsTheNewest(t *testing.T) {
 	for _, e := range entries {
 		left = append(left, e.Name())
 	}
-	if got := strings.Join(left, " "); got != "acceptedEpoch log.100 log.20 log.a log.ff snapshot.0 snapshot.5" {
+	if got := strings.Join(left, " "); got != "acceptedEpoch log.100 log.20 log.a log.ff snapshot.15 snapshot.a0 snapshot.ff" {
 		t.Errorf("left: %s", got)
 	}
 }
