@@ -23,7 +23,6 @@ import (
 	"quoll/config"
 	"quoll/jute"
 	"quoll/tree"
-	"quoll/txnlog"
 	"quoll/txnlog/memfs"
 )
 
@@ -39,10 +38,13 @@ import (
 const (
 	powerCutsEnv = "QUOLL_POWER_CUTS" // how many; `make powercuts` sets it
 	seedEnv      = "QUOLL_SEED"       // of an earlier run
-	shortCuts    = 2000
-	cutsPerLife  = 12
-	livesPerDisk = 4
-	clients      = 4
+	shortCuts    = 1000
+
+	livesPerDisk  = 4
+	cutsStarting  = 2  // at most
+	cutsUnderLoad = 12 // with those; then the server is stopped
+	cutsPerLife   = 14
+	loadClients   = 4
 )
 
 // seeded returns the seed of a test, which it logs.
@@ -80,7 +82,7 @@ func TestPowerCuts(t *testing.T) {
 		}
 	}
 	t.Logf("%d power cuts in %v, all after some transaction and after all that was acknowledged:\n%v", counts["cuts"], time.Since(begin).Round(time.Millisecond), counts)
-	for _, kind := range []string{"load: sync log", "load: create log", "load: rename snapshot", "load: remove log", "start"} {
+	for _, kind := range []string{"load: sync log", "load: rename log", "load: rename snapshot", "load: remove log", "load: link sst", "start: create marker", "stop: link sst"} {
 		if counts[kind] == 0 && !t.Failed() && want >= shortCuts {
 			t.Errorf("no power cut before %q", kind)
 		}
@@ -157,7 +159,6 @@ type cut struct {
 	disk     *memfs.FS
 	floor    int64 // the highest zxid that a client had seen
 	sessions int   // how many of script.sessions were acknowledged
-	refused  bool  // the server did not start on it, see reopen
 }
 
 func newWorld(rng *rand.Rand) *world {
@@ -177,9 +178,6 @@ func (w *world) run() error {
 		if err != nil {
 			return err
 		}
-		if next.refused {
-			return nil
-		}
 		w.disk = heir
 		w.past.forget(zxid)
 		w.script.restart(zxid, next.sessions)
@@ -192,7 +190,7 @@ func (w *world) live() ([]*cut, error) {
 	var mu sync.Mutex
 	var cuts []*cut
 	rng := rand.New(rand.NewPCG(w.rng.Uint64(), 0))
-	wait, loaded := rng.IntN(10), false
+	wait, phase := rng.IntN(20), "start"
 	enough := make(chan struct{})
 	disk, fault := w.disk, w.fault
 	disk.Fail = func(op, name string) error {
@@ -202,13 +200,17 @@ func (w *world) live() ([]*cut, error) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		if wait--; wait < 0 && len(cuts) < cutsPerLife {
-			wait = rng.IntN(40)
-			c := &cut{moment: map[bool]string{true: "load", false: "start"}[loaded] + ": " + op + " " + kind}
+		wait--
+		if kind != "log" && kind != "synced" {
+			wait -= 7 // what is done for each transaction would be nearly all
+		}
+		if most := map[string]int{"start": cutsStarting, "load": cutsUnderLoad}[phase]; wait < 0 && (len(cuts) < most || phase == "stop" && len(cuts) < cutsPerLife) {
+			wait = rng.IntN(120)
+			c := &cut{moment: phase + ": " + op + " " + kind}
 			c.floor, c.sessions = w.script.seen()
 			c.disk = disk.Crash(rng)
 			w.past.harvest(disk)
-			if cuts = append(cuts, c); len(cuts) == cutsPerLife {
+			if cuts = append(cuts, c); len(cuts) == cutsUnderLoad {
 				close(enough)
 			}
 		}
@@ -225,12 +227,15 @@ func (w *world) live() ([]*cut, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
 	}
-	mu.Lock()
-	loaded = true
-	mu.Unlock()
+	enter := func(next string) {
+		mu.Lock()
+		defer mu.Unlock()
+		phase = next
+	}
+	enter("load")
 	var load sync.WaitGroup
 	stop := make(chan struct{})
-	for i := range clients {
+	for i := range loadClients {
 		seed := w.rng.Uint64()
 		load.Go(func() { w.script.client(s.addr(), i, rand.New(rand.NewPCG(seed, 1)), stop) })
 	}
@@ -241,12 +246,13 @@ func (w *world) live() ([]*cut, error) {
 	}
 	close(stop)
 	load.Wait()
+	enter("stop")
 	if err := s.Close(); err != nil {
 		return nil, err
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if len(cuts) < cutsPerLife {
+	if len(cuts) < cutsUnderLoad {
 		return nil, fmt.Errorf("only %d operations of the disk were met in %v", len(cuts), patience)
 	}
 	return cuts, w.past.bad
@@ -285,12 +291,12 @@ func (w *world) examineAll(cuts []*cut, chosen *cut) (zxid int64, err error) {
 	return zxid, err
 }
 
-// examine starts a server on what a power cut has left and returns the zxid of its state. At a random moment of its start the power goes
-// once more, and what that leaves must come to the same state.
+// examine starts a server on what a power cut has left and returns the zxid of its state. At a random moment of that server's life the
+// power goes once more, and what that leaves must come to the same state. So must ZooKeeper's files alone.
 func (w *world) examine(c *cut, rng *rand.Rand, counts coverage) (zxid int64, err error) {
-	var second *memfs.FS
-	moment, wait := "", rng.IntN(12)
 	var mu sync.Mutex
+	var second *memfs.FS
+	moment, wait := "", rng.IntN(60)
 	c.disk.Fail = func(op, name string) error {
 		mu.Lock()
 		defer mu.Unlock()
@@ -302,28 +308,29 @@ func (w *world) examine(c *cut, rng *rand.Rand, counts coverage) (zxid int64, er
 	}
 	counts["cuts"]++
 	counts[c.moment]++
-	if strings.HasPrefix(c.moment, "start") {
-		counts["start"]++
-	}
 	zxid, err = w.reopen(c.disk, c)
-	mu.Lock()
-	defer mu.Unlock()
-	wait = -1
-	if c.refused {
-		counts["refused"]++
-	}
-	if second == nil || err != nil || c.refused {
+	if err != nil {
 		return zxid, err
 	}
-	counts["cuts"]++
-	counts["start"]++
-	counts["start after a cut: "+moment]++
-	again, err := w.reopen(second, c)
-	switch {
-	case err != nil:
-		return zxid, fmt.Errorf("and once more while starting, at %s: %w", moment, err)
-	case again != zxid:
-		return zxid, fmt.Errorf("and once more while starting, at %s: zxid 0x%x, before it was 0x%x", moment, again, zxid)
+	if second != nil {
+		counts["cuts"]++
+		counts["start after a cut: "+moment]++
+	}
+	alone := c.disk.Crash(nil)
+	if err := alone.VFS().RemoveAll("/data/quoll"); err != nil {
+		return zxid, err
+	}
+	for what, disk := range map[string]*memfs.FS{"and once more at " + moment: second, "and the directory quoll is lost": alone} {
+		if disk == nil {
+			continue
+		}
+		again, err := w.reopen(disk, c)
+		switch {
+		case err != nil:
+			return zxid, fmt.Errorf("%s: %w", what, err)
+		case again != zxid:
+			return zxid, fmt.Errorf("%s: zxid 0x%x, before it was 0x%x", what, again, zxid)
+		}
 	}
 	return zxid, nil
 }
@@ -337,11 +344,6 @@ func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
 		}
 	}()
 	s, err := Start(Options{Config: powerCutConfig(true), Logger: slog.New(slog.NewTextHandler(&said, nil)), FS: disk, StoreFS: disk.VFS()})
-	// The sectors of a batch can come to the disk out of order, with a later record whole. Java refuses that as well.
-	if damage := new(txnlog.DamageError); errors.As(err, &damage) && errors.Is(err, txnlog.ErrChecksum) && damage.Zxid >= c.floor {
-		c.refused = true
-		return 0, nil
-	}
 	if err != nil {
 		return 0, fmt.Errorf("the server does not start: %w", err)
 	}
@@ -363,19 +365,18 @@ func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
 // powerCutConfig is a configuration in which everything that happens to files happens within some hundred transactions. In a quiet one
 // no session ends by itself.
 func powerCutConfig(quiet bool) *config.Config {
-	c := config.Defaults()
-	c.DataDir, c.DataLogDir = "/data", "/data"
-	c.DigestEnabled = true
-	c.TickTime = 20 * time.Millisecond
-	c.MinSessionTimeout, c.MaxSessionTimeout = 2*c.TickTime, time.Hour
-	c.MaxClientCnxns = 0
-	c.PreAllocSizeKiB, c.TxnLogSizeLimitKiB = 16, 24
-	c.SnapCount = 60
-	c.AutopurgePurgeInterval = 30 * time.Millisecond
-	c.ContainerCheckInterval = 20 * time.Millisecond
-	if quiet {
-		c.TickTime, c.ContainerCheckInterval = time.Hour, time.Hour
+	set := []string{
+		"dataDir=/data", "tickTime=20", "maxSessionTimeout=7200000", "maxClientCnxns=0", "preAllocSize=16", "txnLogSizeLimitInKb=24",
+		"snapCount=80", "znode.container.checkIntervalMs=20",
 	}
+	if quiet {
+		set = append(set, "tickTime=3600000", "znode.container.checkIntervalMs=3600000")
+	}
+	c, _, err := config.Load(config.Sources{Set: set})
+	if err != nil {
+		panic(err)
+	}
+	c.AutopurgePurgeInterval = 20 * time.Millisecond // the key counts hours
 	return c
 }
 
