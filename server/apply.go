@@ -54,6 +54,12 @@ func (s *Server) Apply(batch []Proposal) {
 	s.unlockTree()
 	a.writes.end()
 	s.outstanding.Add(-answered) // before anybody hears of it, and before readers that wait for it wake
+	s.flushAll()
+}
+
+// flushAll has the output of the connections that flushLater noted written.
+func (s *Server) flushAll() {
+	a := &s.apply
 	few := len(a.flush) <= flushSelf
 	for _, c := range a.flush {
 		c.pendingFlush = false

@@ -13,6 +13,7 @@ import (
 	"quoll/config"
 	"quoll/jute"
 	"quoll/tree"
+	"quoll/txnlog"
 )
 
 // TestMultiOfManyParts prepares a multi that fills a frame with the smallest parts: what it takes in the log is less than its request.
@@ -136,6 +137,10 @@ func TestSnapshotOnDemand(t *testing.T) {
 	}
 	if last.Zxid != zxid || !strings.HasSuffix(last.File, fmt.Sprintf("snapshot.%x", zxid)) {
 		t.Errorf("the snapshot is %+v; the last zxid is 0x%x", last, zxid)
+	}
+	newest, ok, err := txnlog.NewestSnapshot(txnlog.OS, s.dirs.snap)
+	if !ok || err != nil || !newest.Ours || newest.Zxid != zxid || !newest.HasDigest || newest.Digest != s.tree.Digest() || newest.DigestZxid != zxid {
+		t.Errorf("the newest snapshot is %+v, %v, %v", newest, ok, err)
 	}
 	file, err := os.ReadFile(last.File)
 	if err != nil {

@@ -66,15 +66,8 @@ type checkpointer struct {
 // checkpoint is a capture on its way to the store.
 type checkpoint struct {
 	capture  *tree.Capture
-	mark     mark
-	snapshot bool // to be followed by a snapshot
-}
-
-// mark ties a state of the tree to ZooKeeper's files: by the log record that led to it, or by the snapshot that it was loaded from.
-type mark struct {
-	recordSum   uint32 // Adler-32 of the record, 0 if it was a snapshot
-	snapshot    string
-	snapshotSum uint32
+	mark     uint32 // of the transaction that it ends with
+	snapshot bool   // to be followed by a snapshot
 }
 
 // SnapshotTaken describes a snapshot that was written.
@@ -189,10 +182,11 @@ func (k *checkpointer) finish() {
 	}
 	k.writer.Wait()
 	t := k.s.tree
-	if k.store != nil && t.Changed() > 0 && !k.full.Load() {
-		if err := k.commit(t.Cut(false), k.s.sequencer.mark, false); err != nil {
+	full, small := k.full.Load(), t.DataSize() < stopSnapshotBytes
+	if k.store != nil && (full && small || !full && t.Changed() > 0) {
+		if err := k.commit(t.Cut(full), k.s.sequencer.mark, false); err != nil {
 			k.s.log.Warn("the store is not up to date; the next start replays the log instead", "error", err)
-		} else if k.s.sequencer.snapshot.records > 0 && t.DataSize() < stopSnapshotBytes {
+		} else if k.s.sequencer.snapshot.records > 0 && small {
 			view, err := k.store.View()
 			if err == nil {
 				err = k.snapshot(view, false)
@@ -210,7 +204,7 @@ func (k *checkpointer) finish() {
 }
 
 // commit takes a capture to the store and closes it. If that fails, what was in the capture is part of the next one.
-func (k *checkpointer) commit(c *tree.Capture, m mark, background bool) (err error) {
+func (k *checkpointer) commit(c *tree.Capture, mark uint32, background bool) (err error) {
 	defer func() {
 		if err == nil {
 			k.full.Store(false)
@@ -267,9 +261,7 @@ func (k *checkpointer) commit(c *tree.Capture, m mark, background bool) (err err
 			return err
 		}
 	}
-	return b.Commit(store.State{
-		Zxid: c.Zxid, Digest: c.Digest, Znodes: int64(c.Znodes), RecordSum: m.recordSum, Snapshot: m.snapshot, SnapshotSum: m.snapshotSum,
-	})
+	return b.Commit(store.State{Zxid: c.Zxid, Digest: c.Digest, Znodes: int64(c.Znodes), RecordSum: mark})
 }
 
 // captured is a znode as it was at a cut.
@@ -358,10 +350,8 @@ func (k *checkpointer) pacer(background bool) func(bytes int) error {
 
 // snapshot writes one of ZooKeeper's snapshots from a view of the store, and closes that.
 func (k *checkpointer) snapshot(view *store.View, background bool) (err error) {
-	begin := time.Now()
 	defer func() { err = errors.Join(err, view.Close()) }()
-	o, state := k.s.opts, view.State()
-	src := txnlog.SnapshotSource{Ours: true}
+	var src txnlog.SnapshotSource
 	err = view.Sessions(func(id int64, timeout int32) {
 		src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
 	})
@@ -381,18 +371,50 @@ func (k *checkpointer) snapshot(view *store.View, background bool) (err error) {
 		}
 		return b, more, err
 	}
+	return k.write(src, view.State().Zxid, view.State().Digest)
+}
+
+// startingSnapshot writes a snapshot from the tree itself, before anybody is served.
+func (k *checkpointer) startingSnapshot() error {
+	t := k.s.tree
+	c := t.Cut(true)
+	defer c.Close()
+	var src txnlog.SnapshotSource
+	for _, s := range c.Sessions {
+		src.Sessions = append(src.Sessions, txnlog.Session{ID: s.ID, Timeout: s.Timeout})
+	}
+	for _, a := range c.ACLs {
+		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: a.Number, ACL: a.ACL})
+	}
+	src.Nodes = func(b []byte) ([]byte, bool, error) {
+		more, err := c.Next(captureSlice, func(n *tree.Node) error {
+			stat := n.Persisted()
+			b = txnlog.AppendNode(b, n.Path(), n.Data(), t.ACLNumber(n), &stat)
+			return nil
+		}, nil)
+		return b, more, err
+	}
+	k.full.Store(true)
+	k.wanted.Store(false)
+	return k.write(src, c.Zxid, c.Digest)
+}
+
+// write writes a snapshot.
+func (k *checkpointer) write(src txnlog.SnapshotSource, zxid, digest int64) error {
+	begin, o := time.Now(), k.s.opts
+	src.Ours = true
 	if o.DigestEnabled {
-		src.Digest = func() txnlog.SnapshotDigest { return txnlog.SnapshotDigest{Zxid: state.Zxid, Digest: state.Digest} }
+		src.Digest = func() txnlog.SnapshotDigest { return txnlog.SnapshotDigest{Zxid: zxid, Digest: digest} }
 	}
 	if o.SerializeLastProcessedZxid {
-		src.LastZxid = func() int64 { return state.Zxid }
+		src.LastZxid = func() int64 { return zxid }
 	}
-	file, size, err := txnlog.WriteSnapshot(o.FS, k.s.dirs.snap, state.Zxid, txnlog.Compression(o.SnapshotCompression), src)
+	file, size, err := txnlog.WriteSnapshot(o.FS, k.s.dirs.snap, zxid, txnlog.Compression(o.SnapshotCompression), src)
 	if err != nil {
 		return err
 	}
 	took := time.Since(begin)
-	k.last.Store(&SnapshotTaken{Zxid: state.Zxid, File: file, Size: size, At: time.Now()})
+	k.last.Store(&SnapshotTaken{Zxid: zxid, File: file, Size: size, At: time.Now()})
 	k.s.metrics.SnapshotTime.Observe(took.Milliseconds())
 	k.s.log.Info(fmt.Sprintf("Snapshot taken in %d ms", took.Milliseconds()), "file", file, "bytes", size)
 	return nil

@@ -172,7 +172,9 @@ func rewriteSnapshot(t *testing.T, dir string) {
 		})
 		return b, false, err
 	}}
-	tr.EachSession(func(id int64, timeout int32) { src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout}) })
+	tr.EachSession(func(id int64, timeout int32) {
+		src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
+	})
 	tr.EachACL(func(n int64, acl []jute.ACL) { src.ACLs = append(src.ACLs, txnlog.ACLList{Number: n, ACL: acl}) })
 	if _, _, err := txnlog.WriteSnapshot(txnlog.OS, v2, info.Zxid, txnlog.Plain, src); err != nil {
 		t.Fatal(err)

@@ -74,6 +74,7 @@ type conn struct {
 		closed   bool
 		stats    connStats
 	}
+	severed      bool // a write of it failed to be logged, so later ones must not be carried out; the sequencer's own
 	pendingFlush bool // in the list of connections to flush after this Apply; its goroutine's own
 
 	watches struct {

@@ -39,7 +39,8 @@ type local struct {
 	nextExpiry, nextReap time.Time
 	reap                 []string // containers and TTL nodes that wait for their turn
 
-	mark       mark // of the last transaction applied
+	disk       diskWatch
+	mark       uint32 // Adler-32 of the log record of the last transaction applied, 0 if that is in no log
 	checkpoint struct {
 		at    time.Time // of the last one
 		bytes int64     // of log since then
@@ -135,6 +136,7 @@ func (l *local) run() {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	l.cutIfDue()
 	var requests []*Request
 	for {
 		clear(requests)
@@ -153,9 +155,7 @@ func (l *local) run() {
 		if now := time.Now(); !now.Before(l.nextDuty()) {
 			requests = l.duties(now, requests)
 		}
-		if !l.commit(requests) {
-			return
-		}
+		l.commit(l.admit(requests))
 		l.cutIfDue()
 		select {
 		case <-l.s.stop:
@@ -176,10 +176,14 @@ func (l *local) end() {
 }
 
 func (l *local) nextDuty() time.Time {
-	if l.nextReap.Before(l.nextExpiry) {
-		return l.nextReap
+	next := l.nextExpiry
+	if l.nextReap.Before(next) {
+		next = l.nextReap
 	}
-	return l.nextExpiry
+	if d := &l.disk; d.state == diskFailed || d.state != diskGood && d.next.Before(next) {
+		next = d.next
+	}
+	return next
 }
 
 // untilNextBucket is the time until the next multiple of a tick on the server's clock, where a bucket of sessions ends.
@@ -190,6 +194,9 @@ func (l *local) untilNextBucket(now time.Time) time.Duration {
 
 // duties adds the requests that time makes: sessions that expire, containers and TTL nodes that go.
 func (l *local) duties(now time.Time, requests []*Request) []*Request {
+	if l.tryDisk(now); l.disk.state == diskFailed {
+		return requests
+	}
 	if !now.Before(l.nextExpiry) {
 		l.nextExpiry = now.Add(l.untilNextBucket(now))
 		for _, session := range l.s.sessions.expired(l.s.clock(now)) {
@@ -221,11 +228,15 @@ func (l *local) own(r *Request) *Request {
 	return r
 }
 
-// commit takes requests all the way. It reports whether the server may go on.
-func (l *local) commit(requests []*Request) bool {
+// commit takes requests all the way, unless the log fails.
+func (l *local) commit(requests []*Request) {
 	if len(requests) == 0 {
-		return true
+		return
 	}
+	defer func() {
+		clear(l.batch)
+		l.batch = l.batch[:0]
+	}()
 	times := batchTimes{begin: time.Now()}
 	l.s.batchBegins(times.begin, requests, l.pending())
 	wall := l.s.opts.Now()
@@ -248,29 +259,25 @@ func (l *local) commit(requests []*Request) bool {
 		}
 		times.logged = time.Now()
 		if err := l.log.Sync(); err != nil {
-			l.s.fail(fmt.Errorf("writing the transaction log: %w", err))
-			_ = l.log.Close()
-			return false
+			l.diskFails(err)
+			return
 		}
 		times.durable = time.Now()
 	}
 	l.s.Apply(l.batch)
 	l.s.batchEnds(time.Now(), int64(len(requests)), &times, l.log != nil)
-	clear(l.batch)
-	l.batch = l.batch[:0]
 	if l.log != nil {
-		l.mark = mark{recordSum: sum}
+		l.mark = sum
 		l.checkpoint.bytes += bytes
 		l.snapshot.bytes += bytes
 		l.snapshot.records += int64(len(requests))
 	}
-	return true
 }
 
 // cutIfDue begins a checkpoint, unless one is on its way: it cuts the tree and hands the capture over.
 func (l *local) cutIfDue() {
 	k := l.s.checkpoints
-	if k == nil || k.busy.Load() {
+	if k == nil || k.busy.Load() || l.disk.state != diskGood && !(l.disk.lost && k.wanted.Load()) {
 		return
 	}
 	t := l.s.tree

@@ -109,6 +109,18 @@ func (pr *preparer) applied(zxid int64) int {
 	return i
 }
 
+// reset forgets everything that is proposed and not applied, and returns how many changes that were.
+func (pr *preparer) reset() int {
+	n := len(pr.order)
+	clear(pr.outstanding)
+	clear(pr.newborn)
+	clear(pr.closing)
+	clear(pr.opening)
+	pr.order, pr.arena, pr.journal = pr.order[:0], pr.arena[:0], pr.journal[:0]
+	pr.digest = uint64(pr.tree.Digest())
+	return n
+}
+
 // undo takes back what the request in preparation has proposed. What earlier requests have proposed for the same znodes is restored,
 // or sequence numbers would be given out twice.
 func (pr *preparer) undo(digest uint64) {

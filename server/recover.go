@@ -82,27 +82,15 @@ func (s *Server) recover() error {
 		Dir: s.dirs.log, FS: o.FS, PreAlloc: o.PreAllocSizeKiB << 10, ForceSync: o.ForceSync, SizeLimit: o.TxnLogSizeLimitKiB << 10, Logger: s.log,
 		OnSync: s.synced,
 	})
+	s.sequencer.prepareDisk()
 	s.sequencer.mark = r.mark
 	k.wanted.Store(!newest.Ours)
 	// Without any snapshot ZooKeeper would not start on this directory. And what was just deleted is in no transaction: replayed over it
 	// again, the log that follows would not give the same tree.
 	if !found || stranded {
-		return k.now()
+		return k.startingSnapshot()
 	}
 	return nil
-}
-
-// now takes everything to the store and writes a snapshot, before anybody is served.
-func (k *checkpointer) now() error {
-	if err := k.commit(k.s.tree.Cut(true), k.s.sequencer.mark, false); err != nil {
-		return fmt.Errorf("%w %s: %w", txnlog.ErrDataDir, k.options.Dir, err)
-	}
-	view, err := k.store.View()
-	if err == nil {
-		err = k.snapshot(view, false)
-	}
-	k.wanted.Store(false)
-	return err
 }
 
 // state is what the store has, if there is one and it has anything.
@@ -125,7 +113,7 @@ type replayer struct {
 	s       *Server
 	tree    *tree.Tree
 	from    string // what it began with
-	mark    mark
+	mark    uint32 // see local
 	read    txnlog.ReadResult
 	result  tree.Result
 	changes []tree.Change
@@ -143,7 +131,7 @@ func (r *replayer) fromStore(state store.State, newest txnlog.SnapshotInfo, foun
 	if found && !newest.Ours {
 		return unfit("%s was written by another server", newest.File)
 	}
-	if err := r.checkMark(state); err != nil {
+	if err := r.checkMark(state, newest); err != nil {
 		return err
 	}
 	loader := tree.NewLoader(true)
@@ -168,7 +156,7 @@ func (r *replayer) fromStore(state store.State, newest txnlog.SnapshotInfo, foun
 	t.Track()
 	s.metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
 	r.tree, r.from = t, "store"
-	r.mark = mark{state.RecordSum, state.Snapshot, state.SnapshotSum}
+	r.mark = state.RecordSum
 	r.compare = s.opts.DigestEnabled
 	if err := r.replay(true); err != nil {
 		r.tree = nil
@@ -177,16 +165,12 @@ func (r *replayer) fromStore(state store.State, newest txnlog.SnapshotInfo, foun
 	return nil
 }
 
-// checkMark reports whether the log has the record that led to the store's state, or the snapshot that it was loaded from is still there.
-func (r *replayer) checkMark(state store.State) error {
+// checkMark reports whether ZooKeeper's files lead to the store's state: the log has the record that it ends with, or the newest snapshot is it.
+func (r *replayer) checkMark(state store.State, newest txnlog.SnapshotInfo) error {
 	s := r.s
 	if state.RecordSum == 0 {
-		path := filepath.Join(s.dirs.snap, state.Snapshot)
-		switch sum, err := txnlog.Fingerprint(s.opts.FS, path); {
-		case err != nil:
-			return unfit("it comes from a snapshot that cannot be read: %v", err)
-		case sum != state.SnapshotSum:
-			return unfit("it comes from another snapshot than %s", path)
+		if newest.Zxid != state.Zxid || newest.HasDigest && newest.Digest != state.Digest {
+			return unfit("it has the state of zxid %s, which neither the log nor the newest snapshot leads to", hex(state.Zxid))
 		}
 		return nil
 	}
@@ -235,10 +219,6 @@ func (r *replayer) fromFiles() error {
 		if snap.HasDigest && snap.DigestZxid > snap.Zxid {
 			r.compare, r.until, r.untilDigest = false, snap.DigestZxid, snap.Digest
 		}
-		if r.mark.snapshotSum, err = txnlog.Fingerprint(s.opts.FS, snap.File); err != nil {
-			return err
-		}
-		r.mark.snapshot = r.from
 	}
 	s.metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
 	if err := r.replay(found); err != nil {
@@ -269,7 +249,7 @@ func (r *replayer) record(rec txnlog.Record) error {
 		return err
 	}
 	r.changes = r.tree.Apply(&txn, &r.result, r.changes[:0])
-	r.mark = mark{recordSum: adler32.Checksum(rec.Entry)}
+	r.mark = adler32.Checksum(rec.Entry)
 	wrong, want := false, txn.Digest
 	switch digest := r.tree.Digest(); {
 	case r.until != 0 && txn.Zxid >= r.until:

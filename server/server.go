@@ -176,33 +176,14 @@ func (s *Server) warn(format string, args ...any) {
 	}
 }
 
-// Done is closed when the server has stopped, by Close or because of an error.
+// Done is closed when the server has stopped.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Err returns what stopped the server, or nil if Close did.
-func (s *Server) Err() error {
-	s.fatal.Lock()
-	defer s.fatal.Unlock()
-	return s.fatal.err
-}
-
-// fail stops the server because of an error after which it must not acknowledge anything.
-func (s *Server) fail(err error) {
-	s.fatal.Lock()
-	if s.fatal.err == nil {
-		s.fatal.err = err
-	}
-	s.fatal.Unlock()
-	s.metrics.UnrecoverableErrors.Inc()
-	s.log.Error("the server stops", "error", err)
-	go s.shutdown()
-}
-
-// Close stops the server and returns when all its goroutines have ended. Sessions live on in the data directory.
+// Close stops the server and returns when all its goroutines have ended. Sessions live on in the data directory. The error is nil.
 func (s *Server) Close() error {
 	s.shutdown()
 	<-s.done
-	return s.Err()
+	return nil
 }
 
 func (s *Server) shutdown() {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash"
 	"hash/adler32"
-	"hash/crc32"
 	"io"
 	"path/filepath"
 	"slices"
@@ -197,8 +196,8 @@ func openSnapshot(fs FS, path string) (src io.Reader, f File, err error) {
 	return src, f, nil
 }
 
-// NewestSnapshot looks at the newest snapshot in dir that passes the cheap test of [LoadNewestSnapshot]: it reads the header alone and returns
-// file, zxid and whether the snapshot is one of ours. With none, ok is false.
+// NewestSnapshot looks at the newest snapshot in dir that passes the cheap test of [LoadNewestSnapshot]. It reads no more than the header and
+// the end, and returns file, zxid, whether the snapshot is one of ours and, if that was not compressed, the digest. With none, ok is false.
 func NewestSnapshot(fs FS, dir string) (info SnapshotInfo, ok bool, err error) {
 	files, err := validSnapshots(fs, dir, 1)
 	if err != nil || len(files) == 0 {
@@ -209,27 +208,28 @@ func NewestSnapshot(fs FS, dir string) (info SnapshotInfo, ok bool, err error) {
 		return SnapshotInfo{}, false, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	info = SnapshotInfo{File: files[0].path, Zxid: files[0].zxid}
 	header := make([]byte, headerSize)
-	_, err = io.ReadFull(src, header)
-	return SnapshotInfo{File: files[0].path, Zxid: files[0].zxid, Ours: binary.BigEndian.Uint64(header[8:]) == ourDBID}, err == nil, err
-}
-
-// Fingerprint is a checksum of a snapshot's size and last bytes, which hold checksums of all the others.
-func Fingerprint(fs FS, path string) (sum uint32, err error) {
-	f, err := fs.Open(path)
-	if err != nil {
-		return 0, err
+	if _, err := io.ReadFull(src, header); err != nil {
+		return info, true, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	info.Ours = int64(binary.BigEndian.Uint64(header[8:])) == ourDBID
+	const seal, digest, last = 8 + 5, 8 + 4 + 8, 8
+	end := make([]byte, digest+seal+last+seal)
 	size, err := f.Size()
-	if err != nil {
-		return 0, err
+	if err != nil || suffixCompression(info.File) != Plain || size < headerSize+int64(len(end)) {
+		return info, true, err
 	}
-	end := make([]byte, min(size, 64))
-	if _, err := f.ReadAt(end, size-int64(len(end))); err != nil && err != io.EOF {
-		return 0, err
+	if _, err := f.ReadAt(end, size-int64(len(end))); err != nil {
+		return info, true, err
 	}
-	return crc32.ChecksumIEEE(binary.BigEndian.AppendUint64(end, uint64(size))), nil
+	if string(end[digest+8:digest+seal]) != string(end[len(end)-5:]) {
+		end = end[last+seal:] // there is no block with the last zxid
+	}
+	if info.HasDigest = string(end[digest+8:digest+seal]) == string(end[len(end)-5:]) && binary.BigEndian.Uint32(end[8:]) == digestVersion; info.HasDigest {
+		info.DigestZxid, info.Digest = int64(binary.BigEndian.Uint64(end)), int64(binary.BigEndian.Uint64(end[12:]))
+	}
+	return info, true, nil
 }
 
 // snapshotReader decodes a stream. Its first error sticks; afterwards every read returns zero values.

@@ -1,0 +1,189 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"quoll/jute"
+	"quoll/txnlog"
+)
+
+const (
+	// diskReserve is the room that is kept for the sessions' own transactions when the disk is full.
+	diskReserve = 16 << 20
+	// diskMargin is how much more than the reserve must be free before data is written again, so that the disk is not full at once.
+	diskMargin = 16 << 20
+
+	diskRetry  = time.Second // how often a disk that failed is tried
+	diskRemind = time.Minute // how often the log says that it has not come back
+)
+
+// diskState is what may be written.
+type diskState int32
+
+const (
+	diskGood diskState = iota
+	// diskFull: only sessions begin and end, in the room that the reserve has given up.
+	diskFull
+	// diskFailed: nothing.
+	diskFailed
+)
+
+// diskWatch is how the sequencer deals with a disk that fails or is full. Nothing is acknowledged until the log has been read again; reads go
+// on all the while. It belongs to the sequencer's goroutine.
+type diskWatch struct {
+	state   diskState
+	reserve *txnlog.Reserve // nil in memory
+	broken  bool            // the log must recover
+	lost    bool            // what was acknowledged is not on the disk any more
+	full    bool            // room must be found
+	severed bool            // a connection has been severed: its requests may still come in
+	next    time.Time       // when to try again
+	said    time.Time       // when the log last said so
+}
+
+// prepareDisk takes the reserve, if there is room for it.
+func (l *local) prepareDisk() {
+	l.disk.reserve = txnlog.NewReserve(l.s.opts.FS, l.s.dirs.log, diskReserve)
+	if err := l.disk.reserve.Make(0); err != nil {
+		l.s.log.Warn("no room is reserved: when the disk is full, sessions cannot be made either", "file", l.disk.reserve.Path(), "bytes", diskReserve, "error", err)
+	}
+}
+
+// diskFails takes back a batch that could not be logged: nobody is told anything, since part of it may be on the disk. Its clients lose their
+// connections.
+func (l *local) diskFails(err error) {
+	s, d := l.s, &l.disk
+	s.metrics.UnrecoverableErrors.Inc()
+	for i := range l.batch {
+		l.abandon(l.batch[i].Request)
+	}
+	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.reset()))
+	l.zxid = s.tree.LastZxid()
+	now := time.Now()
+	d.broken, d.state, d.next, d.said = true, diskFailed, now, now
+	writes := "no write is taken until the disk works again"
+	if txnlog.IsFull(err) {
+		d.full = true
+		writes = "no write is taken until there is room"
+		if d.reserve.Held() {
+			if err := d.reserve.Release(); err != nil {
+				s.log.Error("the reserve cannot be given up", "file", d.reserve.Path(), "error", err)
+			} else {
+				d.state = diskFull
+				writes = "only sessions are written, into the reserve, until there is room"
+			}
+		}
+	}
+	s.log.Error("the transaction log could not be written; the connections that wait for it are closed, reads go on, "+writes, "error", err, "requests", len(l.batch), "last zxid", hex(l.zxid))
+	l.tryDisk(now)
+}
+
+// tryDisk looks whether the disk works again, and for which writes.
+func (l *local) tryDisk(now time.Time) {
+	s, d := l.s, &l.disk
+	if d.state == diskGood || now.Before(d.next) {
+		return
+	}
+	d.next = now.Add(diskRetry)
+	if d.broken {
+		err := l.log.Recover()
+		var damage *txnlog.DamageError
+		if d.lost = errors.As(err, &damage); d.lost {
+			d.next = now.Add(diskRemind)
+			err = fmt.Errorf("%w; this server has everything in memory: take it with `quoll snapshot write` before it is stopped, and then the log can be removed", err)
+		}
+		if err != nil {
+			l.stillBad(err, now, d.lost)
+			return
+		}
+		d.broken = false
+	}
+	if d.full {
+		if err := d.reserve.Make(diskMargin); err != nil {
+			l.stillBad(err, now, false)
+			return
+		}
+		d.full = false
+	}
+	if d.state == diskFailed { // none has expired meanwhile, and none is to expire for that
+		s.sessions.each(func(session *session) { s.sessions.touch(session, s.clock(now)) })
+	}
+	d.state = diskGood
+	s.log.Info("the disk takes writes again", "last zxid", hex(l.zxid))
+}
+
+// stillBad notes why the disk is not good, and says so now and then.
+func (l *local) stillBad(err error, now time.Time, aloud bool) {
+	d := &l.disk
+	if aloud || now.Sub(d.said) >= diskRemind {
+		d.said = now
+		l.s.log.Error("the disk still takes no writes; reads go on", "error", err, "sessions", d.state == diskFull)
+	}
+}
+
+// admit takes out of a batch what cannot be written now: it is refused, or its connection has been severed.
+func (l *local) admit(requests []*Request) []*Request {
+	d := &l.disk
+	if d.state == diskGood && !d.severed {
+		return requests
+	}
+	kept, refused := requests[:0], []*Request(nil)
+	for _, r := range requests {
+		session := r.Op == jute.OpCreateSession || r.Op == jute.OpCloseSession
+		switch {
+		case r.conn != nil && r.conn.severed, d.state == diskFailed && session:
+			l.abandon(r)
+		case d.state == diskGood || session:
+			kept = append(kept, r)
+		case r.conn == nil:
+			l.s.outstanding.Add(-1)
+		default:
+			refused = append(refused, r)
+		}
+	}
+	l.s.refuse(refused, jute.ErrNotReadOnly)
+	return kept
+}
+
+// abandon gives a request up without an answer. What its connection has sent after it must not be carried out either.
+func (l *local) abandon(r *Request) {
+	s := l.s
+	s.outstanding.Add(-1)
+	switch r.Op {
+	case jute.OpCreateSession:
+		s.sessions.remove(r.Session)
+	case jute.OpCloseSession:
+		if session := s.sessions.get(r.Session); session != nil {
+			if c := session.conn.Load(); c != nil {
+				c.close() // what it has sent meanwhile was not even read
+			}
+			session.closing.Store(false)
+		}
+	}
+	if r.conn != nil {
+		r.conn.severed, l.disk.severed = true, true
+		r.conn.close()
+	}
+}
+
+// refuse answers writes with an error, in their turn and without a transaction.
+func (s *Server) refuse(requests []*Request, code jute.Code) {
+	if len(requests) == 0 {
+		return
+	}
+	now := time.Now()
+	zxid := s.lastZxid.Load()
+	s.lockTree()
+	for _, r := range requests {
+		if r.conn.lagging.Load() {
+			r.conn.overtake(now)
+		}
+		r.conn.settle(r, appendHeaderOnly(nil, r.Cxid, zxid, code), &noted{cxid: r.Cxid, zxid: zxid, at: now, latency: now.Sub(r.received)})
+		s.flushLater(r.conn)
+	}
+	s.unlockTree()
+	s.outstanding.Add(-int64(len(requests)))
+	s.flushAll()
+}
