@@ -123,11 +123,19 @@ type LogReport struct {
 	First, Last int64
 }
 
+// Beside is what a server knows of its logs when it starts. The zero value is nothing.
+type Beside struct {
+	// Snapshot is the zxid of the newest snapshot.
+	Snapshot int64
+	// Mark is how far the logs were synced, if that is known.
+	Mark *txnlog.Watermark
+}
+
 // VerifyLogs checks logs of one server, given in the order in which it reads them: the framing of every record, its checksum, that it can be
-// decoded, and that no zxid is missing within an epoch. It prints a line for each file and one for each thing found. A gap that lies
-// wholly below snapshot, the zxid of the newest snapshot, harms nobody: a learner that got a snapshot has such logs.
-func VerifyLogs(w io.Writer, files []string, snapshot int64, o Options) (LogReport, error) {
-	v := logVerifier{w: w, o: o, snapshot: snapshot}
+// decoded, and that no zxid is missing. It prints a line for each file and one for each thing found. A gap that the newest snapshot covers
+// harms nobody: a learner that got a snapshot has such logs. Nor does damage behind the watermark, which was never acknowledged.
+func VerifyLogs(w io.Writer, files []string, beside Beside, o Options) (LogReport, error) {
+	v := logVerifier{w: w, o: o, beside: beside}
 	for i, name := range files {
 		if err := v.file(name, i == len(files)-1); err != nil {
 			return v.report, err
@@ -137,10 +145,10 @@ func VerifyLogs(w io.Writer, files []string, snapshot int64, o Options) (LogRepo
 }
 
 type logVerifier struct {
-	w        io.Writer
-	o        Options
-	snapshot int64
-	report   LogReport
+	w      io.Writer
+	o      Options
+	beside Beside
+	report LogReport
 }
 
 func (v *logVerifier) note(name string, rec txnlog.Record, what string) {
@@ -219,6 +227,11 @@ func (v *logVerifier) file(name string, newest bool) (err error) {
 	return nil
 }
 
+// follows reports whether no transaction is missing between one and the next.
+func follows(zxid, last int64) bool {
+	return zxid <= last+1 || zxid>>32 > last>>32 && int32(zxid) == 1
+}
+
 // order looks at the zxid of one record after the others.
 func (v *logVerifier) order(name string, rec txnlog.Record) {
 	r := &v.report
@@ -227,11 +240,11 @@ func (v *logVerifier) order(name string, rec txnlog.Record) {
 		r.First = rec.Zxid
 	case rec.Zxid <= r.Last:
 		v.note(name, rec, fmt.Sprintf("the zxid is not above 0x%x before it; servers apply it again, which changes nothing", r.Last))
-	case rec.Zxid == r.Last+1 || rec.Zxid>>32 > r.Last>>32:
-	case rec.Zxid <= v.snapshot+1:
-		v.note(name, rec, fmt.Sprintf("0x%x to 0x%x are not in the logs; the snapshot 0x%x has them", r.Last+1, rec.Zxid-1, v.snapshot))
+	case follows(rec.Zxid, r.Last):
+	case rec.Zxid <= v.beside.Snapshot+1:
+		v.note(name, rec, fmt.Sprintf("transactions behind 0x%x are not in the logs; the snapshot 0x%x has them", r.Last, v.beside.Snapshot))
 	default:
-		v.damage(name, rec, fmt.Sprintf("0x%x to 0x%x are missing; %s", r.Last+1, rec.Zxid-1, meansFatal))
+		v.damage(name, rec, fmt.Sprintf("transactions behind 0x%x are missing; %s", r.Last, meansFatal))
 	}
 	r.Records++
 	r.Last = max(r.Last, rec.Zxid)
@@ -258,6 +271,8 @@ func (v *logVerifier) end(name string, s *txnlog.LogScanner, rec txnlog.Record, 
 	}
 	rec.Entry, rec.Offset = nil, at
 	switch {
+	case newest && v.beside.Mark != nil && v.beside.Mark.File == name && at >= v.beside.Mark.Offset:
+		v.note(name, rec, what+": it is behind what was synced, so nothing in it was acknowledged; quoll cuts it at its start")
 	case d == txnlog.BadLength || d == txnlog.ShortEntry:
 		v.damage(name, rec, what+"; "+meansRepair)
 	case behind:

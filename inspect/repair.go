@@ -42,7 +42,7 @@ type Repair struct {
 const backupPrefix = "damaged."
 
 // span is a run of zxids.
-type span struct{ first, last, records int64 }
+type span struct{ first, last int64 }
 
 func (s span) String() string {
 	if s.first == s.last {
@@ -54,12 +54,21 @@ func (s span) String() string {
 // spans are runs of zxids in their order.
 type spans []span
 
-func (s *spans) add(zxid int64) {
-	if n := len(*s); n > 0 && zxid == (*s)[n-1].last+1 {
-		(*s)[n-1].last, (*s)[n-1].records = zxid, (*s)[n-1].records+1
+// add appends the zxids from first to last.
+func (s *spans) add(first, last int64) {
+	if n := len(*s); n > 0 && first == (*s)[n-1].last+1 {
+		(*s)[n-1].last = last
 		return
 	}
-	*s = append(*s, span{zxid, zxid, 1})
+	*s = append(*s, span{first, last})
+}
+
+// count is the number of zxids.
+func (s spans) count() (n int64) {
+	for _, run := range s {
+		n += run.last - run.first + 1
+	}
+	return n
 }
 
 func (s spans) String() string {
@@ -147,6 +156,7 @@ func (m *mender) copyTo(temp string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	m.seen = max(0, txnlog.NameZxid(m.File)-1)
 	if m.dst, err = newLogWriter(m.o.fs(), temp); err != nil {
 		return err
 	}
@@ -175,7 +185,11 @@ func (m *mender) copyTo(temp string) (err error) {
 
 // chop keeps everything up to a zxid and refuses damage before it (LogChopper).
 func (m *mender) chop(s *txnlog.LogScanner) error {
-	found := false
+	rest, err := s.Rest()
+	if err != nil {
+		return err
+	}
+	found, end := false, s.Offset()+rest
 	for {
 		rec, d, err := s.Next()
 		if err != nil {
@@ -191,7 +205,7 @@ func (m *mender) chop(s *txnlog.LogScanner) error {
 				return err
 			}
 			continue
-		case d != txnlog.Whole && !found && d != txnlog.ZeroLength:
+		case d != txnlog.Whole && !found && s.Offset() < end:
 			return fmt.Errorf("%w; repair without a zxid to cut at, or cut before it", damageAt(rec, d))
 		case !found:
 			return fmt.Errorf("%s: This log does not contain zxid %x", m.File, *m.CutAt)
@@ -262,13 +276,13 @@ func (m *mender) gap(zxid int64) bool {
 		return true
 	case zxid <= m.snapshot+1:
 		return false
-	case len(m.lost) > 0 && m.lost[len(m.lost)-1].last > max(m.last, m.snapshot):
-		return true
 	case m.kept == 0:
 		named := txnlog.NameZxid(m.File)
 		return m.damaged && named >= 0 && zxid != named
+	case len(m.lost) > 0 && m.lost[len(m.lost)-1].last > max(m.last, m.snapshot): // in another epoch, or else
+		return true
 	}
-	return zxid > m.last+1 && zxid>>32 == m.last>>32
+	return !follows(zxid, max(m.last, m.snapshot))
 }
 
 // readable reports whether a record with a wrong checksum could be the one that belongs in its place.
@@ -283,8 +297,12 @@ func (m *mender) giveUp(rec txnlog.Record, d txnlog.Defect) {
 		m.unknown = true
 		return
 	}
+	first := rec.Zxid
+	if m.seen != 0 && first>>32 == m.seen>>32 {
+		first = min(first, m.seen+1) // with those that the damage has swallowed
+	}
 	m.seen = max(m.seen, rec.Zxid)
-	m.lost.add(rec.Zxid)
+	m.lost.add(first, rec.Zxid)
 }
 
 func (m *mender) keep(rec txnlog.Record) error {
@@ -378,10 +396,7 @@ func (m *mender) summary() error {
 	} else {
 		fmt.Fprintf(m.w, "kept: no transaction\n")
 	}
-	var n int64
-	for _, run := range m.lost {
-		n += run.records
-	}
+	n := m.lost.count()
 	switch {
 	case n > 0:
 		fmt.Fprintf(m.w, "given up: %d transactions, %v\n", n, m.lost)
@@ -466,7 +481,7 @@ func (m *mender) unreachable(dir string) ([]txnlog.NamedFile, error) {
 	reached := max(m.last, m.snapshot)
 	own := txnlog.NameZxid(m.File)
 	for i, f := range logs {
-		if f.Zxid > own && f.Zxid > reached+1 && (len(m.lost) > 0 || m.unknown || f.Zxid>>32 == reached>>32) {
+		if f.Zxid > own && f.Zxid > reached+1 && (len(m.lost) > 0 || m.unknown || !follows(f.Zxid, reached)) {
 			return logs[i:], nil
 		}
 		if f.Zxid > own {
@@ -502,7 +517,7 @@ func (o Options) zxids(name string) (string, error) {
 	var held spans
 	err := o.eachRecord(name, func(_ *txnlog.LogScanner, rec txnlog.Record, d txnlog.Defect) error {
 		if rec.Entry != nil && d != txnlog.NoEndMark {
-			held.add(rec.Zxid)
+			held.add(rec.Zxid, rec.Zxid)
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"io/fs"
 	"strings"
 
 	"quoll/jute"
@@ -17,10 +18,14 @@ import (
 // read reads a snapshot file into a sink. What is wrong with it is [ErrDamage].
 func (o Options) read(name string, sink txnlog.SnapshotSink) (txnlog.SnapshotInfo, error) {
 	info, err := txnlog.ReadSnapshot(o.fs(), name, o.Limit, sink)
-	if err != nil {
-		return info, fmt.Errorf("%w: snapshot %s: %w", ErrDamage, name, err)
+	var system *fs.PathError
+	switch {
+	case err == nil:
+		return info, nil
+	case errors.As(err, &system):
+		return info, err
 	}
-	return info, nil
+	return info, fmt.Errorf("%w: snapshot %s: %w", ErrDamage, name, err)
 }
 
 // census counts what a printed snapshot must say before its znodes, or after them.

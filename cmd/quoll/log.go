@@ -89,7 +89,7 @@ func logCommand() *cli.Command {
 // unknownSubcommand is the action of a command that is nothing without one of its subcommands.
 func unknownSubcommand(ctx *cli.Context) error {
 	if name := ctx.Args().First(); name != "" {
-		return usage("quoll %s has no command %q; quoll %[1]s --help lists them", ctx.Command.Name, name)
+		return usage("%s has no command %q; %[1]s --help lists them", ctx.Command.HelpName, name)
 	}
 	return cli.ShowSubcommandHelp(ctx)
 }
@@ -103,7 +103,7 @@ func usage(format string, args ...any) error {
 func eachFile(do func(*cli.Context, string) error) cli.ActionFunc {
 	return func(ctx *cli.Context) error {
 		if ctx.NArg() == 0 {
-			return usage("quoll %s needs a file", ctx.Command.FullName())
+			return usage("%s needs a file", ctx.Command.HelpName)
 		}
 		var all []error
 		for _, file := range ctx.Args().Slice() {
@@ -128,11 +128,10 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// logFiles are the logs that arguments name: files, and directories with all of theirs. With directories, snapshot is the newest zxid
-// of a snapshot in any of them.
-func logFiles(ctx *cli.Context) (files []txnlog.NamedFile, snapshot int64, err error) {
+// logFiles are the logs that arguments name: files, and directories with all of theirs, and what lies beside them in the directories.
+func logFiles(ctx *cli.Context) (files []txnlog.NamedFile, beside inspect.Beside, err error) {
 	if ctx.NArg() == 0 {
-		return nil, 0, usage("quoll %s needs a file or a directory", ctx.Command.FullName())
+		return nil, beside, usage("%s needs a file or a directory", ctx.Command.HelpName)
 	}
 	for _, arg := range ctx.Args().Slice() {
 		if !isDir(arg) {
@@ -142,22 +141,25 @@ func logFiles(ctx *cli.Context) (files []txnlog.NamedFile, snapshot int64, err e
 		dir := versionDir(arg)
 		logs, err := txnlog.Logs(txnlog.OS, dir)
 		if err != nil {
-			return nil, 0, err
+			return nil, beside, err
 		}
 		files = append(files, logs...)
-		snap, ok, err := txnlog.NewestSnapshot(txnlog.OS, dir)
-		if err != nil {
-			return nil, 0, err
+		if snap, ok, err := txnlog.NewestSnapshot(txnlog.OS, dir); err != nil {
+			return nil, beside, err
+		} else if ok {
+			beside.Snapshot = max(beside.Snapshot, snap.Zxid)
 		}
-		if ok {
-			snapshot = max(snapshot, snap.Zxid)
+		if mark, ok, err := txnlog.ReadWatermark(txnlog.OS, dir); err != nil {
+			return nil, beside, err
+		} else if ok {
+			beside.Mark = &mark
 		}
 	}
-	return files, snapshot, nil
+	return files, beside, nil
 }
 
 func logVerify(ctx *cli.Context) error {
-	files, snapshot, err := logFiles(ctx)
+	files, beside, err := logFiles(ctx)
 	if err != nil {
 		return err
 	}
@@ -165,7 +167,7 @@ func logVerify(ctx *cli.Context) error {
 	for _, f := range files {
 		paths = append(paths, f.Path)
 	}
-	report, err := inspect.VerifyLogs(ctx.App.Writer, paths, snapshot, inspect.Options{})
+	report, err := inspect.VerifyLogs(ctx.App.Writer, paths, beside, inspect.Options{})
 	if err != nil {
 		return err
 	}
@@ -290,8 +292,10 @@ func txnLogToolkit(args []string) ([]string, error) {
 	}
 	files = files[:min(len(files), 1)] // Java looks at the first alone
 	switch {
-	case set['h'] || len(files) == 0:
+	case set['h']:
 		return []string{"log", "--help"}, nil
+	case len(files) == 0:
+		return nil, errors.New("zkTxnLogToolkit.sh [-dhrvc] <txn_log_file_name> (-z <zxid>)")
 	case set['c'] && zxid != "":
 		return slices.Concat([]string{"log", "repair", "--yes", "--cut-at", zxid, "--"}, files), nil
 	case set['r']:

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 )
@@ -92,6 +93,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 			return cli.ShowAppHelp(ctx)
 		},
 	}
+	wrongFlagsAreInvocation(app.Commands)
 	if translate, ok := aliases[filepath.Base(args[0])]; ok {
 		words, err := translate(args[1:])
 		if err != nil {
@@ -99,5 +101,54 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		}
 		args = append([]string{args[0]}, words...)
 	}
-	return app.Run(args)
+	return app.Run(flagsFirst(app.Commands, args))
+}
+
+// wrongFlagsAreInvocation gives wrong flags of commands and their subcommands the exit code for arguments.
+func wrongFlagsAreInvocation(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return failure{exitInvocation, err} }
+		wrongFlagsAreInvocation(c.Subcommands)
+	}
+}
+
+// flagsFirst puts the flags of a command in front of its other arguments, where alone they are read: people write them behind a file as
+// well. What is no flag of the command stays where it is.
+func flagsFirst(commands []*cli.Command, args []string) []string {
+	var command *cli.Command
+	n := 1
+	for n < len(args) {
+		i := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(args[n]) })
+		if i < 0 {
+			break
+		}
+		command, commands = commands[i], commands[i].Subcommands
+		n++
+	}
+	if command == nil || command.SkipFlagParsing {
+		return args
+	}
+	flags, rest := slices.Clone(args[:n]), []string(nil)
+	for words := args[n:]; len(words) > 0; words = words[1:] {
+		if words[0] == "--" {
+			rest = append(rest, words[1:]...)
+			flags = append(flags, "--")
+			break
+		}
+		name, _, hasValue := strings.Cut(strings.TrimLeft(words[0], "-"), "=")
+		i := slices.IndexFunc(command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+		if words[0][:min(1, len(words[0]))] != "-" || i < 0 && len(rest) > 0 {
+			rest = append(rest, words[0])
+			continue
+		}
+		flags = append(flags, words[0])
+		if i < 0 || hasValue {
+			continue
+		}
+		if f, ok := command.Flags[i].(cli.DocGenerationFlag); ok && f.TakesValue() && len(words) > 1 {
+			words = words[1:]
+			flags = append(flags, words[0])
+		}
+	}
+	return append(flags, rest...)
 }

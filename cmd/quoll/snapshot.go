@@ -49,10 +49,10 @@ func snapshotCommand() *cli.Command {
 				Description: "With --interactive an empty line shows the next layer, a number the layer of that depth, a path what is right below it.\n" +
 					"Exit codes: 0 compared, 1 damage, 2 wrong arguments.",
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "left", Aliases: []string{"l"}, Required: true, Usage: "the left snapshot `FILE`"},
-					&cli.StringFlag{Name: "right", Aliases: []string{"r"}, Required: true, Usage: "the right snapshot `FILE`"},
-					&cli.Int64Flag{Name: "bytes", Aliases: []string{"b"}, Required: true, Usage: "print a znode if its data and all below it differ by more `BYTES`"},
-					&cli.Int64Flag{Name: "nodes", Aliases: []string{"n"}, Required: true, Usage: "print a znode if more `NODES` below it differ"},
+					&cli.StringFlag{Name: "left", Aliases: []string{"l"}, Usage: "the left snapshot `FILE`; needed"},
+					&cli.StringFlag{Name: "right", Aliases: []string{"r"}, Usage: "the right snapshot `FILE`; needed"},
+					&cli.Int64Flag{Name: "bytes", Aliases: []string{"b"}, Usage: "print a znode if its data and all below it differ by more `BYTES`; needed"},
+					&cli.Int64Flag{Name: "nodes", Aliases: []string{"n"}, Usage: "print a znode if more `NODES` below it differ; needed"},
 					&cli.BoolFlag{Name: "debug", Aliases: []string{"d"}, Usage: "print every step"},
 					&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "ask what to show"},
 				},
@@ -78,10 +78,17 @@ func snapshotPrint(ctx *cli.Context) error {
 		return usage("quoll snapshot print needs one file")
 	case ctx.Bool("d") && ctx.Bool("json"):
 		return usage("Cannot specify both data dump (-d) and json mode (-json) in same call")
+	case !isFile(ctx.Args().First()):
+		return usage("%s is no file", ctx.Args().First())
 	case ctx.Bool("json"):
 		return inspect.PrintSnapshotJSON(ctx.App.Writer, ctx.Args().First(), time.Now(), inspect.Options{})
 	}
 	return inspect.PrintSnapshot(ctx.App.Writer, ctx.Args().First(), ctx.Bool("d"), inspect.Options{})
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
 }
 
 func snapshotVerify(ctx *cli.Context) error {
@@ -114,6 +121,11 @@ func snapshotVerify(ctx *cli.Context) error {
 }
 
 func snapshotCompare(ctx *cli.Context) error {
+	for _, name := range []string{"left", "right", "bytes", "nodes"} {
+		if !ctx.IsSet(name) {
+			return usage("quoll snapshot compare needs --%s", name)
+		}
+	}
 	c := inspect.Comparison{
 		Left: ctx.String("left"), Right: ctx.String("right"), Bytes: ctx.Int64("bytes"), Nodes: ctx.Int64("nodes"), Debug: ctx.Bool("debug"),
 	}
@@ -162,7 +174,7 @@ func dataDirs(ctx *cli.Context) (dataDir, logDir string, c txnlog.Compression, e
 		}
 		dataDir, logDir, c = cfg.DataDir, cfg.DataLogDir, txnlog.Compression(cfg.SnapshotCompression)
 	case ctx.NArg() > 1 || ctx.String("data-dir") == "":
-		return "", "", "", usage("quoll %s needs zoo.cfg or --data-dir", ctx.Command.FullName())
+		return "", "", "", usage("%s needs zoo.cfg or --data-dir", ctx.Command.HelpName)
 	}
 	if dir := ctx.String("data-dir"); dir != "" {
 		dataDir, logDir = dir, dir
