@@ -38,6 +38,7 @@ type diskWatch struct {
 	broken  bool            // the log must recover
 	lost    bool            // what was acknowledged is not on the disk any more
 	full    bool            // room must be found
+	room    bool            // the reserve was given up and is not known to be used up
 	severed bool            // a connection has been severed: its requests may still come in
 	next    time.Time       // when to try again
 	said    time.Time       // when the log last said so
@@ -62,17 +63,17 @@ func (l *local) diskFails(err error) {
 	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.reset()))
 	l.zxid = s.tree.LastZxid()
 	now := time.Now()
-	d.broken, d.state, d.next, d.said = true, diskFailed, now, now
+	d.state, d.broken, d.next, d.said = diskFailed, true, now, now
 	writes := "no write is taken until the disk works again"
 	if txnlog.IsFull(err) {
-		d.full = true
+		d.full, d.room = true, false
 		writes = "no write is taken until there is room"
 		if d.reserve.Held() {
 			if err := d.reserve.Release(); err != nil {
 				s.log.Error("the reserve cannot be given up", "file", d.reserve.Path(), "error", err)
 			} else {
-				d.state = diskFull
-				writes = "only sessions are written, into the reserve, until there is room"
+				d.room = true
+				writes = "until there is room only sessions are written, into the reserve"
 			}
 		}
 	}
@@ -82,7 +83,7 @@ func (l *local) diskFails(err error) {
 
 // tryDisk looks whether the disk works again, and for which writes.
 func (l *local) tryDisk(now time.Time) {
-	s, d := l.s, &l.disk
+	d := &l.disk
 	if d.state == diskGood || now.Before(d.next) {
 		return
 	}
@@ -101,17 +102,26 @@ func (l *local) tryDisk(now time.Time) {
 		d.broken = false
 	}
 	if d.full {
+		if d.room {
+			l.enter(diskFull, now)
+		}
 		if err := d.reserve.Make(diskMargin); err != nil {
 			l.stillBad(err, now, false)
 			return
 		}
 		d.full = false
 	}
-	if d.state == diskFailed { // none has expired meanwhile, and none is to expire for that
-		s.sessions.each(func(session *session) { s.sessions.touch(session, s.clock(now)) })
+	l.enter(diskGood, now)
+	l.s.log.Info("the disk takes writes again", "last zxid", hex(l.zxid))
+}
+
+// enter goes to a better state. None of the sessions has expired while nothing could be written, and none is to expire for that.
+func (l *local) enter(state diskState, now time.Time) {
+	if l.disk.state == diskFailed {
+		sessions, clock := l.s.sessions, l.s.clock(now)
+		sessions.each(func(session *session) { sessions.touch(session, clock) })
 	}
-	d.state = diskGood
-	s.log.Info("the disk takes writes again", "last zxid", hex(l.zxid))
+	l.disk.state = state
 }
 
 // stillBad notes why the disk is not good, and says so now and then.

@@ -73,9 +73,64 @@ type node struct {
 	entries, synced map[string]*node
 
 	// Of a file: its content now, as reads see it, and as it was last synced.
-	now, durable []byte
+	now, durable content
 	dirty        []bool // sectors written since the last sync, which failed or not
 	taken        int64  // up to where room is taken; what is behind it is a hole
+}
+
+// content is the bytes of a file: data, and zeros up to its size.
+type content struct {
+	data []byte
+	size int
+}
+
+func contentOf(b []byte) content { return content{bytes.Clone(b), len(b)} }
+
+func (c *content) bytes() []byte {
+	b := make([]byte, c.size)
+	copy(b, c.data)
+	return b
+}
+
+func (c *content) resize(size int) {
+	if size < len(c.data) {
+		c.data = c.data[:size:size]
+	}
+	c.size = size
+}
+
+// grow makes data reach up to a place.
+func (c *content) grow(end int) {
+	if end > len(c.data) {
+		c.data = append(c.data, make([]byte, end-len(c.data))...)
+	}
+}
+
+// readAt fills p as far as the content goes.
+func (c *content) readAt(p []byte, at int) int {
+	p = p[:max(0, min(len(p), c.size-at))]
+	n := 0
+	if at < len(c.data) {
+		n = copy(p, c.data[at:])
+	}
+	clear(p[n:])
+	return len(p)
+}
+
+// copySector makes a sector what it is in another file.
+func (c *content) copySector(from *content, s int) {
+	at := s * sector
+	if at >= c.size {
+		return
+	}
+	if at < len(from.data) {
+		c.grow(min(at+sector, c.size))
+	}
+	if at < len(c.data) {
+		end := min(at+sector, len(c.data))
+		n := from.readAt(c.data[at:end], at)
+		clear(c.data[at+n : end])
+	}
 }
 
 func newDir() *node { return &node{entries: map[string]*node{}, synced: map[string]*node{}} }
@@ -284,14 +339,14 @@ func (f *FS) SyncDir(name string) error {
 }
 
 // WriteFile puts a durable file there, and its directory. Fail is not asked.
-func (f *FS) WriteFile(name string, content []byte) {
+func (f *FS) WriteFile(name string, b []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.mkdirAll(filepath.Dir(name), true); err != nil {
 		panic(err)
 	}
 	dir, base := f.place(name)
-	n := &node{now: bytes.Clone(content), durable: bytes.Clone(content), taken: int64(len(content))}
+	n := &node{now: contentOf(b), durable: contentOf(b), taken: int64(len(b))}
 	dir.entries[base], dir.synced[base] = n, n
 }
 
@@ -303,7 +358,7 @@ func (f *FS) ReadFile(name string) ([]byte, error) {
 	if n == nil || n.isDir() {
 		return nil, missing("read", name)
 	}
-	return bytes.Clone(n.now), nil
+	return n.now.bytes(), nil
 }
 
 // DropCache makes reads return what is on the disk, but for what was written since the last sync, failed or not.
@@ -370,19 +425,21 @@ func (c *crash) dir(n, left *node) {
 
 // file returns what is left of a file: the length before or after, and of what changed some sectors.
 func (c *crash) file(n *node) *node {
-	size := len(n.durable)
-	if len(n.now) != size && c.content() {
-		size = len(n.now)
+	left := content{bytes.Clone(n.durable.data), n.durable.size}
+	if n.now.size != left.size && c.content() {
+		left.resize(n.now.size)
 	}
-	b := make([]byte, size)
-	copy(b, n.durable)
-	for at := 0; at < size; at += sector {
-		end := min(at+sector, size)
-		if at < len(n.now) && !bytes.Equal(b[at:end], n.now[at:min(end, len(n.now))]) && c.content() {
-			copy(b[at:end], n.now[at:])
+	var before, now [sector]byte
+	for at := 0; at < min(left.size, n.now.size, max(len(n.durable.data), len(n.now.data))); at += sector {
+		clear(before[:])
+		clear(now[:])
+		left.readAt(before[:], at)
+		n.now.readAt(now[:], at)
+		if before != now && c.content() {
+			left.copySector(&n.now, at/sector)
 		}
 	}
-	return &node{now: b, durable: bytes.Clone(b), taken: min(n.taken, int64(size))}
+	return &node{now: left, durable: content{bytes.Clone(left.data), left.size}, taken: min(n.taken, int64(left.size))}
 }
 
 // written marks the sectors of a range as dirty.
@@ -396,13 +453,12 @@ func (n *node) written(from, to int) {
 }
 
 func (n *node) resize(size int) {
-	if old := len(n.now); size > old {
-		n.now = append(n.now, make([]byte, size-old)...)
-		n.written(old, size)
+	if size > n.now.size {
+		n.written(n.now.size, min(size, len(n.durable.data)))
 	} else {
-		n.now = n.now[:size:size]
 		n.taken = min(n.taken, int64(size))
 	}
+	n.now.resize(size)
 }
 
 // SetLimit makes the disk full at that many bytes of content; 0 is no limit. The end of a file that was only truncated to its length takes
@@ -425,7 +481,13 @@ func (f *FS) take(n *node, upTo int64) error {
 	return nil
 }
 
-// used is the room that all files take.
+// Used is the room that all files take.
+func (f *FS) Used() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.used()
+}
+
 func (f *FS) used() (sum int64) {
 	seen := map[*node]bool{}
 	var walk func(n *node)
@@ -443,27 +505,20 @@ func (f *FS) used() (sum int64) {
 }
 
 func (n *node) sync() {
-	size := len(n.now)
-	n.durable = append(n.durable[:min(len(n.durable), size)], make([]byte, max(0, size-len(n.durable)))...)
+	n.durable.resize(n.now.size)
 	for s, dirty := range n.dirty {
-		if at := s * sector; dirty && at < size {
-			copy(n.durable[at:min(at+sector, size)], n.now[at:])
+		if dirty {
+			n.durable.copySector(&n.now, s)
 		}
 	}
 	n.dirty = n.dirty[:0]
 }
 
 func (n *node) dropCache() {
-	for at := 0; at < len(n.now); at += sector {
-		if s := at / sector; s < len(n.dirty) && n.dirty[s] {
-			continue
+	for s := 0; s*sector < max(len(n.now.data), len(n.durable.data)); s++ {
+		if s >= len(n.dirty) || !n.dirty[s] {
+			n.now.copySector(&n.durable, s)
 		}
-		end := min(at+sector, len(n.now))
-		copied := 0
-		if at < len(n.durable) {
-			copied = copy(n.now[at:end], n.durable[at:])
-		}
-		clear(n.now[at+copied : end])
 	}
 }
 
@@ -495,10 +550,7 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fmt.Errorf("negative offset %d", off)
 	}
-	if off >= int64(len(f.n.now)) {
-		return 0, io.EOF
-	}
-	n := copy(p, f.n.now[off:])
+	n := f.n.now.readAt(p, int(off))
 	if n < len(p) {
 		return n, io.EOF
 	}
@@ -526,11 +578,12 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.fs.take(f.n, int64(end)); err != nil {
 		return 0, &fs.PathError{Op: "write", Path: f.name, Err: err}
 	}
-	if end > len(f.n.now) {
+	if end > f.n.now.size {
 		f.n.resize(end)
 	}
+	f.n.now.grow(end)
 	f.n.written(int(off), end)
-	return copy(f.n.now[off:], p), failed
+	return copy(f.n.now.data[off:], p), failed
 }
 
 // Truncate cuts the file or extends it with zeros.
@@ -577,7 +630,7 @@ func (f *file) Size() (int64, error) {
 		return 0, err
 	}
 	defer f.fs.mu.Unlock()
-	return int64(len(f.n.now)), nil
+	return int64(f.n.now.size), nil
 }
 
 // Sync makes content and length durable.
