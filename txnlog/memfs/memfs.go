@@ -454,7 +454,7 @@ func (n *node) written(from, to int) {
 
 func (n *node) resize(size int) {
 	if size > n.now.size {
-		n.written(n.now.size, min(size, len(n.durable.data)))
+		n.written(n.now.size, size)
 	} else {
 		n.taken = min(n.taken, int64(size))
 	}

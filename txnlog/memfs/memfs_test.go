@@ -1,6 +1,7 @@
 package memfs_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -149,6 +150,76 @@ func TestFaults(t *testing.T) {
 	check(t, f.Close())
 	if f.Close() == nil || f.Sync() == nil {
 		t.Error("a closed file can be used")
+	}
+}
+
+// TestContent compares files, which keep no zeros at their ends, with plain byte slices through writes, changes of length, and syncs that
+// work or fail.
+func TestContent(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		disk := memfs.New()
+		disk.WriteFile("/f", nil)
+		broken := false
+		disk.Fail = func(op, name string) error {
+			if broken && op == "sync" {
+				return errors.New("broken")
+			}
+			return nil
+		}
+		f, err := disk.OpenWrite("/f")
+		check(t, err)
+		var now, durable []byte
+		written := map[int]bool{} // sectors
+		resize := func(b []byte, size int) []byte {
+			return append(b[:min(len(b), size)], make([]byte, max(0, size-len(b)))...)
+		}
+		for range 12 {
+			at, size := rng.IntN(2000), rng.IntN(2000)
+			switch rng.IntN(6) {
+			case 0:
+				check(t, f.Truncate(int64(size)))
+				for s := len(now) / 512; s*512 < size; s++ {
+					written[s] = true
+				}
+				now = resize(now, size)
+			case 1:
+				broken = rng.IntN(2) == 0
+				if err := f.Sync(); (err != nil) != broken {
+					t.Fatal(err)
+				}
+				if !broken {
+					durable = resize(durable, len(now))
+					for s := range written {
+						if s*512 < len(now) {
+							copy(durable[s*512:min(s*512+512, len(now))], now[s*512:])
+						}
+					}
+				}
+				clear(written)
+			default:
+				p := bytes.Repeat([]byte{byte(1 + rng.IntN(250))}, size)
+				_, err := f.WriteAt(p, int64(at))
+				check(t, err)
+				for s := min(at, len(now)) / 512; s*512 < at+size; s++ { // with the hole in between
+					written[s] = true
+				}
+				now = resize(now, max(len(now), at+size))
+				copy(now[at:], p)
+			}
+			for what, c := range map[string]struct {
+				disk *memfs.FS
+				want []byte
+			}{"cached": {disk, now}, "durable": {disk.Crash(nil), durable}} {
+				if got, err := c.disk.ReadFile("/f"); err != nil || !bytes.Equal(got, c.want) {
+					t.Fatalf("%s: %d bytes, want %d; %v", what, len(got), len(c.want), err)
+				}
+			}
+			some := make([]byte, rng.IntN(1000))
+			if n, _ := f.ReadAt(some, int64(at)); !bytes.Equal(some[:n], now[min(at, len(now)):min(at+len(some), len(now))]) {
+				t.Fatalf("%d of %d bytes at %d", n, len(some), at)
+			}
+		}
 	}
 }
 
