@@ -12,7 +12,7 @@ help: ## print the targets
 
 .PHONY: build
 build: ## build the binary, bin/quoll
-	$(GO) build -trimpath -o bin/quoll ./cmd/quoll
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/quoll ./cmd/quoll
 
 .PHONY: run
 run: build ## build and run a server on port 2181 with its data in ./quoll-data
