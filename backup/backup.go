@@ -72,7 +72,7 @@ type Report struct {
 }
 
 // Run brings a backup up to date with the files of a server, which may be running: one pass, done again while files vanish under it. After
-// an error the backup is as it was before. A record that is damaged is a [*txnlog.DamageError] with the place.
+// an error the backup is as it was before; only one while the manifest is being replaced leaves open which of the two it is. A record that is damaged is a [*txnlog.DamageError] with the place.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	s, err := open(o)
 	if err != nil {
@@ -195,11 +195,13 @@ func (p *pass) run(ctx context.Context) (err error) {
 	}
 	p.next.Updated = now().UTC().Truncate(time.Millisecond)
 	if err := p.next.save(p.fs, p.To); err != nil {
-		return err // which of the two manifests is there is not known: the files of both stay
+		return err // it is not known which of the two manifests is there: the files of both stay
 	}
 	p.report.Manifest = p.next
-	p.report.Removed, err = p.clean(p.next)
-	return err
+	if p.report.Removed, err = p.clean(p.next); err != nil {
+		p.note("what is no longer part of the backup could not be removed: %v", err)
+	}
+	return nil
 }
 
 // begin makes a directory one of a backup, which has nothing yet. One with files that no manifest knows is refused.
@@ -443,6 +445,8 @@ func (p *pass) copyLogs(ctx context.Context, newest Snapshot) error {
 		}
 	}
 	lost := Zxid(math.MaxInt64) // from where on the backup's history is not the source's
+	var end Zxid                // of the source's logs
+	wentOn := false             // behind a place at which it was cut
 	present := map[string]bool{}
 	for i, file := range logs {
 		present[file.name] = true
@@ -458,6 +462,7 @@ func (p *pass) copyLogs(ctx context.Context, newest Snapshot) error {
 			if last && l.Last < old.Last {
 				return p.behind(l.Last)
 			}
+			wentOn = wentOn || !last
 			p.note("%s: the source has cut it or written it anew; the copy is that of now", old.Name)
 			if lost = min(lost, old.First); l.First == old.First && l.Last < old.Last {
 				lost = l.Last + 1
@@ -465,6 +470,7 @@ func (p *pass) copyLogs(ctx context.Context, newest Snapshot) error {
 		}
 		if l.Records > 0 {
 			p.next.Logs = append(p.next.Logs, l)
+			end = l.Last
 		}
 	}
 	for _, old := range p.old.Logs {
@@ -472,8 +478,8 @@ func (p *pass) copyLogs(ctx context.Context, newest Snapshot) error {
 		case present[old.Name]:
 		case len(logs) == 0 || old.First < logs[0].zxid: // purged
 			p.next.Logs = append(p.next.Logs, old)
-		case old.First > logs[len(logs)-1].zxid:
-			return p.behind(logs[len(logs)-1].zxid)
+		case old.First > end && !wentOn:
+			return p.behind(end)
 		default:
 			p.note("%s: the source has gone on without it, so it is no longer part of the backup", old.Name)
 			lost = min(lost, old.First)

@@ -213,7 +213,9 @@ func replay(ctx context.Context, fsys txnlog.FS, snapDir, logDir string, until Z
 		}
 		return each(t, r, &txn)
 	})
-	if err != nil && !errors.Is(err, errStop) {
+	damage := (*txnlog.DamageError)(nil)
+	gapBehind := errors.Is(err, txnlog.ErrGap) && errors.As(err, &damage) && Zxid(damage.Zxid) > until
+	if err != nil && !errors.Is(err, errStop) && !gapBehind {
 		return nil, err
 	}
 	return t, nil
