@@ -74,6 +74,9 @@ func TestCrash(t *testing.T) {
 			quollTime += time.Since(start)
 			quolls++
 		}
+		if r.cycle%50 == 0 {
+			t.Logf("cycle %d after %v: %d requests acknowledged, none of them lost", r.cycle, time.Since(began).Round(time.Second), r.history.acked)
+		}
 	}
 	// The last kill is looked at too.
 	r.start(false)
