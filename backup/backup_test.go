@@ -36,7 +36,7 @@ func TestIncremental(t *testing.T) {
 		if r := w.backUp(to); len(r.Copied) != 0 || r.Bytes != 0 {
 			t.Errorf("copied %v although nothing was new", r.Copied)
 		}
-		w.snapshot(func() { w.creates(4); w.failed() })
+		w.snapshot(func() { w.creates(4); w.failed(); w.sets() })
 		w.log.Roll()
 		w.creates(6)
 		w.failed()

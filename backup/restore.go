@@ -470,6 +470,13 @@ func (r *restore) swap() (aside []string, err error) {
 	if err := r.step("guarded"); err != nil {
 		return nil, err
 	}
+	// The store and the watermark belong to the old history. A server makes them anew.
+	for _, dir := range r.dirs() {
+		dataDir := filepath.Dir(dir)
+		if err := errors.Join(os.RemoveAll(filepath.Join(dataDir, ownDir)), syncDir(dataDir)); err != nil {
+			return aside, err
+		}
+	}
 	for _, dir := range r.dirs() {
 		old, err := moveAside(dir)
 		if err != nil {
@@ -479,13 +486,6 @@ func (r *restore) swap() (aside []string, err error) {
 			aside = append(aside, old)
 		}
 		if err := r.step("aside " + filepath.Base(filepath.Dir(dir))); err != nil {
-			return aside, err
-		}
-	}
-	// The store and the watermark belong to the old history. A server makes them anew.
-	for _, dir := range r.dirs() {
-		dataDir := filepath.Dir(dir)
-		if err := errors.Join(os.RemoveAll(filepath.Join(dataDir, ownDir)), syncDir(dataDir)); err != nil {
 			return aside, err
 		}
 	}

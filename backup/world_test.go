@@ -26,6 +26,9 @@ type world struct {
 	zxid   int64
 	now    int64
 	states map[Zxid]string
+
+	noDigests   bool // as with zookeeper.digest.enabled=false
+	compression txnlog.Compression
 }
 
 func newWorld(t *testing.T, dataLogDir string) *world {
@@ -65,7 +68,7 @@ func (w *world) apply(op jute.Op, fill func(*tree.Txn)) {
 	txn := tree.Txn{TxnHeader: jute.TxnHeader{ClientID: 0x1001, Cxid: 1, Zxid: w.zxid, Time: w.now, Type: int32(op)}}
 	fill(&txn)
 	w.tree.Apply(&txn, &tree.Result{}, nil)
-	if op != jute.OpError {
+	if op != jute.OpError && !w.noDigests {
 		txn.Digest, txn.HasDigest = w.tree.Digest(), true
 	}
 	w.log.Append(w.zxid, txn.Append(nil))
@@ -86,6 +89,16 @@ func (w *world) creates(n int) {
 	w.t.Helper()
 	for range n {
 		w.create(fmt.Sprintf("/n%d", w.zxid+1))
+	}
+}
+
+// sets changes the data of every znode that creates has made.
+func (w *world) sets() {
+	w.t.Helper()
+	for _, n := range w.tree.Lookup("/").Children() {
+		if n.Name() != "zookeeper" {
+			w.apply(jute.OpSetData, func(txn *tree.Txn) { txn.Path, txn.Data, txn.Version = n.Path(), fmt.Appendf(nil, "set %d", w.zxid), n.Version()+1 })
+		}
 	}
 }
 
@@ -125,11 +138,13 @@ func (w *world) snapshot(between func()) string {
 		paths = paths[1:]
 		return b, len(paths) > 0, nil
 	}
-	src.Digest = func() txnlog.SnapshotDigest {
-		return txnlog.SnapshotDigest{Zxid: w.zxid, Digest: w.tree.Digest()}
+	if !w.noDigests {
+		src.Digest = func() txnlog.SnapshotDigest {
+			return txnlog.SnapshotDigest{Zxid: w.zxid, Digest: w.tree.Digest()}
+		}
 	}
 	src.LastZxid = func() int64 { return w.zxid }
-	path, _, err := txnlog.WriteSnapshot(txnlog.OS, w.snaps, w.zxid, txnlog.Plain, src)
+	path, _, err := txnlog.WriteSnapshot(txnlog.OS, w.snaps, w.zxid, w.compression, src)
 	must(w.t, err)
 	return path
 }
