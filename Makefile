@@ -71,6 +71,10 @@ wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, al
 powercuts: ## 10,000 losses of power on a disk in memory, at any operation of the disk (QUOLL_SEED repeats one)
 	QUOLL_POWER_CUTS=10000 $(GO) test -count=1 -timeout 60m -run TestPowerCuts -v ./server
 
+.PHONY: faults
+faults: ## the single-fault matrix, on quoll and a sample on ZooKeeper (30 minutes, root and /dev/fuse; QUOLL_FAULTS_WRITE=docs/faults.md writes the page)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_FAULTS=long $(GO) test -count=1 -timeout 90m -v ./compat/faults
+
 .PHONY: bench
 bench: ## Apache ZooKeeper and quoll in turn under the same load; prints the table (make peers first)
 	$(GO) run ./bench

@@ -593,10 +593,9 @@ func (c *content) save(to string) error {
 	}
 	err = f.Truncate(c.size)
 	for page, b := range c.pages {
-		if err != nil {
-			break
+		if n := min(pageSize, c.size-page*pageSize); err == nil && n > 0 { // none of what is only reserved
+			_, err = f.WriteAt(b[:n], page*pageSize)
 		}
-		_, err = f.WriteAt(b[:min(pageSize, c.size-page*pageSize)], page*pageSize)
 	}
 	return errors.Join(err, f.Close())
 }

@@ -424,7 +424,18 @@ func TestFullDisk(t *testing.T) {
 	if st.Bavail != 0 || st.Blocks != 4 {
 		t.Errorf("%d of %d blocks are free", st.Bavail, st.Blocks)
 	}
+	// Room that was reserved behind the end of a file is found there.
 	d.SetSpace(5 * pageSize)
+	check(t, syscall.Fallocate(int(f.Fd()), 1, 4*pageSize, pageSize))
+	if info := must[os.FileInfo](t)(f.Stat()); info.Size() != 4*pageSize {
+		t.Errorf("the file has %d bytes", info.Size())
+	}
+	tree(t, d)
+	must[int](t)(f.WriteAt([]byte("reserved"), 4*pageSize))
+	if err := syscall.Fallocate(int(f.Fd()), 0, 5*pageSize, pageSize); !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+	d.SetSpace(6 * pageSize)
 	must[int](t)(f.WriteAt([]byte("more"), 5*pageSize))
 	check(t, f.Truncate(pageSize))
 	check(t, os.WriteFile(filepath.Join(dir, "g"), make([]byte, pageSize), 0o644))

@@ -1,12 +1,15 @@
 package faults
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -26,18 +29,41 @@ const (
 
 // byteCase is damage to one file.
 type byteCase struct {
-	file   string // below the dataDir
-	kind   string // of the file
-	region string
-	damage damage
-	at     int64
+	file    string // below the dataDir
+	kind    string // of the file
+	region  string
+	damage  damage
+	at      int64
+	variant variant
 }
+
+// variant is what else is not there when the damage is looked at.
+type variant string
+
+const (
+	all     variant = ""
+	noStore variant = " without the store"      // everything has to come out of ZooKeeper's files
+	purged  variant = " with one snapshot left" // nor are there older files to fall back to
+)
 
 func (c byteCase) String() string {
 	if c.damage == missing || c.damage == empty {
-		return fmt.Sprintf("%s: %s", c.file, c.damage)
+		return fmt.Sprintf("%s: %s%s", c.file, c.damage, c.variant)
 	}
-	return fmt.Sprintf("%s: %s: %s at %d", c.file, c.region, c.damage, c.at)
+	return fmt.Sprintf("%s: %s: %s at %d%s", c.file, c.region, c.damage, c.at, c.variant)
+}
+
+// group is the row of the table that the case is counted in.
+func (c byteCase) group() string {
+	kind := c.kind + string(c.variant)
+	if c.region == "" {
+		return kind + ": " + string(c.damage)
+	}
+	_, part, ok := strings.Cut(c.region, ": ")
+	if !ok {
+		part = c.region
+	}
+	return kind + ": damaged in " + part
 }
 
 // do damages the copy of the data directory in dir, and says whether that changed anything.
@@ -124,18 +150,38 @@ func (im *image) fileKind(rel string) string {
 		return "log"
 	case strings.HasPrefix(rel, "version-2/snapshot."):
 		return "snapshot"
-	case strings.HasPrefix(rel, "version-2/"):
-		return "other " + base
+	case strings.HasPrefix(rel, "quoll/store/"):
+		return "store, " + numbers.ReplaceAllString(base, "N")
 	}
-	// Numbered files of quoll's own are told apart by what follows the number.
-	return filepath.Dir(rel) + "/" + strings.TrimLeft(base, "0123456789")
+	return rel
 }
+
+var numbers = regexp.MustCompile(`\d+`)
+
+// store is where quoll keeps the state that it starts from.
+const store = "quoll/store"
 
 // cases are some of all possible damages, evenly over files, regions and kinds of damage.
 func (im *image) cases(perRegion int, rng *rand.Rand) (cases []byteCase) {
-	for _, file := range slices.Sorted(keys(im.files)) {
+	old := im.purgeable()
+	add := func(c byteCase) {
+		cases = append(cases, c)
+		if !strings.HasPrefix(c.file, "version-2/") {
+			return
+		}
+		if _, err := os.Stat(filepath.Join(im.dir, store)); err == nil {
+			c.variant = noStore
+			cases = append(cases, c)
+		}
+		if !slices.Contains(old, c.file) {
+			c.variant = purged
+			cases = append(cases, c)
+		}
+	}
+	for _, file := range slices.Sorted(maps.Keys(im.files)) {
 		kind := im.fileKind(file)
-		cases = append(cases, byteCase{file, kind, "", missing, 0}, byteCase{file, kind, "", empty, 0})
+		add(byteCase{file: file, kind: kind, damage: missing})
+		add(byteCase{file: file, kind: kind, damage: empty})
 		for _, r := range im.files[file] {
 			if r.to <= r.at {
 				continue
@@ -145,27 +191,47 @@ func (im *image) cases(perRegion int, rng *rand.Rand) (cases []byteCase) {
 				if i == 0 {
 					at = r.at
 				}
-				cases = append(cases, byteCase{file, kind, r.name, flip, at})
+				add(byteCase{file: file, kind: kind, region: r.name, damage: flip, at: at})
 				if i == 0 {
-					cases = append(cases, byteCase{file, kind, r.name, zero, at})
-					cases = append(cases, byteCase{file, kind, r.name, cutAt, at})
-				} else if i == 1 {
-					cases = append(cases, byteCase{file, kind, r.name, cutAt, at})
+					add(byteCase{file: file, kind: kind, region: r.name, damage: zero, at: at})
+				}
+				if i < 2 {
+					add(byteCase{file: file, kind: kind, region: r.name, damage: cutAt, at: at})
 				}
 			}
 		}
 	}
+	slices.SortStableFunc(cases, func(a, b byteCase) int {
+		return cmp.Or(strings.Compare(a.kind, b.kind), strings.Compare(string(a.variant), string(b.variant)))
+	})
 	return cases
 }
 
-func keys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+// purgeable are the snapshots but for the newest, and the logs that it does not need.
+func (im *image) purgeable() (old []string) {
+	zxid := func(file string) (z int64) {
+		fmt.Sscanf(filepath.Ext(file), ".%x", &z)
+		return z
+	}
+	var snapshots, logs []string
+	for file := range im.files {
+		switch im.fileKind(file) {
+		case "snapshot":
+			snapshots = append(snapshots, file)
+		case "log":
+			logs = append(logs, file)
 		}
 	}
+	byZxid := func(a, b string) int { return cmp.Compare(zxid(a), zxid(b)) }
+	slices.SortFunc(snapshots, byZxid)
+	slices.SortFunc(logs, byZxid)
+	newest := zxid(snapshots[len(snapshots)-1])
+	for i, log := range logs {
+		if i+1 < len(logs) && zxid(logs[i+1]) <= newest {
+			old = append(old, log)
+		}
+	}
+	return append(old, snapshots[:len(snapshots)-1]...)
 }
 
 // run runs the case on a copy of the image. If the damage changes nothing, ok is false.
@@ -179,11 +245,27 @@ func (im *image) run(c byteCase, temp string, seed uint64) (o outcome, ok bool, 
 	if err := copyTree(im.dir, data); err != nil {
 		return o, false, err
 	}
+	if c.variant != all {
+		if err := os.RemoveAll(filepath.Join(data, store)); err != nil {
+			return o, false, err
+		}
+	}
+	if c.variant == purged {
+		for _, file := range im.purgeable() {
+			if err := os.Remove(filepath.Join(data, file)); err != nil {
+				return o, false, err
+			}
+		}
+	}
 	ok, err = c.do(data, rand.New(rand.NewPCG(seed, 0x666c6970)))
 	if err != nil || !ok {
 		return o, false, err
 	}
-	return verify(im.kind, data, filepath.Base(c.file), im.work.clone(), im.kind.Name == "quoll" && seed%3 == 0), true, nil
+	name := filepath.Base(c.file)
+	if c.damage == missing {
+		name = "" // no server can know the name of a snapshot that is not there
+	}
+	return verify(im.kind, data, name, im.work.clone(), im.kind.Name == "quoll" && seed%3 == 0), true, nil
 }
 
 func otherRegions(size int64) []region {

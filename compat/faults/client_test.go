@@ -67,6 +67,7 @@ type work struct {
 	unnamed []*request          // sequential znodes whose name was never heard
 
 	acked, refusedCount int
+	interrupted         int      // connections that the server ended
 	wrong               []string // answers that cannot be right
 }
 
@@ -153,6 +154,7 @@ func (w *work) run(addr string, n int) error {
 		err := w.exchange(w.conn, reqs)
 		if err != nil {
 			w.disconnect()
+			w.interrupted++
 			// A server that lives takes the session back.
 			if err := w.connect(addr); err != nil {
 				return err

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -138,7 +137,7 @@ func TestMatrix(t *testing.T) {
 		kinds = kinds[1:]
 	}
 	begin := time.Now()
-	table := newTable()
+	table := newTable("The single-fault matrix")
 	for _, kind := range slices.Backward(kinds) {
 		jobs := append(sample(diskJobs(t, kind, temp, sz, seed), sz.keepDisk, seed), sample(byteJobs(t, kind, temp, sz, seed), sz.keepBytes, seed)...)
 		if kind.Name == "java" {
@@ -146,7 +145,7 @@ func TestMatrix(t *testing.T) {
 		}
 		runAll(t, kind, jobs, table)
 	}
-	table.print(t, fmt.Sprintf("%d cases on quoll and %d on Apache ZooKeeper 3.9.5 (about one in %d) in %v, seed %d",
+	table.print(t, fmt.Sprintf("%d cases on quoll, %d on Apache ZooKeeper 3.9.5 (about one in %d of those that its files have), in %v, seed %d",
 		table.cases("quoll"), table.cases("java"), sz.javaEvery, time.Since(begin).Round(time.Second), seed))
 }
 
@@ -228,17 +227,9 @@ func byteJobs(t *testing.T, kind peer.Kind, temp string, sz size, seed uint64) (
 	}
 	cases := im.cases(sz.perRegion, rand.New(rand.NewPCG(seed, 0x62797465)))
 	for i, c := range cases {
-		group := c.kind + ": " + string(c.damage)
-		if c.region != "" {
-			_, part, ok := strings.Cut(c.region, ": ")
-			if !ok {
-				part = c.region
-			}
-			group = c.kind + ", damaged in " + part
-		}
 		s := seed*1_000_003 + uint64(i)
 		jobs = append(jobs, job{
-			group: group, name: fmt.Sprintf("bytes %d: %v", i, c), seed: s,
+			group: c.group(), name: fmt.Sprintf("bytes %d: %v", i, c), seed: s,
 			run: func(peer.Kind) (outcome, bool, error) { return im.run(c, temp, s) },
 		})
 	}
@@ -248,6 +239,9 @@ func byteJobs(t *testing.T, kind peer.Kind, temp string, sz size, seed uint64) (
 // runAll runs the jobs, as many at a time as there are processors.
 func runAll(t *testing.T, kind peer.Kind, jobs []job, table *table) {
 	only := regexp.MustCompile(os.Getenv("QUOLL_FAULTS_ONLY"))
+	for _, j := range jobs {
+		table.row(j.group)
+	}
 	queue := make(chan job)
 	var workers sync.WaitGroup
 	for range min(runtime.NumCPU(), 4) {

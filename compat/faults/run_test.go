@@ -18,7 +18,7 @@ import (
 // What a server does while the fault is there.
 const (
 	wentOn     = "went on"
-	refusing   = "refused writes" // for a while or for good, and lived
+	refusing   = "refused writes" // or left them without an answer, for a while or for good, and lived
 	stopped    = "stopped"
 	notStarted = "did not start"
 	powerless  = "power cut"
@@ -85,7 +85,7 @@ func script(kind peer.Kind, dir string, w *work, cut <-chan struct{}) (during st
 		}
 	}
 	if err == nil {
-		if w.refusedCount > 0 {
+		if w.refusedCount > 0 || w.interrupted > 0 {
 			return refusing, nil
 		}
 		return wentOn, nil

@@ -13,29 +13,34 @@ import (
 
 // table counts outcomes.
 type table struct {
+	title  string
 	mu     sync.Mutex
 	order  []string
 	rows   map[string]map[string]counts // by group, then kind of server
 	total  map[string]counts
 	report []string // what fails the test
-	sight  []string // losses of the other server, for -v
+	sight  []string // what is worth a look and fails nothing: refusals that name no file, losses of ZooKeeper
 }
 
 type counts map[string]int
 
-func newTable() *table {
-	return &table{rows: map[string]map[string]counts{}, total: map[string]counts{}}
+func newTable(title string) *table {
+	return &table{title: title, rows: map[string]map[string]counts{}, total: map[string]counts{}}
 }
 
 func (t *table) cases(kind string) int { return t.total[kind]["cases"] }
 
+// row gives a group its place in the table.
+func (t *table) row(group string) {
+	if t.rows[group] == nil {
+		t.rows[group] = map[string]counts{}
+		t.order = append(t.order, group)
+	}
+}
+
 func (t *table) add(kind string, j job, o outcome) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.rows[j.group] == nil {
-		t.rows[j.group] = map[string]counts{}
-		t.order = append(t.order, j.group)
-	}
 	if t.rows[j.group][kind] == nil {
 		t.rows[j.group][kind] = counts{}
 	}
@@ -59,6 +64,8 @@ func (t *table) add(kind string, j job, o outcome) {
 	}
 	switch {
 	case outcome == complete, outcome == repaired, outcome == named, outcome == "the disk lied":
+	case outcome == unnamed:
+		t.sight = append(t.sight, line)
 	case kind == "quoll":
 		t.report = append(t.report, line)
 	case outcome == lost:
@@ -125,11 +132,24 @@ func (t *table) print(test *testing.T, summary string) {
 		test.Error(line)
 	}
 	fmt.Printf("quoll: %v\nZooKeeper: %v\n", sorted(t.total["quoll"]), sorted(t.total["java"]))
-	if to := os.Getenv("QUOLL_FAULTS_WRITE"); to != "" {
-		if err := writePage(to, text); err != nil {
-			test.Error(err)
+	sections = append(sections, fmt.Sprintf("## %s\n\n%s", t.title, text))
+}
+
+// sections are the tables of this process, for the page.
+var sections []string
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if to := os.Getenv("QUOLL_FAULTS_WRITE"); to != "" && len(sections) > 0 {
+		if !filepath.IsAbs(to) {
+			to = filepath.Join("..", "..", to) // the root of the repository, where make runs
+		}
+		if err := os.WriteFile(to, []byte(page+strings.Join(sections, "\n")), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
 		}
 	}
+	os.Exit(code)
 }
 
 func sorted(c counts) (list []string) {
@@ -146,11 +166,3 @@ The outcome is that of the next start, on what the fault has left and without an
 says what was wrong; **refused**, it does not start and says why; **silent loss**, it serves and something acknowledged is missing or wrong. ZooKeeper is given a sample of the cases.
 
 `
-
-// writePage writes docs/faults.md. The path is relative to the root of the repository, where make runs.
-func writePage(to, text string) error {
-	if !filepath.IsAbs(to) {
-		to = filepath.Join("..", "..", to)
-	}
-	return os.WriteFile(to, []byte(page+text), 0o644)
-}
