@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/adler32"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -159,10 +160,11 @@ type cut struct {
 	disk     *memfs.FS
 	floor    int64 // the highest zxid that a client had seen
 	sessions int   // how many of script.sessions were acknowledged
+	own      bool  // its own log is all that is known of the past
 }
 
 func newWorld(rng *rand.Rand) *world {
-	return &world{rng: rng, disk: memfs.New(), script: script{ops: map[opKey][]jute.Operation{}}, counts: coverage{}}
+	return &world{rng: rng, disk: memfs.New(), script: newScript(), counts: coverage{}}
 }
 
 // run leads a server through its lives, each but the first on what a power cut has left of the one before.
@@ -351,6 +353,10 @@ func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
 	if n := s.metrics.DigestMismatches.Load(); n > 0 {
 		return 0, fmt.Errorf("%d digests do not match", n)
 	}
+	if c.own {
+		w.past = history{}
+		w.past.harvest(disk)
+	}
 	zxid = s.lastZxid.Load()
 	if zxid < c.floor {
 		return zxid, fmt.Errorf("LOST: zxid 0x%x was acknowledged, the state is that of 0x%x", c.floor, zxid)
@@ -391,8 +397,14 @@ type script struct {
 	mu       sync.Mutex
 	ops      map[opKey][]jute.Operation
 	xid      int32
-	floor    int64   // the highest zxid in a reply
-	sessions []int64 // that were granted
+	floor    int64           // the highest zxid in a reply
+	acked    map[int64]opKey // the writes that were answered, by their zxids
+	refused  map[opKey]bool  // those that were answered without a transaction
+	sessions []int64         // that were granted
+}
+
+func newScript() script {
+	return script{ops: map[opKey][]jute.Operation{}, acked: map[int64]opKey{}, refused: map[opKey]bool{}}
 }
 
 // seen returns the highest zxid that a client has seen, and how many sessions were granted.
@@ -405,6 +417,7 @@ func (sc *script) seen() (floor int64, sessions int) {
 // restart goes back to the moment of a power cut after which the server served the state of zxid.
 func (sc *script) restart(zxid int64, sessions int) {
 	sc.floor, sc.sessions = zxid, sc.sessions[:sessions]
+	maps.DeleteFunc(sc.acked, func(acked int64, _ opKey) bool { return acked > zxid })
 }
 
 // ask notes what is going to be asked for under a new xid, before it is.
@@ -416,10 +429,18 @@ func (sc *script) ask(session int64, ops []jute.Operation) (xid int32) {
 	return sc.xid
 }
 
-func (sc *script) hear(zxid int64) {
+// hear notes a reply.
+func (sc *script) hear(session int64, h *jute.ReplyHeader) {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	sc.floor = max(sc.floor, zxid)
+	sc.floor = max(sc.floor, h.Zxid)
+	key := opKey{session, h.Xid}
+	switch ops := sc.ops[key]; {
+	case h.Err == int32(jute.ErrNotReadOnly):
+		sc.refused[key] = true
+	case len(ops) == 0 || ops[0].Op != jute.OpGetData:
+		sc.acked[h.Zxid] = key
+	}
 }
 
 // client comes, writes, and goes in one way or another, until stop is closed. Errors end its connection: the server may be stopping.
@@ -449,6 +470,10 @@ func (sc *script) client(addr string, number int, rng *rand.Rand, stop chan stru
 		c := client.NewRawConn(nc)
 		if answer, err := c.Handshake(&session); err != nil || answer.SessionID == 0 {
 			session = jute.ConnectRequest{}
+			select { // a disk that takes no writes makes no sessions either
+			case <-stop:
+			case <-time.After(5 * time.Millisecond):
+			}
 		} else {
 			if session.SessionID == 0 {
 				sc.mu.Lock()
@@ -494,7 +519,7 @@ func (sc *script) talk(c *client.RawConn, session int64, number int, rng *rand.R
 			if err != nil {
 				return false
 			}
-			sc.hear(h.Zxid)
+			sc.hear(session, &h)
 		}
 	}
 	if rng.IntN(3) > 0 {
@@ -504,7 +529,7 @@ func (sc *script) talk(c *client.RawConn, session int64, number int, rng *rand.R
 		return false
 	}
 	if h, _, err := c.Reply(); err == nil {
-		sc.hear(h.Zxid)
+		sc.hear(session, &h)
 	}
 	return true
 }
@@ -685,8 +710,9 @@ func (w *world) after(zxid int64) *model {
 			m.delete(txn.Path, txn.Zxid)
 		case jute.OpError:
 		default:
-			ops, ok := w.script.ops[opKey{txn.ClientID, txn.Cxid}]
-			if !ok {
+			key := opKey{txn.ClientID, txn.Cxid}
+			ops, ok := w.script.ops[key]
+			if !ok || w.script.refused[key] {
 				m.bad = fmt.Errorf("nobody asked for zxid 0x%x, a %s", txn.Zxid, txn.Op())
 				return m
 			}
@@ -760,8 +786,19 @@ func (m *model) delete(path string, zxid int64) {
 func (w *world) compare(t *tree.Tree, zxid int64) error {
 	w.past.mu.Lock()
 	defer w.past.mu.Unlock()
+	if w.past.bad != nil {
+		return w.past.bad
+	}
 	if zxid > int64(len(w.past.txns)) {
 		return fmt.Errorf("the state is that of 0x%x, but the log ended at 0x%x", zxid, len(w.past.txns))
+	}
+	for acked, key := range w.script.acked {
+		if acked > zxid {
+			continue // no power cut knows more than cut.floor
+		}
+		if txn := &w.past.txns[acked-1]; txn.ClientID != key.session || txn.Cxid != key.xid {
+			return fmt.Errorf("zxid 0x%x is request %d of session 0x%x, but request %d of 0x%x was acknowledged with it", acked, txn.Cxid, txn.ClientID, key.xid, key.session)
+		}
 	}
 	m := w.after(zxid)
 	if m.bad != nil {
