@@ -149,6 +149,8 @@ type logVerifier struct {
 	o      Options
 	beside Beside
 	report LogReport
+	// repeats counts the records of the file whose zxid was there before.
+	repeats int
 }
 
 func (v *logVerifier) note(name string, rec txnlog.Record, what string) {
@@ -182,6 +184,7 @@ func (v *logVerifier) file(name string, newest bool) (err error) {
 		return nil
 	}
 	var first, last, records int64
+	v.repeats = 0
 	for {
 		rec, d, err := s.Next()
 		if err != nil {
@@ -224,6 +227,9 @@ func (v *logVerifier) file(name string, newest bool) (err error) {
 		return nil
 	}
 	fmt.Fprintf(v.w, "%s: %d transactions, 0x%x to 0x%x, %d bytes\n", name, records, first, last, s.Offset())
+	if v.repeats > 0 {
+		fmt.Fprintf(v.w, "%s: %d of them come after one with that zxid or a higher one; servers apply them again\n", name, v.repeats)
+	}
 	return nil
 }
 
@@ -239,7 +245,7 @@ func (v *logVerifier) order(name string, rec txnlog.Record) {
 	case r.Records == 0:
 		r.First = rec.Zxid
 	case rec.Zxid <= r.Last:
-		v.note(name, rec, fmt.Sprintf("the zxid is not above 0x%x before it; servers apply it again, which changes nothing", r.Last))
+		v.repeats++
 	case follows(rec.Zxid, r.Last):
 	case rec.Zxid <= v.beside.Snapshot+1:
 		v.note(name, rec, fmt.Sprintf("transactions behind 0x%x are not in the logs; the snapshot 0x%x has them", r.Last, v.beside.Snapshot))

@@ -118,7 +118,11 @@ type Verdict struct {
 }
 
 func (v Verdict) String() string {
-	s := fmt.Sprintf("%s: whole, zxid 0x%x, %d znodes, %d sessions, ", v.File, uint64(v.Zxid), v.Nodes, v.Sessions)
+	zxid := "no zxid in its name"
+	if v.Zxid >= 0 {
+		zxid = fmt.Sprintf("zxid 0x%x", v.Zxid)
+	}
+	s := fmt.Sprintf("%s: whole, %s, %d znodes, %d sessions, ", v.File, zxid, v.Nodes, v.Sessions)
 	switch {
 	case v.Verified:
 		return s + fmt.Sprintf("digest %d of 0x%x verified", v.Digest, uint64(v.DigestZxid))

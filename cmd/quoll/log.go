@@ -128,57 +128,78 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// logFiles are the logs that arguments name: files, and directories with all of theirs, and what lies beside them in the directories.
-func logFiles(ctx *cli.Context) (files []txnlog.NamedFile, beside inspect.Beside, err error) {
+// logSeries are logs of one server, and what lies beside them.
+type logSeries struct {
+	files  []txnlog.NamedFile
+	beside inspect.Beside
+}
+
+// logArguments are the logs that arguments name: those of each directory, and all files together.
+func logArguments(ctx *cli.Context) (list []logSeries, err error) {
 	if ctx.NArg() == 0 {
-		return nil, beside, usage("%s needs a file or a directory", ctx.Command.HelpName)
+		return nil, usage("%s needs a file or a directory", ctx.Command.HelpName)
 	}
+	var files logSeries
+	var newest int64 // snapshot of any directory
 	for _, arg := range ctx.Args().Slice() {
 		if !isDir(arg) {
-			files = append(files, txnlog.NamedFile{Path: arg, Zxid: txnlog.NameZxid(arg)})
+			files.files = append(files.files, txnlog.NamedFile{Path: arg, Zxid: txnlog.NameZxid(arg)})
 			continue
 		}
 		dir := versionDir(arg)
-		logs, err := txnlog.Logs(txnlog.OS, dir)
-		if err != nil {
-			return nil, beside, err
+		var s logSeries
+		if s.files, err = txnlog.Logs(txnlog.OS, dir); err != nil {
+			return nil, err
 		}
-		files = append(files, logs...)
 		if snap, ok, err := txnlog.NewestSnapshot(txnlog.OS, dir); err != nil {
-			return nil, beside, err
+			return nil, err
 		} else if ok {
-			beside.Snapshot = max(beside.Snapshot, snap.Zxid)
+			s.beside.Snapshot = snap.Zxid
+			newest = max(newest, snap.Zxid)
 		}
 		if mark, ok, err := txnlog.ReadWatermark(txnlog.OS, dir); err != nil {
-			return nil, beside, err
+			return nil, err
 		} else if ok {
-			beside.Mark = &mark
+			s.beside.Mark = &mark
+		}
+		list = append(list, s)
+	}
+	for i := range list {
+		if list[i].beside.Snapshot == 0 { // a dataLogDir, whose snapshots are in the dataDir
+			list[i].beside.Snapshot = newest
 		}
 	}
-	return files, beside, nil
+	if files.files != nil {
+		list = append(list, files)
+	}
+	return list, nil
 }
 
 func logVerify(ctx *cli.Context) error {
-	files, beside, err := logFiles(ctx)
+	list, err := logArguments(ctx)
 	if err != nil {
 		return err
 	}
-	var paths []string
-	for _, f := range files {
-		paths = append(paths, f.Path)
+	damaged := false
+	for _, s := range list {
+		var paths []string
+		for _, f := range s.files {
+			paths = append(paths, f.Path)
+		}
+		report, err := inspect.VerifyLogs(ctx.App.Writer, paths, s.beside, inspect.Options{})
+		if err != nil {
+			return err
+		}
+		damaged = damaged || report.Damaged
 	}
-	report, err := inspect.VerifyLogs(ctx.App.Writer, paths, beside, inspect.Options{})
-	if err != nil {
-		return err
-	}
-	if report.Damaged {
+	if damaged {
 		return failure{code: exitError}
 	}
 	return nil
 }
 
 func logFind(ctx *cli.Context) error {
-	files, _, err := logFiles(ctx)
+	list, err := logArguments(ctx)
 	if err != nil {
 		return err
 	}
@@ -204,8 +225,12 @@ func logFind(ctx *cli.Context) error {
 	if q.Recursive && q.Path == "" {
 		return usage("--recursive needs --path")
 	}
-	_, err = inspect.FindLog(ctx.App.Writer, files, q, inspect.Options{})
-	return err
+	var damage []error
+	for _, s := range list {
+		_, err := inspect.FindLog(ctx.App.Writer, s.files, q, inspect.Options{})
+		damage = append(damage, err)
+	}
+	return errors.Join(damage...)
 }
 
 func logRepair(ctx *cli.Context) error {
