@@ -15,23 +15,20 @@ import (
 	"quoll/jute"
 )
 
-// runSize bounds the records that a full batch keeps in memory.
-const runSize = 32 << 20
-
 // Batch is what one commit changes. Its methods are called by one goroutine at a time; they keep an error for Commit. Put and
 // Delete write to disk now and then, so that a batch takes little memory however large it is.
 type Batch struct {
-	s       *Store
-	full    bool
-	err     error
-	out     *table  // being written; nodes of a batch that is not full
-	tables  []table // complete
-	others  []record
-	run     run // of a full batch
-	key     []byte
-	last    []byte // key of the node before
-	value   []byte
-	started bool
+	s      *Store
+	full   bool
+	err    error
+	out    *table  // being written; nodes of a batch that is not full
+	tables []table // complete
+	others []record
+	run    run    // of a full batch
+	puts   int    // in a full batch
+	last   []byte // key of the record before, in the same sequence of tables
+	key    []byte // scratch, as is value
+	value  []byte
 }
 
 type record struct {
@@ -43,7 +40,7 @@ type table struct {
 	path        string
 	w           *sstable.Writer
 	first, last []byte
-	size        int // of keys and values
+	size        int64 // of keys and values
 }
 
 // Begin begins a batch, the only one until it is committed or aborted. A full one replaces all that the store has, when it is committed.
@@ -86,7 +83,10 @@ func (b *Batch) Put(path string, data []byte, acl int64, stat *jute.StatPersiste
 	b.value = appendNode(b.value[:0], data, acl, stat)
 	if !b.full {
 		b.err = b.stream(b.key, b.value)
-	} else if b.run.add(b.key, b.value); len(b.run.buf) >= runSize {
+		return
+	}
+	b.puts++
+	if b.run.add(b.key, b.value); int64(len(b.run.buf)) >= runSize {
 		b.err = b.writeRun()
 	}
 }
@@ -135,7 +135,7 @@ func (b *Batch) stream(key, value []byte) error {
 }
 
 func (t *table) add(key, value []byte) error {
-	t.size += len(key) + len(value)
+	t.size += int64(len(key) + len(value))
 	if value == nil {
 		return t.w.Delete(key)
 	}
@@ -238,13 +238,18 @@ func (b *Batch) merge() error {
 	files = nil // closed by the iterator
 	defer it.Close()
 	b.tables, b.last = nil, b.last[:0]
+	nodes := 0
 	for it.First(); it.Valid() && err == nil; it.Next() {
+		nodes++
 		var v []byte
 		if v, err = it.ValueAndErr(); err == nil {
 			err = b.stream(it.Key(), v)
 		}
 	}
 	err = errors.Join(err, it.Error())
+	if err == nil && nodes != b.puts {
+		err = fmt.Errorf("store: %d znodes were put more than once", b.puts-nodes)
+	}
 	if err == nil {
 		err = b.finish()
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -53,7 +54,7 @@ func (f *fence) do(fn func() error) error {
 		err := errGoexit
 		defer func() {
 			if p := recover(); p != nil {
-				err = fmt.Errorf("store: %v", p)
+				err = fmt.Errorf("%v\n%s", p, debug.Stack())
 				f.fail(err)
 			}
 			done <- err
@@ -73,8 +74,7 @@ func (f *fence) do(fn func() error) error {
 	}
 }
 
-// Infof, Errorf and Fatalf make the fence Pebble's logger.
-
+// Infof, Errorf and Fatalf make the fence Pebble's logger. Fatalf does not return, and keeps the locks that Pebble holds.
 func (f *fence) Infof(format string, args ...any) {}
 
 func (f *fence) Errorf(format string, args ...any) {
@@ -82,7 +82,13 @@ func (f *fence) Errorf(format string, args ...any) {
 }
 
 func (f *fence) Fatalf(format string, args ...any) {
-	f.fail(fmt.Errorf(format, args...))
+	err := fmt.Errorf(format, args...)
+	if len(args) == 1 {
+		if cause, ok := args[0].(error); ok {
+			err = cause // keeps the chain for errors.Is
+		}
+	}
+	f.fail(err)
 	select {}
 }
 

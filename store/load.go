@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -99,7 +101,7 @@ func (s *Store) shards() ([][]byte, error) {
 	return append(cuts, []byte{kindEnd}), nil
 }
 
-// loadNodes decodes the shards on all processors and hands them on in order, with as many decoded ahead as there are processors.
+// loadNodes decodes the shards on all processors and links them in order; two for each processor are decoded at the most that are not linked.
 func (s *Store) loadNodes(it *pebble.Iterator, l *Loading) error {
 	cuts, err := s.shards()
 	if err != nil {
@@ -109,76 +111,70 @@ func (s *Store) loadNodes(it *pebble.Iterator, l *Loading) error {
 		piece Piece
 		err   error
 	}
-	n := len(cuts) - 1
-	results := make([]chan result, n)
+	results := make([]chan result, len(cuts)-1)
 	for i := range results {
 		results[i] = make(chan result, 1)
 	}
-	workers := min(runtime.GOMAXPROCS(0), n)
-	window := make(chan int, 2*workers) // shards that may be decoded
-	stop := make(chan struct{})
-	defer close(stop)
+	workers := min(runtime.GOMAXPROCS(0), len(results))
+	window := make(chan int, 2*workers) // the shards that may be decoded
+	var running sync.WaitGroup
+	for range workers {
+		running.Go(func() {
+			for i := range window {
+				var r result
+				r.piece, r.err = s.loadShard(it, cuts[i], cuts[i+1], l)
+				results[i] <- r
+			}
+		})
+	}
+	// The workers' iterators must be closed before this one is.
+	defer running.Wait()
+	defer func() {
+		close(window)
+		for range window {
+		}
+	}()
 	next := 0
-	feed := func() {
-		if next < n {
+	for ; next < min(cap(window), len(results)); next++ {
+		window <- next
+	}
+	for _, c := range results {
+		r := <-c
+		if r.err == nil {
+			r.err = s.Err()
+		}
+		if r.err == nil {
+			r.err = l.Link(r.piece)
+		}
+		if r.err != nil {
+			return r.err
+		}
+		if next < len(results) {
 			window <- next
 			next++
 		}
 	}
-	for range cap(window) {
-		feed()
-	}
-	left := make(chan struct{}, workers)
-	for range workers {
-		go func() {
-			defer func() { left <- struct{}{} }()
-			for i := range window {
-				piece := l.Piece()
-				err := errGoexit
-				func() {
-					defer func() {
-						if p := recover(); p != nil {
-							err = fmt.Errorf("store: %v", p)
-						}
-					}()
-					err = s.loadShard(it, cuts[i], cuts[i+1], piece)
-				}()
-				results[i] <- result{piece, err}
-			}
-		}()
-	}
-	for i := range n {
-		r := <-results[i]
-		if err = r.err; err == nil {
-			err = l.Link(r.piece)
-		}
-		if err != nil {
-			break
-		}
-		feed()
-	}
-	// Drop what no worker has taken, and wait for them: the iterators must be closed before the store is.
-	close(window)
-	for range window {
-	}
-	for range workers {
-		<-left
-	}
-	return err
+	return nil
 }
 
-func (s *Store) loadShard(all *pebble.Iterator, from, to []byte, piece Piece) error {
+func (s *Store) loadShard(all *pebble.Iterator, from, to []byte, l *Loading) (_ Piece, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("store: %v\n%s", p, debug.Stack())
+		}
+	}()
 	it, err := all.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: from, UpperBound: to}})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer it.Close()
+	piece := l.Piece()
 	var path []byte
 	var stat jute.StatPersisted
 	for it.First(); it.Valid(); it.Next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		data, acl, err := decodeNode(v, &stat)
 		if err == nil {
@@ -188,9 +184,8 @@ func (s *Store) loadShard(all *pebble.Iterator, from, to []byte, piece Piece) er
 			err = piece.Node(string(path), data, acl, stat)
 		}
 		if err != nil {
-			return fmt.Errorf("store: znode %q: %w", it.Key()[1:], err)
+			return nil, fmt.Errorf("store: znode %q: %w", it.Key()[1:], err)
 		}
 	}
-	return it.Error()
+	return piece, it.Error()
 }
-

@@ -21,7 +21,7 @@ import (
 // Options of Open and Remove.
 type Options struct {
 	FS     vfs.FS       // nil: the operating system's
-	Dir    string       // made if missing; everything of the store is below it
+	Dir    string       // made if missing, in a directory that is there; everything of the store is below it
 	Logger *slog.Logger // nil: silence
 }
 
@@ -51,7 +51,12 @@ const (
 	formatVersion = 1
 
 	cacheSize = 8 << 20 // scans gain nothing from a larger one
-	tableSize = 16 << 20
+)
+
+// Sizes in bytes of keys and values; variables so that tests need less data.
+var (
+	tableSize int64 = 16 << 20 // of a table
+	runSize   int64 = 32 << 20 // that a full batch keeps in memory and sorts
 )
 
 // generations is the highest number of a database that this process used: a number is not used again after a failure, because the
@@ -261,12 +266,15 @@ func pebbleOptions(f *fence, fs vfs.FS) *pebble.Options {
 		LBaseMaxBytes:              64 << 20,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 1 },
 		EventListener: &pebble.EventListener{
-			BackgroundError: f.fail,
-			// The reader gets the error; without this the process would end.
+			// Pebble would try again at once, without end.
+			BackgroundError: func(err error) { f.Fatalf("%v", err) },
+			// The reader gets the error; by default it would be a fatal one.
 			DataCorruption: func(pebble.DataCorruptionInfo) {},
 		},
 	}
-	o.Experimental.ReadSamplingMultiplier = -1
+	// An ingestion must be in the manifest when it returns, never wait for a flush beside a memtable.
+	o.Experimental.DisableIngestAsFlushable = func() bool { return true }
+	o.Experimental.ReadSamplingMultiplier = -1 // reads are whole scans; they tell nothing
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 32 << 10
 		o.Levels[i].IndexBlockSize = 256 << 10
@@ -320,11 +328,9 @@ func (s *Store) Size() int64 {
 
 // Close closes the store. Views and the batch must be closed before. A store that has failed is left to itself.
 func (s *Store) Close() error {
-	err := s.Err()
-	if err == nil {
+	var err error
+	if s.Err() == nil {
 		err = s.do(s.db.Close)
-	} else {
-		err = nil
 	}
 	return errors.Join(err, s.lock.Close())
 }
@@ -344,4 +350,3 @@ func (s *Store) ingest(paths []string, replace bool) error {
 		return err
 	})
 }
-

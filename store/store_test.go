@@ -290,4 +290,3 @@ func TestCommitsAndReopens(t *testing.T) {
 		t.Fatal(err)
 	}
 }
-

@@ -14,8 +14,9 @@ type View struct {
 	s     *Store
 	it    *pebble.Iterator
 	state State
-	buf   []byte
 	begun bool
+	buf   []byte // what Nodes found, and whether there is more
+	more  bool
 }
 
 // View returns a view of the last commit. It is an error if there was none.
@@ -61,7 +62,7 @@ const viewSize = 64 << 10
 // Nodes appends the next znodes, about 64 KiB of them, as a snapshot of ZooKeeper has them: path, data, ACL number and stat of each, the
 // root first, parents before children. It is called until more is false.
 func (v *View) Nodes(b []byte) (_ []byte, more bool, err error) {
-	// What an abandoned call may still write to is the view's.
+	// A call that is given up may still write: to what is the view's, not the caller's.
 	err = v.s.do(func() error {
 		if !v.begun {
 			v.begun = true
@@ -84,13 +85,13 @@ func (v *View) Nodes(b []byte) (_ []byte, more bool, err error) {
 			v.buf = append(v.buf, value...)
 			v.it.Next()
 		}
-		more = v.it.Valid()
+		v.more = v.it.Valid()
 		return v.it.Error()
 	})
 	if err != nil {
 		return b, false, err
 	}
-	return append(b, v.buf...), more, nil
+	return append(b, v.buf...), v.more, nil
 }
 
 // Close releases the view.
