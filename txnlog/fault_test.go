@@ -79,6 +79,10 @@ func (h *history) batch(t *testing.T, rng *rand.Rand) (acknowledged bool, attemp
 	for attempts = 1; ; attempts++ {
 		err := h.log.Recover()
 		if err == nil {
+			// What clients see from now on must be what a power cut leaves.
+			if _, res := zxids(t, h.disk.Crash(rng)); res.LastZxid != h.last {
+				t.Fatalf("after Recover a power cut leaves 0x%x, acknowledged was 0x%x", res.LastZxid, h.last)
+			}
 			return false, attempts
 		}
 		if attempts == 5 {
@@ -176,6 +180,32 @@ func TestFailedSyncLosesPages(t *testing.T) {
 		if h.disk.DropCache(); rng.IntN(2) == 0 {
 			h.disk = h.disk.Crash(rng)
 		}
+		h.open(t)
+	}
+}
+
+// A sync fails and the process ends. The next one finds the data in the page cache, but not on the disk: it must not rely on it.
+func TestStaleCacheAfterRestart(t *testing.T) {
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		h := &history{disk: diskWith(nil), acked: map[int64][]byte{}}
+		h.open(t)
+		for range rng.IntN(4) {
+			h.batch(t, rng)
+		}
+		h.disk.Fail = func(op, name string) error {
+			if op == "sync" && !strings.HasSuffix(name, "synced") {
+				return syscall.EIO
+			}
+			return nil
+		}
+		h.log.Append(h.last+1, remove(h.last+1, "/stale"))
+		if err := h.log.Sync(); err == nil {
+			t.Fatal("the sync did not fail")
+		}
+		h.disk.Fail = nil
+		h.open(t)
+		h.disk = h.disk.Crash(nil)
 		h.open(t)
 	}
 }
