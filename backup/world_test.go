@@ -97,7 +97,9 @@ func (w *world) sets() {
 	w.t.Helper()
 	for _, n := range w.tree.Lookup("/").Children() {
 		if n.Name() != "zookeeper" {
-			w.apply(jute.OpSetData, func(txn *tree.Txn) { txn.Path, txn.Data, txn.Version = n.Path(), fmt.Appendf(nil, "set %d", w.zxid), n.Version()+1 })
+			w.apply(jute.OpSetData, func(txn *tree.Txn) {
+				txn.Path, txn.Data, txn.Version = n.Path(), fmt.Appendf(nil, "set %d", w.zxid), n.Version()+1
+			})
 		}
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,7 +30,7 @@ copies what is new. quoll restore makes a data directory out of it, as it was at
 Exit codes: 0 the backup is complete, 1 it could not be brought up to date and is as it was before, 2 wrong arguments or configuration.
 
 Examples:
-   quoll backup --to /backup/zk1 /etc/zookeeper/conf/zoo.cfg
+   quoll backup /etc/zookeeper/conf/zoo.cfg --to /backup/zk1
    quoll backup --data-dir /var/lib/zookeeper --to /backup/zk1
    quoll backup --data-dir /var/lib/zookeeper --to /backup/zk1 --follow --keep 7
    quoll backup list /backup/zk1
@@ -72,18 +71,16 @@ func untilStopped() (context.Context, context.CancelFunc) {
 func runBackup(ctx *cli.Context) error {
 	o := backup.Options{DataDir: ctx.String("data-dir"), DataLogDir: ctx.String("data-log-dir"), To: ctx.String("to"), Keep: ctx.Int("keep")}
 	switch args := ctx.Args().Slice(); {
-	case slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-") }):
-		return failure{exitInvocation, fmt.Errorf("%q: options stand in front of zoo.cfg", args)}
 	case len(args) > 1:
-		return failure{exitInvocation, fmt.Errorf("%q: one zoo.cfg, or list or verify", args)}
+		return usage("%q: one zoo.cfg, or list or verify", args)
 	case o.To == "":
-		return failure{exitInvocation, errors.New("--to is missing: the directory of the backup")}
+		return usage("--to is missing: the directory of the backup")
 	case o.Keep < 0:
-		return failure{exitInvocation, fmt.Errorf("--keep %d: a number of snapshots, 0 for all", o.Keep)}
+		return usage("--keep %d: a number of snapshots, 0 for all", o.Keep)
 	case ctx.Duration("interval") <= 0:
-		return failure{exitInvocation, fmt.Errorf("--interval %v: it must be above 0", ctx.Duration("interval"))}
+		return usage("--interval %v: it must be above 0", ctx.Duration("interval"))
 	case len(args) == 1 && (o.DataDir != "" || o.DataLogDir != ""):
-		return failure{exitInvocation, fmt.Errorf("%s beside --data-dir or --data-log-dir: one says the same as the other", args[0])}
+		return usage("%s beside --data-dir or --data-log-dir: one says the same as the other", args[0])
 	case len(args) == 1:
 		cfg, _, err := config.Load(config.Sources{File: args[0], Env: os.Getenv})
 		if err != nil {
@@ -91,7 +88,7 @@ func runBackup(ctx *cli.Context) error {
 		}
 		o.DataDir, o.DataLogDir, o.DynamicConfig = cfg.DataDir, cfg.DataLogDir, cfg.DynamicConfigFile
 	case o.DataDir == "":
-		return failure{exitInvocation, errors.New("neither zoo.cfg nor --data-dir says what to back up")}
+		return usage("neither zoo.cfg nor --data-dir says what to back up")
 	}
 	running, stop := untilStopped()
 	defer stop()
@@ -144,7 +141,7 @@ func rangesText(m *backup.Manifest) string {
 // backupDir is the one argument of list and verify.
 func backupDir(ctx *cli.Context) (string, error) {
 	if ctx.Args().Len() != 1 {
-		return "", failure{exitInvocation, fmt.Errorf("%q: one directory of a backup", ctx.Args().Slice())}
+		return "", usage("%q: one directory of a backup", ctx.Args().Slice())
 	}
 	return ctx.Args().First(), nil
 }

@@ -61,6 +61,10 @@ func runRestore(ctx *cli.Context) error {
 	if err != nil {
 		return failure{exitInvocation, err}
 	}
+	if c, err := dialControl(o.DataDir); err == nil {
+		c.Close()
+		return failure{exitError, fmt.Errorf("%s: a quoll server is running on it; stop it first", o.DataDir)}
+	}
 	running, stop := untilStopped()
 	defer stop()
 	r, err := backup.Restore(running, o)
