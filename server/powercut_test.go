@@ -345,7 +345,11 @@ func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
 			err = fmt.Errorf("%w\n%s", err, said.Bytes())
 		}
 	}()
-	s, err := Start(Options{Config: powerCutConfig(true), Logger: slog.New(slog.NewTextHandler(&said, nil)), FS: disk, StoreFS: disk.VFS()})
+	config := powerCutConfig(true)
+	if c.own {
+		config.AutopurgePurgeInterval = 0
+	}
+	s, err := Start(Options{Config: config, Logger: slog.New(slog.NewTextHandler(&said, nil)), FS: disk, StoreFS: disk.VFS()})
 	if err != nil {
 		return 0, fmt.Errorf("the server does not start: %w", err)
 	}
