@@ -141,6 +141,10 @@ func VerifyLogs(w io.Writer, files []string, beside Beside, o Options) (LogRepor
 			return v.report, err
 		}
 	}
+	if mark := v.beside.Mark; mark != nil && mark.Offset > 0 && mark.Zxid > max(v.report.Last, v.beside.Snapshot) {
+		v.report.Damaged = true
+		fmt.Fprintf(w, "%s: ends at 0x%x, but was synced up to offset %d, zxid 0x%x; quoll does not start with it\n", mark.File, v.report.Last, mark.Offset, mark.Zxid)
+	}
 	return v.report, nil
 }
 

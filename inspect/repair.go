@@ -242,6 +242,12 @@ func (m *mender) mend(s *txnlog.LogScanner) error {
 			m.ended = true
 			m.giveUp(rec, d)
 		case d == txnlog.Whole:
+			if _, err := tree.DecodeTxn(rec.Entry); err != nil {
+				m.damaged = true
+				fmt.Fprintf(m.w, "offset %d: %v\n", rec.Offset, err)
+				m.giveUp(rec, d)
+				continue
+			}
 			if m.FixCRC && m.Verbose {
 				if err := m.print("", rec); err != nil {
 					return err
@@ -423,7 +429,11 @@ func (m *mender) replace(temp string) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if !m.damaged && len(m.lost) == 0 && len(later) == 0 {
+	swallowed, err := m.swallowed()
+	if err != nil {
+		return "", err
+	}
+	if !m.damaged && len(m.lost) == 0 && len(later) == 0 && !swallowed {
 		fmt.Fprintf(m.w, "there is nothing to mend; %s is left as it is\n", m.File)
 		return m.File, removeIfThere(fs, temp)
 	}
@@ -443,10 +453,10 @@ func (m *mender) replace(temp string) (path string, err error) {
 		}
 	}
 	// The watermark would tell the server that acknowledged transactions are missing, which from here on is the operator's decision.
-	if abs, err := filepath.Abs(dir); err != nil {
+	if version, err := m.version(); err != nil {
 		return "", err
-	} else if filepath.Base(abs) == "version-2" {
-		if err := txnlog.ForgetWatermark(fs, abs); err != nil {
+	} else if version != "" {
+		if err := txnlog.ForgetWatermark(fs, version); err != nil {
 			return "", err
 		}
 	}
@@ -470,6 +480,29 @@ func (m *mender) replace(temp string) (path string, err error) {
 	}
 	fmt.Fprintf(m.w, "the original is now %s\nwritten: %s\n", backup, m.File)
 	return m.File, nil
+}
+
+// version is the directory of the log if it is a version-2 directory, with a watermark beside it, or else empty.
+func (m *mender) version() (string, error) {
+	dir, err := filepath.Abs(filepath.Dir(m.File))
+	if err != nil || filepath.Base(dir) != "version-2" {
+		return "", err
+	}
+	return dir, nil
+}
+
+// swallowed reports whether the log was once synced further than it goes now, and says so: its end is gone without a trace in it.
+func (m *mender) swallowed() (bool, error) {
+	dir, err := m.version()
+	if err != nil || dir == "" {
+		return false, err
+	}
+	mark, ok, err := txnlog.ReadWatermark(m.o.fs(), dir)
+	if err != nil || !ok || mark.Offset == 0 || filepath.Base(mark.File) != filepath.Base(m.File) || mark.Zxid <= max(m.last, m.snapshot) {
+		return false, err
+	}
+	fmt.Fprintf(m.w, "it was synced up to offset %d, zxid 0x%x\n", mark.Offset, mark.Zxid)
+	return true, nil
 }
 
 // unreachable returns the later logs that a server would refuse behind the mended one.

@@ -190,6 +190,10 @@ func TestRepair(t *testing.T) {
 		left:   upTo(9), says: []string{"given up: 1 transactions, 0xa\n", "given up: log.b with 0xb to 0xf, which no longer follows", "given up: log.10 with 0x10 to 0x11"},
 		aside: []string{"log.b", "log.10"},
 	}, {
+		name: "its end is gone", counts: []int{10},
+		damage: func(b []byte, at []int) []byte { return b[:at[8]] },
+		left:   upTo(8), says: []string{"kept: 8 transactions, up to 0x8", "it was synced up to offset 1057, zxid 0xa"},
+	}, {
 		name: "cut at a zxid", counts: []int{10, 5}, repair: Repair{CutAt: zxid(7)},
 		left: upTo(7), says: []string{"Chopping at 7 new log has 7 records", "given up: 3 transactions, 0x8 to 0xa", "given up: log.b with 0xb to 0xf"},
 		aside: []string{"log.b"},
