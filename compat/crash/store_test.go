@@ -92,7 +92,7 @@ func (r *run) spoil() {
 
 // aboutSpoiltStore reports whether the server complains of what was done to its store, now or some time ago.
 func (r *run) aboutSpoiltStore(line string) bool {
-	return len(r.spoilt) > 0 && (strings.Contains(line, `msg="store failed"`) || strings.Contains(line, `msg="the store `))
+	return len(r.spoilt) > 0 && (strings.Contains(line, `msg="store failed"`) || strings.Contains(line, `msg="the store `) || strings.Contains(line, `msg="there is no store`))
 }
 
 // foreignStore is the store of a server with another directory.
@@ -116,7 +116,7 @@ func (r *run) foreignStore() string {
 }
 
 // rebuilt finds in quoll's log why it has built its store anew.
-var rebuilt = regexp.MustCompile(`msg="the store is built anew from ZooKeeper's files" reason="?([^"\n]*)`)
+var rebuilt = regexp.MustCompile(`msg="the store (?:cannot be opened and )?is built anew from ZooKeeper's files" .*?(?:reason|error)="?([^"\n]*)`)
 
 // reasons are the times that quoll's log says that it has built its store anew, with why but for names and numbers.
 func reasons(log string) (all []string) {
