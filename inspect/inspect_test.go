@@ -328,14 +328,14 @@ func TestRubbish(t *testing.T) {
 	}
 }
 
-// TestBoundedMemory reads files of 100 MB, of which no part may stay.
+// TestBoundedMemory reads files of 64 MB, of which no part may stay.
 func TestBoundedMemory(t *testing.T) {
 	dir := t.TempDir()
 	big := tree.New()
 	data := make([]byte, 1<<20)
 	log := txnlog.NewLog(txnlog.LogOptions{Dir: dir})
 	var result tree.Result
-	for zxid := int64(1); zxid <= 100; zxid++ {
+	for zxid := int64(1); zxid <= 64; zxid++ {
 		txn := tree.Txn{TxnHeader: jute.TxnHeader{Zxid: zxid, Type: int32(jute.OpCreate)}, Path: fmt.Sprintf("/n%d", zxid), Data: data, ACL: tree.OpenACL, ParentCVersion: int32(zxid)}
 		big.Apply(&txn, &result, nil)
 		log.Append(zxid, txn.Append(nil))
