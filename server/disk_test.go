@@ -155,6 +155,14 @@ func TestLogFailsOnce(t *testing.T) {
 				t.Errorf("a reader sees %q, %v; acknowledged was %q", data, err, acked)
 			}
 			check(set(t, reader, "/c", "later"))
+			_, stat, err := reader.Get(soon(t), "/a", false)
+			check(err)
+			if stat, err = reader.Set(soon(t), "/a", []byte(acked), stat.Version); err != nil || stat.Mzxid != d.lastZxid.Load() {
+				t.Errorf("a conditional write: %+v, %v", stat, err)
+			}
+			if n := d.metrics.DigestMismatches.Load(); n != 0 {
+				t.Errorf("%d wrong digests", n)
+			}
 			if !d.said.has("could not be written") || !d.said.has("version-2/log.") || !d.said.has("takes writes again") {
 				t.Error("the log is silent")
 			}
@@ -257,6 +265,9 @@ func TestLogFailsForAWhile(t *testing.T) {
 	eventually(t, "the disk is tried again", func() bool { return syncs.Load() >= tried+2 }) // the session would be long gone
 	if d.sessions.get(answer.SessionID) == nil {
 		t.Error("a session expired")
+	}
+	if d.said.has("Expiring") {
+		t.Error("a session was about to expire")
 	}
 	if n := d.lastZxid.Load(); n != before {
 		t.Errorf("zxid 0x%x was 0x%x", n, before)
