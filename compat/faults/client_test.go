@@ -323,6 +323,9 @@ func (w *work) create(p string, mode jute.CreateMode) *request {
 	if mode.Ephemeral() {
 		e.owner = w.session
 	}
+	if list := w.znodes[p]; len(list) > 0 {
+		e.acl = list[0].acl // whichever attempt it is that makes the znode
+	}
 	e.body = &jute.CreateRequest{Path: []byte(p), Data: e.data, ACL: acls[e.acl], Flags: int32(mode)}
 	w.znodes[p] = append(w.znodes[p], e)
 	return e.request
@@ -443,11 +446,10 @@ func (w *work) losses(found map[string]seen) (list []string) {
 				last = i
 			}
 		}
-		candidates := effects[last+1:]
+		// What was acknowledged last, or anything sent after it without an answer.
+		candidates := effects[max(last, 0):]
 		if last < 0 {
 			candidates = append([]effect{{}}, effects...)
-		} else {
-			candidates = effects[last:]
 		}
 		ok := slices.ContainsFunc(candidates, func(e effect) bool { return e.shows(s, exists) })
 		if !ok && !exists && last >= 0 {
