@@ -68,8 +68,8 @@ wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, al
 	QUOLL_REQUIRE_PEERS=1 QUOLL_WAYBACK_INSTANTS=100 $(GO) test -count=1 -timeout 90m -run TestWayBack -v ./compat/crash
 
 .PHONY: powercuts
-powercuts: ## 10,000 losses of power on a disk in memory, at any operation of the disk (QUOLL_SEED repeats one)
-	QUOLL_POWER_CUTS=10000 $(GO) test -count=1 -timeout 60m -run TestPowerCuts -v ./server
+powercuts: ## 10,000 losses of power, and a fault at each operation, of a disk in memory (QUOLL_SEED repeats a run)
+	QUOLL_POWER_CUTS=10000 $(GO) test -count=1 -timeout 60m -run "TestPowerCuts|TestDiskFaults" -v ./server
 
 .PHONY: faults
 faults: ## the single-fault matrix, on quoll and a sample on ZooKeeper (30 minutes, root and /dev/fuse; QUOLL_FAULTS_WRITE=docs/faults.md writes the page)

@@ -44,7 +44,7 @@ func TestDiskFaults(t *testing.T) {
 	for _, f := range faultCases {
 		for _, phase := range []string{"start", "load"} {
 			t.Run(f.name+" in "+phase, func(t *testing.T) {
-				step, workers := 29, 4
+				step, workers := 41, 4
 				if f.retry {
 					step, workers = 4*step, 24 // most of the time of these is waiting
 				}
@@ -83,9 +83,18 @@ func (w *world) fail(f faultCase, phase string, at int) (hit bool, err error) {
 	var mu sync.Mutex
 	entered, seen, failed, what := phase == "start", 0, 0, ""
 	over := make(chan struct{})
+	// Soon after the fault the power goes as well.
+	var after *cut
+	wait, rng := w.rng.IntN(30), rand.New(rand.NewPCG(w.rng.Uint64(), 3))
 	w.disk.Fail = func(op, name string) error {
 		mu.Lock()
 		defer mu.Unlock()
+		if failed > 0 && after == nil {
+			if wait--; wait < 0 {
+				after = w.script.now("")
+				after.disk = w.disk.Crash(rng)
+			}
+		}
 		if !entered || f.writes && op != "write" {
 			return nil
 		}
@@ -119,7 +128,7 @@ func (w *world) fail(f faultCase, phase string, at int) (hit bool, err error) {
 		if !errors.Is(err, syscall.EIO) && !errors.Is(err, syscall.ENOSPC) {
 			return false, fmt.Errorf("the start does not fail with the disk's error: %w", err)
 		}
-		return false, w.restarts()
+		return false, w.survives(w.remains())
 	}
 	mu.Lock()
 	if entered = phase == "load" || failed > 0; !entered {
@@ -178,38 +187,38 @@ func (w *world) fail(f faultCase, phase string, at int) (hit bool, err error) {
 	if reads != nil {
 		err = errors.Join(err, reads.err)
 	}
-	nothing, some := w.disk.Crash(nil), w.disk.Crash(w.rng)
-	if e := s.Close(); e != nil {
-		err = errors.Join(err, e)
+	remains := w.remains()
+	err = errors.Join(err, s.Close())
+	mu.Lock()
+	if after != nil {
+		after.moment, after.own = "power lost soon after", true
+		remains = append(remains, after)
 	}
-	if err != nil {
-		return true, err
+	mu.Unlock()
+	if err == nil {
+		err = w.survives(remains)
 	}
-	for what, disk := range map[string]*memfs.FS{"after a power cut that leaves nothing unsynced": nothing, "after a power cut": some, "after a restart": w.disk} {
-		if err := w.survives(disk); err != nil {
-			return true, fmt.Errorf("%s: %w", what, err)
-		}
-	}
-	return true, nil
+	return true, err
 }
 
-// restarts checks that a start that failed has done no harm.
-func (w *world) restarts() error {
-	for _, disk := range []*memfs.FS{w.disk.Crash(nil), w.disk.Crash(w.rng), w.disk} {
-		if err := w.survives(disk); err != nil {
-			return fmt.Errorf("after a start that failed: %w", err)
+// remains returns what may be left of the disk now: after two losses of power, of which one spares nothing unsynced, and after a restart.
+func (w *world) remains() []*cut {
+	list := []*cut{w.script.now("power lost and all that was unsynced"), w.script.now("power lost"), w.script.now("restart")}
+	for i, disk := range []*memfs.FS{w.disk.Crash(nil), w.disk.Crash(w.rng), w.disk} {
+		list[i].disk, list[i].own = disk, true
+	}
+	return list
+}
+
+// survives checks that servers start on these disks, with all that was acknowledged and with what their own logs say.
+func (w *world) survives(remains []*cut) error {
+	for _, c := range remains {
+		c.disk.Fail = nil
+		if _, err := w.reopen(c.disk, c); err != nil {
+			return fmt.Errorf("%s: %w", c.moment, err)
 		}
 	}
 	return nil
-}
-
-// survives checks that a server starts on the disk, with all that was acknowledged and with what its own log says.
-func (w *world) survives(disk *memfs.FS) error {
-	disk.Fail = nil
-	c := &cut{own: true}
-	c.floor, c.sessions = w.script.seen()
-	_, err := w.reopen(disk, c)
-	return err
 }
 
 // reader reads all the time through one connection, which must never end.
