@@ -4,13 +4,14 @@
 // A server loads the newest good snapshot into a sink, replays the log behind it, cuts a torn tail and goes on in a new file:
 //
 //	snap, found, err := txnlog.LoadNewestSnapshot(fs, snapDir, limit, newSink)
-//	read, err := txnlog.ReadLogs(fs, logDir, snap.Zxid+1, limit, func(r txnlog.Record) error { return tree.Apply(r.Entry) })
-//	if read.Tail != nil {
-//		err = read.Tail.Cut(fs)
-//	}
+//	read, err := txnlog.ReplayLogs(fs, logDir, snap.Zxid, found, limit, func(r txnlog.Record) error { return tree.Apply(r.Entry) })
+//	err = read.Settle(fs) // cuts the tail
 //	log := txnlog.NewLog(txnlog.LogOptions{Dir: logDir, FS: fs, ...})
 //	log.Append(zxid, entry) // for each transaction, in zxid order
 //	err = log.Sync()        // one write and one fdatasync for all of them; only now may anybody be told
+//	if err != nil {
+//		err = log.Recover() // until it works; what was acknowledged is still there, the failed batch is not
+//	}
 //
 // and now and then rolls the log, writes a snapshot and purges what the kept snapshots no longer need.
 //
@@ -32,6 +33,9 @@
 //	seal         long Adler-32 of all bytes so far, ustring "/"
 //	digest       long zxid, int version, long digest, and a seal; optional
 //	last zxid    long zxid, and a seal; optional
+//
+// Beside the version-2 directory of the logs, where Java does not look, the directory quoll has the [Watermark], how far the log is known to
+// be on the disk (file synced), and the [Reserve] of room on it (file reserve).
 //
 // It mirrors FileTxnLog, FilePadding, FileSnap, SnapStream, FileTxnSnapLog and PurgeTxnLog of org.apache.zookeeper.server.
 package txnlog

@@ -296,7 +296,10 @@ func (r *ReadResult) Settle(fs FS) error {
 	if r.end.Zxid == 0 {
 		return nil
 	}
-	return writeWatermark(fs, r.dir, r.end)
+	if err := writeWatermark(fs, r.dir, r.end); err != nil && !IsFull(err) { // an older one is as good on a full disk
+		return err
+	}
+	return nil
 }
 
 // logReader reads log files one after another through one buffer.
