@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
@@ -484,7 +485,7 @@ func TestTruncateLogs(t *testing.T) {
 
 // A group of writes allocates nothing once the two buffers have grown.
 func TestAppendAllocates(t *testing.T) {
-	log := txnlog.NewLog(txnlog.LogOptions{Dir: dir, FS: discard{}})
+	log := txnlog.NewLog(txnlog.LogOptions{Dir: dir, FS: discard{}, ForceSync: true})
 	e := remove(1, strings.Repeat("x", 1000))
 	zxid := int64(0)
 	group := func() {
@@ -569,10 +570,16 @@ func BenchmarkReadLogs(b *testing.B) {
 // discard is a file system that takes everything and keeps nothing.
 type discard struct{ txnlog.FS }
 
-func (discard) Create(string) (txnlog.File, error) { return nothing{}, nil }
-func (discard) Rename(string, string) error        { return nil }
+func (discard) Create(string) (txnlog.File, error)    { return nothing{}, nil }
+func (discard) Open(string) (txnlog.File, error)      { return nothing{}, nil }
+func (discard) OpenWrite(string) (txnlog.File, error) { return nothing{}, nil }
+func (discard) Rename(string, string) error           { return nil }
+func (discard) SyncDir(string) error                  { return nil }
 
 type nothing struct{ txnlog.File }
 
 func (nothing) WriteAt(p []byte, off int64) (int, error) { return len(p), nil }
+func (nothing) ReadAt([]byte, int64) (int, error)        { return 0, io.EOF }
+func (nothing) Truncate(int64) error                     { return nil }
+func (nothing) Sync() error                              { return nil }
 func (nothing) Close() error                             { return nil }

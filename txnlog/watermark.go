@@ -115,6 +115,8 @@ type marker struct {
 	seq  uint64
 	slot int // in use; the other one is durable, or is being made so
 	buf  [slotSize]byte
+	path string // of the log that the slot names,
+	zxid int64  // and the zxid in its name
 
 	synced  time.Time      // when the last sync began
 	syncing sync.WaitGroup // the background sync, one at a time
@@ -176,10 +178,13 @@ func (m *marker) write(w Watermark) error {
 	if err := m.open(); err != nil {
 		return err
 	}
+	if w.File != m.path {
+		m.path, m.zxid = w.File, nameZxid(filepath.Base(w.File), logPrefix)
+	}
 	m.seq++
 	b := append(m.buf[:0], slotMagic...)
 	b = binary.BigEndian.AppendUint64(b, m.seq)
-	b = binary.BigEndian.AppendUint64(b, uint64(nameZxid(filepath.Base(w.File), logPrefix)))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.zxid))
 	b = binary.BigEndian.AppendUint64(b, uint64(w.Offset))
 	b = binary.BigEndian.AppendUint64(b, uint64(w.Zxid))
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
