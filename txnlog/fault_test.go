@@ -496,7 +496,7 @@ func TestWatermarkFile(t *testing.T) {
 	if err := log.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if w, ok, _ := txnlog.ReadWatermark(disk.Crash(nil), dir); !ok || filepath.Base(w.File) != "log.b" || w.Offset != 0 || w.Zxid != 10 {
+	if w, ok, _ := txnlog.ReadWatermark(disk.Crash(nil), dir); !ok || filepath.Base(w.File) != "log.b" || w.Offset != 67 || w.Zxid != 11 {
 		t.Errorf("after a roll and a crash: %v, %v", &w, ok)
 	}
 	if err := log.Close(); err != nil {
@@ -513,14 +513,14 @@ func TestWatermarkFile(t *testing.T) {
 	for at := range len(whole) {
 		torn := memfs.New()
 		torn.WriteFile(path, changed(whole, func(b []byte) { b[at] ^= 1 }))
-		if w, ok, err := txnlog.ReadWatermark(torn, dir); err != nil || !ok || w.Zxid != 11 && w.Zxid != 10 {
+		if w, ok, err := txnlog.ReadWatermark(torn, dir); err != nil || !ok || w.Zxid < 10 {
 			t.Fatalf("byte %d changed: %v, %v, %v", at, &w, ok, err)
 		}
 	}
 	for size := range len(whole) {
 		short := memfs.New()
 		short.WriteFile(path, whole[:size])
-		if w, ok, err := txnlog.ReadWatermark(short, dir); err != nil || ok && w.Zxid != 11 && w.Zxid != 10 {
+		if w, ok, err := txnlog.ReadWatermark(short, dir); err != nil || ok && w.Zxid < 10 {
 			t.Fatalf("cut to %d bytes: %v, %v, %v", size, &w, ok, err)
 		}
 	}

@@ -166,10 +166,14 @@ func (l *Log) sync() error {
 	err := l.write(batch, starts)
 	if err == nil {
 		l.io.acked = Watermark{l.io.path, l.io.position, last}
-		l.io.opened = l.io.opened[:0]
-		if l.opts.ForceSync {
+		switch {
+		case !l.opts.ForceSync:
+		case len(l.io.opened) > 0:
+			l.io.mark.settle(l.io.acked) // a watermark in an older file says nothing about this one
+		default:
 			l.io.mark.set(l.io.acked, time.Now())
 		}
+		l.io.opened = l.io.opened[:0]
 	}
 
 	l.mu.Lock()
@@ -224,7 +228,7 @@ func (l *Log) write(batch []byte, starts []start) error {
 }
 
 // open starts a new file with a header and the first records. It gets its name only when they are on disk, because a log with half a
-// header keeps a Java server from starting, and when the watermark names it.
+// header keeps a Java server from starting.
 func (l *Log) open(zxid int64, p []byte) error {
 	if err := l.closeFile(); err != nil {
 		return err
@@ -240,9 +244,6 @@ func (l *Log) open(zxid int64, p []byte) error {
 	l.io.file = f
 	if err := l.put(p, 0); err != nil {
 		return err
-	}
-	if l.opts.ForceSync {
-		l.io.mark.opening(path, zxid)
 	}
 	l.io.opened = append(l.io.opened, path)
 	if err := fs.Rename(temp, path); err != nil {

@@ -218,7 +218,7 @@ func readLogs(fs FS, dir string, from int64, limit int, after *replay, fn func(R
 		if r.mark = after.mark; r.mark != nil && r.mark.Zxid < from {
 			marked = true
 		}
-		if r.mark != nil && !marked && r.mark.Offset > 0 && !slices.ContainsFunc(files, func(f namedFile) bool { return f.path == r.mark.File }) {
+		if r.mark != nil && !marked && !slices.ContainsFunc(files, func(f namedFile) bool { return f.path == r.mark.File }) {
 			return res, &DamageError{r.mark.File, r.mark.Offset, r.mark.Zxid, adviceAccept(dir), fmt.Errorf("%w: the file does not exist, and no snapshot has them", ErrMissing)}
 		}
 	}
@@ -263,9 +263,6 @@ func readLogs(fs FS, dir string, from int64, limit int, after *replay, fn func(R
 		}
 	}
 	if r.mark != nil && !marked {
-		if len(files) == 0 {
-			r.end.File = r.mark.File
-		}
 		return res, &DamageError{r.end.File, r.end.Offset, r.end.Zxid, adviceAccept(dir), fmt.Errorf("%w: this is the end of the logs, but they reached zxid 0x%x", ErrMissing, r.mark.Zxid)}
 	}
 	return res, nil

@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// Watermark says how far a log is known to be on disk: every record up to Zxid is, and in File they end at Offset. With Offset 0 the
-// file was about to be opened: it holds no such record, and need not exist.
+// Watermark says how far a log is known to be on disk: every record up to Zxid is, and in File they end at Offset.
 //
 // It tells a torn tail from corruption. What is damaged behind it was never acknowledged, and goes; what is damaged before it was, and
 // no server may start as if it had not been. It is exact after the process was killed. After a loss of power it can be behind by a
@@ -111,7 +110,6 @@ type marker struct {
 	dir  string
 	log  *slog.Logger
 	file File
-	last Watermark // in the file
 	seq  uint64
 	slot int // in use; the other one is durable, or is being made so
 	buf  [slotSize]byte
@@ -138,9 +136,8 @@ func (m *marker) open() error {
 		return err
 	}
 	m.file, m.busy = f, make(chan struct{}, 1)
-	var slot int
-	m.last, slot, m.seq, _ = readSlots(f, m.dir)
-	m.slot = 1 - slot
+	_, slot, seq, _ := readSlots(f, m.dir)
+	m.seq, m.slot = seq, 1-slot
 	return nil
 }
 
@@ -189,19 +186,7 @@ func (m *marker) write(w Watermark) error {
 	b = binary.BigEndian.AppendUint64(b, uint64(w.Zxid))
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 	_, err := m.file.WriteAt(b, int64(m.slot*slotDistance))
-	if err == nil {
-		m.last = w
-	}
 	return err
-}
-
-// opening notes that a log will have its name next, whose first record has the zxid.
-func (m *marker) opening(path string, zxid int64) {
-	if err := m.open(); err != nil {
-		m.warn(err)
-		return
-	}
-	m.settle(Watermark{path, 0, min(m.last.Zxid, zxid-1)})
 }
 
 // set notes w, and now and then has it made durable by a goroutine of its own. While that one waits for the disk, notes go to the
