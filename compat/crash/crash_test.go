@@ -225,7 +225,7 @@ func (r *run) start(java bool) {
 		Config: []string{
 			"tickTime=200", "minSessionTimeout=400", "maxSessionTimeout=600000", "maxClientCnxns=0", "4lw.commands.whitelist=*",
 			"autopurge.purgeInterval=1", "autopurge.snapRetainCount=3", "extendedTypesEnabled=true", superConfig,
-			"snapCount=" + pick("200", "200", "1000", "100000"), "preAllocSize=" + pick("64", "1024", "65536"),
+			"snapCount=" + pick("30", "200", "200", "1000", "100000"), "preAllocSize=" + pick("64", "1024", "65536"),
 		},
 		Flags: append([]string{"-Dzookeeper.snapshot.compression.method=" + pick("", "", "gz", "snappy")}, r.flags...),
 	}
