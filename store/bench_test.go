@@ -20,9 +20,9 @@ var benchNodes = flag.Int("nodes", 1_000_000, "znodes in the store of a benchmar
 func benchData(rng *rand.Rand) []byte {
 	b := fmt.Appendf(nil, `{"host":"10.%d.%d.%d","port":%d,"id":"`, rng.IntN(256), rng.IntN(256), rng.IntN(256), rng.IntN(65536))
 	for len(b) < 98 {
-		b = append(b, "0123456789abcdef"[rng.IntN(16)])
+		b = fmt.Appendf(b, "%016x", rng.Uint64())
 	}
-	return append(b, `"}`...)
+	return append(b[:98], `"}`...)
 }
 
 func benchPath(i int) string { return fmt.Sprintf("/bench/d%05d/node-%010d", i/1000, i) }
@@ -115,31 +115,77 @@ func BenchmarkView(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(*benchNodes), "ns/node")
 }
 
-// Each commit has a tenth of all znodes, at random places; compactions go on beside it and are in the processor time.
+// written is the number of bytes that this process has written.
+func written() float64 {
+	b, _ := os.ReadFile("/proc/self/io")
+	var n float64
+	if _, after, ok := strings.Cut(string(b), "wchar:"); ok {
+		fmt.Sscan(after, &n)
+	}
+	return n
+}
+
+// The dirty znodes of a commit are at random places; compactions go on beside it and are in the processor time and in what is written.
 func BenchmarkCommit(b *testing.B) {
-	s := benchStore(b)
+	for _, share := range []int{10, 1000} {
+		b.Run(fmt.Sprintf("dirty=1in%d", share), func(b *testing.B) {
+			s := benchStore(b)
+			rng := rand.New(rand.NewPCG(3, 4))
+			data := make([][]byte, 1000)
+			for i := range data {
+				data[i] = benchData(rng)
+			}
+			dirty := *benchNodes / share
+			largest, slowest := 0.0, time.Duration(0)
+			size := s.Size()
+			used, wrote := cpu(), written()
+			n := int64(1)
+			for b.Loop() {
+				began := time.Now()
+				n++
+				batch := s.Begin(false)
+				for i := range dirty {
+					batch.Put(benchPath(i*share+rng.IntN(share)), data[rng.IntN(len(data))], 1, benchStat(i))
+				}
+				if err := batch.Commit(store.State{Zxid: n}); err != nil {
+					b.Fatal(err)
+				}
+				slowest = max(slowest, time.Since(began))
+				largest = max(largest, resident())
+				size = max(size, s.Size())
+			}
+			b.ReportMetric(float64(cpu()-used)/float64(b.N)/float64(dirty), "cpu-ns/node")
+			b.ReportMetric((written()-wrote)/float64(b.N)/float64(dirty), "B-written/node")
+			b.ReportMetric(largest, "MB-resident")
+			b.ReportMetric(float64(slowest.Milliseconds()), "ms-slowest")
+			b.ReportMetric(float64(size)/1e6, "MB-on-disk")
+		})
+	}
+}
+
+// A full batch whose znodes come in random order, as from a map.
+func BenchmarkRebuild(b *testing.B) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	dirty := *benchNodes / 10
-	used, largest, slowest := cpu(), 0.0, time.Duration(0)
-	size := s.Size()
-	n := int64(1)
+	order := rng.Perm(*benchNodes)
+	s := open(b, nil, b.TempDir())
+	used, largest := cpu(), 0.0
 	for b.Loop() {
-		began := time.Now()
-		n++
-		batch := s.Begin(false)
-		for i := range dirty {
-			batch.Put(benchPath(i*10+rng.IntN(10)), benchData(rng), 1, benchStat(i))
+		batch := s.Begin(true)
+		for n, i := range order {
+			batch.Put(benchPath(i), benchData(rng), 1, benchStat(i))
+			if n%100000 == 0 {
+				largest = max(largest, resident())
+			}
 		}
-		if err := batch.Commit(store.State{Zxid: n}); err != nil {
+		if err := batch.Commit(store.State{Zxid: 1}); err != nil {
 			b.Fatal(err)
 		}
-		slowest = max(slowest, time.Since(began))
 		largest = max(largest, resident())
-		size = max(size, s.Size())
 	}
-	b.ReportMetric(float64(cpu()-used)/float64(b.N)/float64(dirty), "cpu-ns/node")
-	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(dirty), "ns/node")
+	b.ReportMetric(float64(cpu()-used)/float64(b.N)/float64(*benchNodes), "cpu-ns/node")
+	b.ReportMetric(float64(b.Elapsed())/float64(b.N)/float64(*benchNodes), "ns/node")
 	b.ReportMetric(largest, "MB-resident")
-	b.ReportMetric(float64(slowest.Milliseconds()), "ms-slowest")
-	b.ReportMetric(float64(size)/1e6, "MB-on-disk")
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
 }

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // A fence stands between Pebble and everything that it could harm. Once the fence is closed, by the first failure, nothing that Pebble
@@ -30,7 +30,7 @@ func (f *fence) fail(err error) {
 	f.once.Do(func() {
 		f.err = fmt.Errorf("store: %w", err)
 		close(f.closed)
-		f.log.Error("store failed", "err", err)
+		f.log.Warn("store failed", "err", err)
 	})
 }
 
@@ -93,114 +93,38 @@ func (f *fence) Fatalf(format string, args ...any) {
 	select {}
 }
 
-// pass returns if the fence is open.
-func (f *fence) pass() {
-	if f.Err() != nil {
+// String and MaybeError make the fence what looks at each of Pebble's file operations: those that change something stop here for good
+// once the fence is closed.
+
+func (f *fence) String() string { return "fence" }
+
+func (f *fence) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite && f.Err() != nil {
 		select {}
 	}
+	return nil
 }
 
-// fencedFS is the file system that Pebble sees.
-type fencedFS struct {
-	vfs.FS
-	fence *fence
-}
+// fenced is the file system that Pebble sees.
+func (f *fence) fenced(fs vfs.FS) vfs.FS { return errorfs.Wrap(pebbleFS{fs}, f) }
 
-type fencedFile struct {
-	vfs.File
-	fence *fence
-}
+// pebbleFS has what Pebble needs otherwise than the file system has it.
+type pebbleFS struct{ vfs.FS }
 
-func (fs fencedFS) Unwrap() vfs.FS { return fs.FS }
+type nopCloser struct{}
 
-func (fs fencedFS) file(f vfs.File, err error) (vfs.File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return &fencedFile{f, fs.fence}, nil
-}
+func (nopCloser) Close() error { return nil }
 
 // Lock locks nothing: the store's own lock is held, and an abandoned database would never give its one back.
-func (fs fencedFS) Lock(string) (io.Closer, error) { return noCloser{}, nil }
+func (pebbleFS) Lock(string) (io.Closer, error) { return nopCloser{}, nil }
 
-type noCloser struct{}
-
-func (noCloser) Close() error { return nil }
-
-func (fs fencedFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	fs.fence.pass()
-	// A marker names the manifest that counts. Pebble syncs both at once, and a power cut may then keep the marker alone.
+// Create syncs the directory before a marker comes into it, which names the manifest that counts. Pebble syncs both at once, and a
+// power cut could keep the marker alone.
+func (fs pebbleFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasPrefix(fs.PathBase(name), "marker.") {
 		if err := syncDir(fs.FS, fs.PathDir(name)); err != nil {
 			return nil, err
 		}
 	}
-	return fs.file(fs.FS.Create(name, c))
-}
-
-func (fs fencedFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	fs.fence.pass()
-	return fs.file(fs.FS.OpenReadWrite(name, c, opts...))
-}
-
-func (fs fencedFS) OpenDir(name string) (vfs.File, error) { return fs.file(fs.FS.OpenDir(name)) }
-
-func (fs fencedFS) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	fs.fence.pass()
-	return fs.file(fs.FS.ReuseForWrite(from, to, c))
-}
-
-func (fs fencedFS) Link(from, to string) error {
-	fs.fence.pass()
-	return fs.FS.Link(from, to)
-}
-
-func (fs fencedFS) Remove(name string) error {
-	fs.fence.pass()
-	return fs.FS.Remove(name)
-}
-
-func (fs fencedFS) RemoveAll(name string) error {
-	fs.fence.pass()
-	return fs.FS.RemoveAll(name)
-}
-
-func (fs fencedFS) Rename(from, to string) error {
-	fs.fence.pass()
-	return fs.FS.Rename(from, to)
-}
-
-func (fs fencedFS) MkdirAll(dir string, perm os.FileMode) error {
-	fs.fence.pass()
-	return fs.FS.MkdirAll(dir, perm)
-}
-
-func (f *fencedFile) Write(p []byte) (int, error) {
-	f.fence.pass()
-	return f.File.Write(p)
-}
-
-func (f *fencedFile) WriteAt(p []byte, at int64) (int, error) {
-	f.fence.pass()
-	return f.File.WriteAt(p, at)
-}
-
-func (f *fencedFile) Preallocate(at, n int64) error {
-	f.fence.pass()
-	return f.File.Preallocate(at, n)
-}
-
-func (f *fencedFile) Sync() error {
-	f.fence.pass()
-	return f.File.Sync()
-}
-
-func (f *fencedFile) SyncTo(n int64) (bool, error) {
-	f.fence.pass()
-	return f.File.SyncTo(n)
-}
-
-func (f *fencedFile) SyncData() error {
-	f.fence.pass()
-	return f.File.SyncData()
+	return fs.FS.Create(name, c)
 }

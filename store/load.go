@@ -34,7 +34,7 @@ const shardSize = 4 << 20
 // Load reads all that the store holds. Its error says which record is damaged or what failed; what was loaded until then is to be
 // dropped, because a goroutine may still be at it if the store has failed.
 func (s *Store) Load(l Loading) error {
-	return s.do(func() error {
+	return s.fence.do(func() error {
 		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindState}, UpperBound: []byte{kindEnd}})
 		if err != nil {
 			return err

@@ -30,12 +30,12 @@ var ErrLocked = errors.New("store is in use")
 
 // Store is an open store. Its methods may be called concurrently, except that there is one Batch at a time.
 type Store struct {
-	fs   vfs.FS // not fenced: for staging, which fails by itself
-	dir  string // as in Options
-	opts *pebble.Options
-	db   *pebble.DB
-	lock io.Closer
-	*fence
+	fs    vfs.FS // not fenced: for staging, which fails by itself
+	dir   string // as in Options
+	opts  *pebble.Options
+	db    *pebble.DB
+	lock  io.Closer
+	fence *fence
 
 	mu    sync.Mutex
 	state *State // nil: nothing was ever committed
@@ -147,7 +147,7 @@ func (s *Store) open() error {
 	}
 	dir := s.path(strconv.FormatInt(number, 10))
 	s.opts = pebbleOptions(s.fence, s.fs)
-	return s.do(func() (err error) {
+	return s.fence.do(func() (err error) {
 		if s.db, err = pebble.Open(dir, s.opts); err != nil {
 			return err
 		}
@@ -253,7 +253,7 @@ func Remove(o Options) error {
 
 func pebbleOptions(f *fence, fs vfs.FS) *pebble.Options {
 	o := &pebble.Options{
-		FS:                         fencedFS{fs, f},
+		FS:                         f.fenced(fs),
 		Logger:                     f,
 		DisableWAL:                 true,
 		FormatMajorVersion:         pebble.FormatTableFormatV6,
@@ -317,7 +317,7 @@ func (s *Store) Err() error { return s.fence.Err() }
 // Size is the number of bytes on disk, those of tables included that are about to be removed; 0 once the store has failed.
 func (s *Store) Size() int64 {
 	var size uint64
-	if s.do(func() error {
+	if s.fence.do(func() error {
 		size = s.db.Metrics().DiskSpaceUsage()
 		return nil
 	}) != nil {
@@ -330,14 +330,14 @@ func (s *Store) Size() int64 {
 func (s *Store) Close() error {
 	var err error
 	if s.Err() == nil {
-		err = s.do(s.db.Close)
+		err = s.fence.do(s.db.Close)
 	}
 	return errors.Join(err, s.lock.Close())
 }
 
 // ingest makes the tables, and with replace nothing else, part of the database, in one step.
 func (s *Store) ingest(paths []string, replace bool) error {
-	return s.do(func() error {
+	return s.fence.do(func() error {
 		var err error
 		if replace {
 			_, err = s.db.IngestAndExcise(context.Background(), paths, nil, nil, pebble.KeyRange{Start: []byte{kindState}, End: []byte{kindEnd}})
@@ -345,7 +345,7 @@ func (s *Store) ingest(paths []string, replace bool) error {
 			err = s.db.Ingest(context.Background(), paths)
 		}
 		if err != nil {
-			s.fail(err)
+			s.fence.fail(err)
 		}
 		return err
 	})

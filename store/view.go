@@ -22,7 +22,7 @@ type View struct {
 // View returns a view of the last commit. It is an error if there was none.
 func (s *Store) View() (*View, error) {
 	v := &View{s: s}
-	err := s.do(func() error {
+	err := s.fence.do(func() error {
 		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindState}, UpperBound: []byte{kindEnd}})
 		if err != nil {
 			return err
@@ -48,12 +48,12 @@ func (v *View) State() State { return v.state }
 
 // Sessions calls fn for each session, in the order of their ids as unsigned numbers, with the timeout in milliseconds.
 func (v *View) Sessions(fn func(id int64, timeout int32)) error {
-	return v.s.do(func() error { return eachOther(v.it, fn, nil) })
+	return v.s.fence.do(func() error { return eachOther(v.it, fn, nil) })
 }
 
 // ACLs calls fn for each ACL list, in the order of their numbers as unsigned numbers.
 func (v *View) ACLs(fn func(number int64, acl []jute.ACL)) error {
-	return v.s.do(func() error { return eachOther(v.it, nil, fn) })
+	return v.s.fence.do(func() error { return eachOther(v.it, nil, fn) })
 }
 
 // viewSize is the number of bytes after which Nodes stops.
@@ -63,7 +63,7 @@ const viewSize = 64 << 10
 // root first, parents before children. It is called until more is false.
 func (v *View) Nodes(b []byte) (_ []byte, more bool, err error) {
 	// A call that is given up may still write: to what is the view's, not the caller's.
-	err = v.s.do(func() error {
+	err = v.s.fence.do(func() error {
 		if !v.begun {
 			v.begun = true
 			v.it.SeekGE([]byte{kindNode})
@@ -99,5 +99,5 @@ func (v *View) Close() error {
 	if v.s.Err() != nil {
 		return nil
 	}
-	return v.s.do(v.it.Close)
+	return v.s.fence.do(v.it.Close)
 }
