@@ -31,9 +31,9 @@ const (
 )
 
 var (
-	// ErrLogFailed is the error of every use of a log after one of its writes or syncs failed. What the disk holds is unknown then
+	// ErrLogFailed is the error of a failed write or sync of a log, and of every use of it after that. What the disk holds is unknown then
 	// (a second fdatasync would succeed without the data), so nothing may be acknowledged until [Log.Recover] has read it again.
-	ErrLogFailed = errors.New("txnlog: an earlier write or sync of the log failed")
+	ErrLogFailed = errors.New("txnlog: a write or sync of the log failed")
 	// ErrLogClosed is the error of a sync after Close.
 	ErrLogClosed = errors.New("txnlog: the log is closed")
 )
