@@ -80,11 +80,7 @@ type Server struct {
 	wg          sync.WaitGroup
 	stop        chan struct{}
 	once        sync.Once
-	fatal       struct {
-		sync.Mutex
-		err error
-	}
-	done chan struct{}
+	done        chan struct{}
 }
 
 type paddedLock struct {
