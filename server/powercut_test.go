@@ -405,16 +405,25 @@ type opKey struct {
 // script is what clients asked for, and what they have heard.
 type script struct {
 	mu       sync.Mutex
-	ops      map[opKey][]jute.Operation
+	ops      map[opKey]asked
 	xid      int32
+	conns    [][]int32       // the writes that were asked for through each connection, by xid
 	floor    int64           // the highest zxid in a reply
 	acked    map[int64]opKey // the writes that were answered, by their zxids
 	refused  map[opKey]bool  // those that were answered without a transaction
 	sessions []int64         // that were granted
 }
 
+// asked is a request: a write of one or more parts (of none if it closes the session), or a read.
+type asked struct {
+	ops  []jute.Operation
+	conn int
+}
+
+func (a *asked) read() bool { return len(a.ops) > 0 && a.ops[0].Op == jute.OpGetData }
+
 func newScript() script {
-	return script{ops: map[opKey][]jute.Operation{}, acked: map[int64]opKey{}, refused: map[opKey]bool{}}
+	return script{ops: map[opKey]asked{}, acked: map[int64]opKey{}, refused: map[opKey]bool{}}
 }
 
 // now returns a power cut, as yet without a disk, that must keep what has been acknowledged until now.
@@ -429,12 +438,24 @@ func (sc *script) restart(c *cut, zxid int64) {
 	sc.floor, sc.acked, sc.sessions = zxid, c.acked, c.sessions
 }
 
+// connect returns the number of a new connection.
+func (sc *script) connect() (conn int) {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.conns = append(sc.conns, nil)
+	return len(sc.conns) - 1
+}
+
 // ask notes what is going to be asked for under a new xid, before it is.
-func (sc *script) ask(session int64, ops []jute.Operation) (xid int32) {
+func (sc *script) ask(session int64, conn int, ops []jute.Operation) (xid int32) {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	sc.xid++
-	sc.ops[opKey{session, sc.xid}] = ops
+	a := asked{ops, conn}
+	sc.ops[opKey{session, sc.xid}] = a
+	if !a.read() {
+		sc.conns[conn] = append(sc.conns[conn], sc.xid)
+	}
 	return sc.xid
 }
 
@@ -444,10 +465,10 @@ func (sc *script) hear(session int64, h *jute.ReplyHeader) {
 	defer sc.mu.Unlock()
 	sc.floor = max(sc.floor, h.Zxid)
 	key := opKey{session, h.Xid}
-	switch ops := sc.ops[key]; {
+	switch a := sc.ops[key]; {
 	case h.Err == int32(jute.ErrNotReadOnly):
 		sc.refused[key] = true
-	case len(ops) == 0 || ops[0].Op != jute.OpGetData:
+	case !a.read():
 		sc.acked[h.Zxid] = key
 	}
 }
@@ -501,6 +522,7 @@ func (sc *script) client(addr string, number int, rng *rand.Rand, stop chan stru
 
 // talk sends requests, some at a time, and reads the replies. It reports whether the session is over.
 func (sc *script) talk(c *client.RawConn, session int64, number int, rng *rand.Rand, stop chan struct{}) (closed bool) {
+	conn := sc.connect()
 	for range rng.IntN(30) {
 		select {
 		case <-stop:
@@ -519,7 +541,7 @@ func (sc *script) talk(c *client.RawConn, session int64, number int, rng *rand.R
 			default:
 				body = &ops[0]
 			}
-			if c.Request(sc.ask(session, ops), op, body) != nil {
+			if c.Request(sc.ask(session, conn, ops), op, body) != nil {
 				return false
 			}
 		}
@@ -534,7 +556,7 @@ func (sc *script) talk(c *client.RawConn, session int64, number int, rng *rand.R
 	if rng.IntN(3) > 0 {
 		return false
 	}
-	if c.Request(sc.ask(session, nil), jute.OpCloseSession, nil) != nil {
+	if c.Request(sc.ask(session, conn, nil), jute.OpCloseSession, nil) != nil {
 		return false
 	}
 	if h, _, err := c.Reply(); err == nil {
@@ -689,6 +711,11 @@ type znode struct {
 	owner               int64
 }
 
+func (n znode) String() string {
+	return fmt.Sprintf("%d bytes beginning with %.8q (null: %v), version %d, %d creations, czxid 0x%x, mzxid 0x%x, pzxid 0x%x, owner 0x%x",
+		len(n.data), n.data, n.null, n.version, n.creations, n.czxid, n.mzxid, n.pzxid, n.owner)
+}
+
 // model is the state that the clients' requests lead to.
 type model struct {
 	nodes    map[string]*znode
@@ -720,7 +747,7 @@ func (w *world) after(zxid int64) *model {
 		case jute.OpError:
 		default:
 			key := opKey{txn.ClientID, txn.Cxid}
-			ops, ok := w.script.ops[key]
+			a, ok := w.script.ops[key]
 			if !ok || w.script.refused[key] {
 				m.bad = fmt.Errorf("nobody asked for zxid 0x%x, a %s", txn.Zxid, txn.Op())
 				return m
@@ -728,8 +755,8 @@ func (w *world) after(zxid int64) *model {
 			if slices.ContainsFunc(txn.Multi, func(part tree.Txn) bool { return part.Op() == jute.OpError }) {
 				continue
 			}
-			for i := range ops {
-				m.apply(&ops[i], txn.ClientID, txn.Zxid)
+			for i := range a.ops {
+				m.apply(&a.ops[i], txn.ClientID, txn.Zxid)
 			}
 		}
 	}
@@ -791,6 +818,27 @@ func (m *model) delete(path string, zxid int64) {
 	m.nodes[tree.ParentPath(path)].pzxid = zxid
 }
 
+// inTurn checks that of what was asked for through one connection nothing was left out before something that was carried out by zxid.
+func (w *world) inTurn(zxid int64) error {
+	next := make([]int, len(w.script.conns))
+	for i := range w.past.txns[:zxid] {
+		txn := &w.past.txns[i]
+		a, ok := w.script.ops[opKey{txn.ClientID, txn.Cxid}]
+		if !ok {
+			continue // the server's own, or a new session
+		}
+		sent, n := w.script.conns[a.conn], &next[a.conn]
+		for *n < len(sent) && w.script.refused[opKey{txn.ClientID, sent[*n]}] {
+			*n++
+		}
+		if *n == len(sent) || sent[*n] != txn.Cxid {
+			return fmt.Errorf("zxid 0x%x is request %d of session 0x%x out of its turn: %v were sent through the connection, %d of which came before", txn.Zxid, txn.Cxid, txn.ClientID, sent, *n)
+		}
+		*n++
+	}
+	return nil
+}
+
 // compare checks that a tree is the state after zxid: znode by znode, and as a whole by the digest that the log has for it. What was
 // acknowledged with a zxid must be what the log has under it.
 func (w *world) compare(t *tree.Tree, zxid int64, acked map[int64]opKey) error {
@@ -807,6 +855,9 @@ func (w *world) compare(t *tree.Tree, zxid int64, acked map[int64]opKey) error {
 			return fmt.Errorf("LOST: zxid 0x%x is request %d of session 0x%x, but request %d of 0x%x was acknowledged with it", zxid, txn.Cxid, txn.ClientID, key.xid, key.session)
 		}
 	}
+	if err := w.inTurn(zxid); err != nil {
+		return err
+	}
 	m := w.after(zxid)
 	if m.bad != nil {
 		return m.bad
@@ -822,9 +873,9 @@ func (w *world) compare(t *tree.Tree, zxid int64, acked map[int64]opKey) error {
 		want := m.nodes[path]
 		switch {
 		case want == nil:
-			return fmt.Errorf("znode %s at zxid 0x%x comes from nowhere: %+v", path, zxid, have)
+			return fmt.Errorf("znode %s at zxid 0x%x comes from nowhere: %v", path, zxid, have)
 		case path != "" && have != *want:
-			return fmt.Errorf("znode %s at zxid 0x%x is %+v, must be %+v", path, zxid, have, *want)
+			return fmt.Errorf("znode %s at zxid 0x%x is %v, must be %v", path, zxid, have, *want)
 		}
 		left--
 		return nil
