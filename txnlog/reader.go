@@ -54,9 +54,9 @@ func (e *DamageError) Unwrap() error { return e.Err }
 // What an operator can do about damage.
 const (
 	adviceEnsemble = "in an ensemble, move version-2 away and let the server resynchronise"
-	adviceRestore  = "restore the file from a backup; " + adviceEnsemble + "; `quoll log repair` cuts the log here, which loses this transaction and all later ones"
+	adviceRestore  = "restore the file from a backup; " + adviceEnsemble + "; `quoll log repair --in-place` gives up this transaction and all later ones"
 	adviceRemove   = "the file holds no whole record; remove it if no newer log exists"
-	adviceGap      = "the log before this record was cut or removed: restore it from a backup; " + adviceEnsemble + "; `quoll log repair` cuts the log here, which loses this transaction and all later ones"
+	adviceGap      = "the log before this record was cut or removed: restore it from a backup; " + adviceEnsemble + "; `quoll log repair --in-place` gives up this transaction and all later ones"
 	adviceLimit    = "a server with a larger jute.maxbuffer may have written it; otherwise " + adviceRestore
 	adviceUnknown  = "a later version may have written it"
 )
