@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -42,36 +43,55 @@ func (h history) one(s *store.Store, lo, hi int64) (int64, error) {
 	return zxid, nil
 }
 
+// cloneFS makes clones beside other operations. MemFS.Link takes a lock twice and would wait forever for a clone in between.
+type cloneFS struct {
+	*vfs.MemFS
+	link *sync.Mutex
+}
+
+func (fs cloneFS) Link(from, to string) error {
+	fs.link.Lock()
+	defer fs.link.Unlock()
+	return fs.MemFS.Link(from, to)
+}
+
+func (fs cloneFS) clone(rng *rand.Rand) *vfs.MemFS {
+	fs.link.Lock()
+	defer fs.link.Unlock()
+	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[rng.IntN(3)], RNG: rng})
+}
+
 // Whatever a power cut leaves of what was not synced, the store holds the last commit, or the one that was under way.
 func TestPowerCuts(t *testing.T) {
 	store.SmallTables(t)
 	inFlight := 0
 	for seed := range *seeds {
 		rng := rand.New(rand.NewPCG(uint64(seed), 1))
-		fs := vfs.NewCrashableMem()
+		fs := cloneFS{vfs.NewCrashableMem(), new(sync.Mutex)}
 		h := history{0: newContents()}
 		want := newContents()
-		// The clones are made before a random write or sync, by the goroutine that does it.
+		// The clones are made right before a write or sync, by the goroutine that does it.
 		type clone struct {
 			fs     *vfs.MemFS
 			lo, hi int64
 		}
-		var clones []clone
 		var committed, begun atomic.Int64
-		var busy atomic.Bool
-		cut := rand.New(rand.NewPCG(uint64(seed), 2))
-		var cuts = make(chan struct{}, 1)
-		cuts <- struct{}{}
+		var cutting struct {
+			sync.Mutex
+			rng    *rand.Rand
+			clones []clone
+		}
+		cutting.rng = rand.New(rand.NewPCG(uint64(seed), 2))
 		hooked := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-				<-cuts
-				if len(clones) < 12 && cut.IntN(15) == 0 && busy.CompareAndSwap(false, true) {
-					lo := committed.Load()
-					c := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[cut.IntN(3)], RNG: cut})
-					clones = append(clones, clone{c, lo, begun.Load()})
-					busy.Store(false)
-				}
-				cuts <- struct{}{}
+			if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+				return nil
+			}
+			cutting.Lock()
+			defer cutting.Unlock()
+			if len(cutting.clones) < 12 && cutting.rng.IntN(15) == 0 {
+				lo := committed.Load()
+				c := fs.clone(cutting.rng)
+				cutting.clones = append(cutting.clones, clone{c, lo, begun.Load()})
 			}
 			return nil
 		}))
@@ -97,10 +117,13 @@ func TestPowerCuts(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		for i, c := range clones {
+		for i, c := range cutting.clones {
 			s, err := store.Open(store.Options{FS: c.fs, Dir: "store"})
 			if err != nil {
 				t.Fatalf("seed %d, clone %d: %v", seed, i, err)
+			}
+			if left, err := c.fs.List("store/stage"); err != nil || len(left) > 0 {
+				t.Fatalf("seed %d, clone %d: staged tables %q, %v", seed, i, left, err)
 			}
 			zxid, err := h.one(s, c.lo, c.hi)
 			if err != nil {

@@ -105,26 +105,71 @@ func (f *fence) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
-// fenced is the file system that Pebble sees.
-func (f *fence) fenced(fs vfs.FS) vfs.FS { return errorfs.Wrap(pebbleFS{fs}, f) }
+// pebbleFS is what the fence looks at: the file system, where Pebble needs it otherwise than it is.
+type pebbleFS struct {
+	vfs.FS
+	mu   sync.Mutex
+	open map[*openFile]bool
+}
 
-// pebbleFS has what Pebble needs otherwise than the file system has it.
-type pebbleFS struct{ vfs.FS }
+type openFile struct {
+	vfs.File
+	fs *pebbleFS
+}
 
-type nopCloser struct{}
+func (fs *pebbleFS) opened(f vfs.File, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	o := &openFile{f, fs}
+	fs.open[o] = true
+	return o, nil
+}
 
-func (nopCloser) Close() error { return nil }
+func (f *openFile) Close() error {
+	f.fs.mu.Lock()
+	delete(f.fs.open, f)
+	f.fs.mu.Unlock()
+	return f.File.Close()
+}
 
-// Lock locks nothing: the store's own lock is held, and an abandoned database would never give its one back.
-func (pebbleFS) Lock(string) (io.Closer, error) { return nopCloser{}, nil }
+// release closes the files that an abandoned database has open, so that removed ones no longer take space on the disk. Only the operating
+// system's: they can be closed while somebody reads.
+func (fs *pebbleFS) release() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for f := range fs.open {
+		if f.Fd() != vfs.InvalidFd {
+			f.File.Close()
+		}
+	}
+	clear(fs.open)
+}
+
+func (fs *pebbleFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	return fs.opened(fs.FS.Open(name, opts...))
+}
+
+func (fs *pebbleFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
+	return fs.opened(fs.FS.OpenReadWrite(name, c, opts...))
+}
 
 // Create syncs the directory before a marker comes into it, which names the manifest that counts. Pebble syncs both at once, and a
 // power cut could keep the marker alone.
-func (fs pebbleFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+func (fs *pebbleFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if strings.HasPrefix(fs.PathBase(name), "marker.") {
 		if err := syncDir(fs.FS, fs.PathDir(name)); err != nil {
 			return nil, err
 		}
 	}
-	return fs.FS.Create(name, c)
+	return fs.opened(fs.FS.Create(name, c))
 }
+
+// Lock locks nothing: the store's own lock is held, and an abandoned database would never give its one back.
+func (*pebbleFS) Lock(string) (io.Closer, error) { return nopCloser{}, nil }
+
+type nopCloser struct{}
+
+func (nopCloser) Close() error { return nil }

@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // Options of Open and Remove.
@@ -30,7 +31,8 @@ var ErrLocked = errors.New("store is in use")
 
 // Store is an open store. Its methods may be called concurrently, except that there is one Batch at a time.
 type Store struct {
-	fs    vfs.FS // not fenced: for staging, which fails by itself
+	fs    vfs.FS // for all but Pebble; staging fails by itself
+	files *pebbleFS
 	dir   string // as in Options
 	opts  *pebble.Options
 	db    *pebble.DB
@@ -82,7 +84,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.open(); err != nil {
-		s.lock.Close()
+		s.release()
 		return nil, fmt.Errorf("store: open %s: %w", o.Dir, err)
 	}
 	return s, nil
@@ -146,7 +148,8 @@ func (s *Store) open() error {
 		return err
 	}
 	dir := s.path(strconv.FormatInt(number, 10))
-	s.opts = pebbleOptions(s.fence, s.fs)
+	s.files = &pebbleFS{FS: s.fs, open: map[*openFile]bool{}}
+	s.opts = pebbleOptions(errorfs.Wrap(s.files, s.fence), s.fence)
 	return s.fence.do(func() (err error) {
 		if s.db, err = pebble.Open(dir, s.opts); err != nil {
 			return err
@@ -251,9 +254,9 @@ func Remove(o Options) error {
 	return nil
 }
 
-func pebbleOptions(f *fence, fs vfs.FS) *pebble.Options {
+func pebbleOptions(fs vfs.FS, f *fence) *pebble.Options {
 	o := &pebble.Options{
-		FS:                         f.fenced(fs),
+		FS:                         fs,
 		Logger:                     f,
 		DisableWAL:                 true,
 		FormatMajorVersion:         pebble.FormatTableFormatV6,
@@ -332,7 +335,15 @@ func (s *Store) Close() error {
 	if s.Err() == nil {
 		err = s.fence.do(s.db.Close)
 	}
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(err, s.release())
+}
+
+// release gives back what a database that was not closed would keep, and the directory.
+func (s *Store) release() error {
+	if s.files != nil && s.Err() != nil {
+		s.files.release()
+	}
+	return s.lock.Close()
 }
 
 // ingest makes the tables, and with replace nothing else, part of the database, in one step.
