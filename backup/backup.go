@@ -95,8 +95,8 @@ func Follow(ctx context.Context, o Options, interval time.Duration, onPass func(
 	var next time.Time
 	var seen string
 	for {
-		names, listErr := s.names() // before the pass, so that what appears during it is seen by the next look
-		if now := time.Now(); listErr != nil || names != seen || !now.Before(next) {
+		names, _ := s.names() // before the pass, so that what appears during it is seen by the next look; the pass tells errors
+		if now := time.Now(); names != seen || !now.Before(next) {
 			report, err := s.run(ctx)
 			if ctx.Err() == nil {
 				onPass(report, err)
@@ -322,7 +322,9 @@ func (p *pass) copySnapshot(ctx context.Context) (s Snapshot, err error) {
 			}
 		}
 		over, seen := p.passed[candidate.name]
-		if !seen || over.mark != mark {
+		if txnlog.SnapshotCompression(candidate.name) == txnlog.Plain && !strings.HasSuffix(mark, endMark) {
+			over = passedOver{mark, fmt.Errorf("%s: %w", source, txnlog.ErrSnapshotEnd)}
+		} else if !seen || over.mark != mark {
 			s, err = p.copyOneSnapshot(ctx, source, candidate.name)
 			if err == nil {
 				p.next.Snapshots = slices.DeleteFunc(p.next.Snapshots, func(old Snapshot) bool { return old.Name == candidate.name })
@@ -344,6 +346,9 @@ func (p *pass) copySnapshot(ctx context.Context) (s Snapshot, err error) {
 	}
 	return s, fmt.Errorf("%w: no snapshot in %s; a server writes one when it starts", ErrIncomplete, p.snapDir())
 }
+
+// endMark is the end of a plain snapshot, as mark writes it: one that a server is still writing has another, and need not be copied to know.
+const endMark = "000000012f"
 
 // mark tells versions of a snapshot apart: its size and its last bytes, which hold checksums of all the others.
 func (p *pass) mark(path string) (_ string, err error) {

@@ -33,10 +33,10 @@ func TestIncremental(t *testing.T) {
 		if r := w.backUp(to); len(r.Copied) != 1 || r.Copied[0] != "log.1" {
 			t.Errorf("copied %v, not what the log has gained", r.Copied)
 		}
-		if r := w.backUp(to); len(r.Copied) != 0 || r.Bytes != 0 {
-			t.Errorf("copied %v although nothing was new", r.Copied)
+		if r := w.backUp(to); len(r.Copied) != 0 || r.Bytes != 0 || r.Manifest.Updated.UnixMilli() != w.now {
+			t.Errorf("copied %v at %v although nothing was new", r.Copied, r.Manifest.Updated)
 		}
-		w.snapshot(func() { w.creates(4); w.failed(); w.sets() })
+		w.snapshot(func() { w.creates(4); w.failed(); w.sets(); w.restricts() })
 		w.log.Roll()
 		w.creates(6)
 		w.failed()
@@ -53,7 +53,7 @@ func TestIncremental(t *testing.T) {
 
 // cutLog makes a log of the world as short as one record behind the last to stay, as a loss of power or a leader's TRUNC does, and the world's
 // tree as it was then.
-func (w *world) cutLog(name string, keep int, tail bool) {
+func (w *world) cutLog(name string, keep int) {
 	w.t.Helper()
 	must(w.t, w.log.Close())
 	path := filepath.Join(w.logs, name)
@@ -61,13 +61,24 @@ func (w *world) cutLog(name string, keep int, tail bool) {
 	logs, err := list(txnlog.OS, w.logs, txnlog.Logs)
 	must(w.t, err)
 	for _, l := range logs {
-		if tail && l.zxid > Zxid(txnlog.NameZxid(name)) {
+		if l.zxid > Zxid(txnlog.NameZxid(name)) {
 			must(w.t, os.Remove(filepath.Join(w.logs, l.name)))
+		}
+	}
+	_, err = readLog(txnlog.OS, part{path: path, size: -1}, func(r txnlog.Record) error {
+		w.zxid = r.Zxid
+		return nil
+	})
+	must(w.t, err)
+	snapshots, err := list(txnlog.OS, w.snaps, txnlog.Snapshots)
+	must(w.t, err)
+	for _, s := range snapshots {
+		if s.zxid > Zxid(w.zxid) {
+			must(w.t, os.Remove(filepath.Join(w.snaps, s.name)))
 		}
 	}
 	w.tree, err = replay(w.t.Context(), txnlog.OS, w.snaps, w.logs, math.MaxInt64, func(*tree.Tree, txnlog.Record, *tree.Txn) error { return nil })
 	must(w.t, err)
-	w.zxid = w.tree.LastZxid()
 	maps.DeleteFunc(w.states, func(z Zxid, _ string) bool { return z > Zxid(w.zxid) })
 	w.open()
 }
@@ -82,10 +93,12 @@ func TestSourceGoesBack(t *testing.T) {
 		t.Run(cut.log, func(t *testing.T) {
 			w, to := newWorld(t, ""), t.TempDir()
 			w.creates(6)
+			w.backUp(to)
 			w.log.Roll()
 			w.creates(6)
+			w.snapshot(nil)
 			w.backUp(to)
-			w.cutLog(cut.log, cut.keep, true)
+			w.cutLog(cut.log, cut.keep)
 			if _, err := Run(t.Context(), w.options(to)); !errors.Is(err, ErrBehind) {
 				t.Errorf("a source that ends before the backup: %v", err)
 			}
@@ -110,7 +123,7 @@ func TestEpochs(t *testing.T) {
 	w.log.Roll()
 	w.creates(2)
 	w.backUp(to)
-	w.cutLog("log.1", 5, true) // the next leader did not have 6, 7 and 8
+	w.cutLog("log.1", 5) // the next leader did not have 6, 7 and 8
 	w.zxid = 1 << 32
 	w.creates(4)
 	w.backUp(to)
@@ -134,6 +147,12 @@ func TestEpochs(t *testing.T) {
 	w.restores(to, 1)
 	if _, err := Restore(t.Context(), RestoreOptions{From: to, DataDir: t.TempDir(), Target: AtZxid(Zxid(w.zxid) - 50)}); !errors.Is(err, ErrNoTarget) {
 		t.Errorf("a target within a gap: %v", err)
+	}
+
+	w.zxid = 2<<32 + 5 // an epoch of which the beginning is missing
+	w.creates(1)
+	if _, err := Run(t.Context(), w.options(to)); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("without the beginning of an epoch: %v", err)
 	}
 }
 

@@ -351,12 +351,15 @@ func TestDamagedBackup(t *testing.T) {
 	// What a log has behind the manifest's size is none of the backup, as after a pass that was cut short.
 	f, err := os.OpenFile(r.Manifest.Logs[1].path(to), os.O_APPEND|os.O_WRONLY, 0)
 	must(t, err)
-	_, err = f.WriteString("half a record")
+	_, err = f.WriteString(strings.Repeat("half a record", 99))
 	must(t, err)
 	must(t, f.Close())
 	w.verify(to)
-	w.creates(2)
+	w.creates(1)
 	w.backUp(to)
+	if info, err := os.Stat(r.Manifest.Logs[1].path(to)); err != nil || info.Size() != r.Manifest.Logs[1].Size+recordAt(t, w.newestLog(), 1)-recordAt(t, w.newestLog(), 0) {
+		t.Errorf("what was left over is still there: %d bytes, %v", info.Size(), err)
+	}
 	w.restores(to, 1)
 
 	// A history that replays to something else than was recorded.

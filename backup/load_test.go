@@ -185,11 +185,13 @@ func underLoad(t *testing.T, purge bool) {
 	if purge {
 		work.Go(func() {
 			files := filepath.Join(dir, "version-2")
+			often := time.NewTicker(time.Millisecond)
+			defer often.Stop()
 			for {
 				select {
 				case <-stop:
 					return
-				default:
+				case <-often.C:
 					if _, err := txnlog.Purge(txnlog.OS, files, files, txnlog.MinRetain); err != nil {
 						t.Error(err)
 						return

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"quoll/jute"
 	"quoll/tree"
@@ -54,7 +55,7 @@ func must(t testing.TB, err error) {
 func (w *world) open() { w.log = txnlog.NewLog(txnlog.LogOptions{Dir: w.logs, PreAlloc: 64 << 10}) }
 
 func (w *world) options(to string) Options {
-	o := Options{DataDir: w.dir, To: to}
+	o := Options{DataDir: w.dir, To: to, Now: func() time.Time { return time.UnixMilli(w.now) }}
 	if w.logs != w.snaps {
 		o.DataLogDir = filepath.Dir(w.logs)
 	}
@@ -99,6 +100,18 @@ func (w *world) sets() {
 		if n.Name() != "zookeeper" {
 			w.apply(jute.OpSetData, func(txn *tree.Txn) {
 				txn.Path, txn.Data, txn.Version = n.Path(), fmt.Appendf(nil, "set %d", w.zxid), n.Version()+1
+			})
+		}
+	}
+}
+
+// restricts changes the ACL of every znode that creates has made, which leaves no zxid in them.
+func (w *world) restricts() {
+	w.t.Helper()
+	for _, n := range w.tree.Lookup("/").Children() {
+		if n.Name() != "zookeeper" {
+			w.apply(jute.OpSetACL, func(txn *tree.Txn) {
+				txn.Path, txn.ACL, txn.Version = n.Path(), []jute.ACL{{Perms: jute.PermRead, Scheme: "world", ID: "anyone"}}, 1
 			})
 		}
 	}
