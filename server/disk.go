@@ -40,6 +40,7 @@ type diskWatch struct {
 	full    bool            // room must be found
 	room    bool            // the reserve was given up and is not known to be used up
 	severed bool            // a connection has been severed: its requests may still come in
+	failed  time.Time       // when a batch last failed
 	next    time.Time       // when to try again
 	said    time.Time       // when the log last said so
 }
@@ -63,7 +64,11 @@ func (l *local) diskFails(err error) {
 	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.reset()))
 	l.zxid = s.tree.LastZxid()
 	now := time.Now()
-	d.state, d.broken, d.next, d.said = diskFailed, true, now, now
+	d.state, d.broken, d.next, d.said = diskFailed, true, now, time.Time{}
+	if now.Sub(d.failed) < diskRetry {
+		d.next = now.Add(diskRetry) // it seems to work, and then it does not
+	}
+	d.failed = now
 	writes := "no write is taken until the disk works again"
 	if txnlog.IsFull(err) {
 		d.full, d.room = true, false

@@ -281,6 +281,24 @@ func TestLogFailsForAWhile(t *testing.T) {
 	}
 }
 
+// The disk takes everything but the log: not every write is tried on it.
+func TestLogSeemsToRecover(t *testing.T) {
+	d := startOnDisk(t, memfs.New())
+	c := connect(t, d.Server)
+	if err := set(t, c, "/a", "0"); err != nil {
+		t.Fatal(err)
+	}
+	d.fail(func(op, name string) error {
+		if op == "write" && strings.Contains(name, "log.") {
+			return syscall.EIO
+		}
+		return nil
+	})
+	eventually(t, "writes are refused", func() bool { return errors.Is(set(t, c, "/a", "1"), jute.ErrNotReadOnly) })
+	d.fail(nil)
+	eventually(t, "writes again", func() bool { return set(t, c, "/a", "1") == nil })
+}
+
 // A full disk: data is refused, sessions begin, live and end, and with room everything goes on.
 func TestFullDisk(t *testing.T) {
 	d := startOnDisk(t, memfs.New())
