@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -480,5 +481,29 @@ func TestUnmountFreesTheDirectory(t *testing.T) {
 	}
 	if _, err := f.WriteAt([]byte("x"), 0); err == nil {
 		t.Error("a file can be written after its disk was unmounted")
+	}
+}
+
+func TestMountsOfTheDeadAreSwept(t *testing.T) {
+	const variable = "FAULTFS_DIE_ON"
+	if dir := os.Getenv(variable); dir != "" {
+		if _, err := New(Options{}).Mount(dir); err != nil {
+			t.Fatal(err)
+		}
+		os.Exit(0) // without unmounting
+	}
+	Check(t)
+	dir := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestMountsOfTheDeadAreSwept$")
+	cmd.Env = append(os.Environ(), variable+"="+dir)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, syscall.ENOTCONN) {
+		t.Fatalf("the process is dead, and its mount answers: %v", err)
+	}
+	sweepMounts()
+	if _, err := os.ReadDir(dir); err != nil {
+		t.Error(err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
+const name = "faultfs" // in /proc/mounts
+
 // available says why there can be no mount.
 func available() error {
 	if os.Geteuid() != 0 {
@@ -29,9 +31,10 @@ func (d *Disk) Mount(dir string) (*Mount, error) {
 	if err := available(); err != nil {
 		return nil, err
 	}
+	sweep.Do(sweepMounts)
 	k := &kernel{RawFileSystem: fuse.NewDefaultRawFileSystem(), disk: d, lists: map[uint64][]fuse.DirEntry{}}
 	server, err := fuse.NewServer(k, dir, &fuse.MountOptions{
-		FsName: "faultfs", Name: "faultfs", DirectMountStrict: true, MaxWrite: 1 << 20, DisableXAttrs: true, DisableReadDirPlus: true, DisableSplice: true,
+		FsName: name, Name: name, DirectMountStrict: true, MaxWrite: 1 << 20, DisableXAttrs: true, DisableReadDirPlus: true, DisableSplice: true,
 		DisabledCapabilities: fuse.CAP_PASSTHROUGH,
 	})
 	if err != nil {
@@ -46,6 +49,25 @@ func (d *Disk) Mount(dir string) (*Mount, error) {
 		return nil, errors.Join(err, m.Unmount())
 	}
 	return m, nil
+}
+
+var sweep sync.Once
+
+// sweepMounts takes away the mounts of processes that had no time for it.
+func sweepMounts() {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		if len(f) < 3 || f[2] != "fuse."+name {
+			continue
+		}
+		if _, err := os.Stat(f[1]); errors.Is(err, syscall.ENOTCONN) {
+			syscall.Unmount(f[1], syscall.MNT_DETACH)
+		}
+	}
 }
 
 // Mount is a mounted disk.
@@ -83,7 +105,7 @@ type kernel struct {
 	lists map[uint64][]fuse.DirEntry // of open directories
 }
 
-func (k *kernel) String() string { return "faultfs" }
+func (k *kernel) String() string { return name }
 
 // node is called with the disk's mu held, or for a number that the kernel got from us; inodes are never removed.
 func (k *kernel) node(id uint64) *inode { return k.disk.inodes[id] }

@@ -17,10 +17,8 @@ import (
 	"quoll/compat/peer"
 )
 
-// place is a kind of file, for rules.
-type place struct{ name, glob string }
-
-var places = []place{
+// places are the kinds of file that rules tell apart.
+var places = []struct{ name, glob string }{
 	{"log", "version-2/*log.*"},
 	{"snapshot", "version-2/*snapshot.*"},
 	{"directory version-2", "version-2"},
@@ -79,7 +77,7 @@ type size struct {
 
 var (
 	short = size{positions: 12, perRegion: 1, keepBytes: 25, keepDisk: 40, javaEvery: 10, fsyncs: 20, fsyncJava: 1}
-	long  = size{positions: 12, perRegion: 2, keepBytes: 1, keepDisk: 1, javaEvery: 15, fsyncs: 200, fsyncJava: 20}
+	long  = size{positions: 12, perRegion: 2, keepBytes: 1, keepDisk: 1, javaEvery: 12, fsyncs: 200, fsyncJava: 20}
 )
 
 func sizeOf(t *testing.T) size {

@@ -118,6 +118,7 @@ var (
 	quollWarns = regexp.MustCompile(`(?m)^.*level=(WARN|ERROR).*$`)
 	javaWarns  = regexp.MustCompile(`(?m)^.* - (WARN|ERROR) .*persistence\.(FileTxnLog|FileTxnSnapLog|FileSnap|SnapStream|Util)\b.*$`)
 	panics     = regexp.MustCompile(`(?m)^(panic: |fatal error: |unexpected fault address).*`)
+	place      = regexp.MustCompile(`log\.[0-9a-f]+, offset \d+, zxid 0x`) // of damage in a log, as quoll gives it
 	dataFile   = regexp.MustCompile(`(log|snapshot)\.[0-9a-f]+|/quoll\b|version-2`)
 )
 
@@ -131,6 +132,8 @@ func verify(kind peer.Kind, dir, file string, w *work, again bool) (o outcome) {
 			switch {
 			case kind.Name == "quoll" && panics.MatchString(text):
 				o.after = crashed
+			case kind.Name == "quoll" && strings.HasPrefix(file, "log.") && !place.MatchString(text):
+				o.after = unnamed
 			case file != "" && strings.Contains(text, file) || file == "" && dataFile.MatchString(text):
 				o.after = named
 			default:
