@@ -30,6 +30,10 @@ grep -o '^bin/quoll cli .*' "$repo/README.md" | while read -r command; do
 	$command
 done | tee out
 grep -qx world out
+grep -oE 'bin/quoll (backup|log|snapshot) [^`]*-data[^`]*' "$repo/README.md" | while read -r command; do
+	echo "+ $command"
+	$command
+done
 kill "$server"
 wait "$server"
 
