@@ -200,6 +200,14 @@ func (c *comparison) stores(s size) ([]other, error) {
 		if now.sets, err = e.expend(s.znodes, func() error { return overwrite(e.addr, s.znodes, s.znodes, c.seed+uint64(round)) }); err != nil {
 			return now, e.failed("store", err)
 		}
+		filepath.WalkDir(filepath.Join(e.dir, "quoll"), func(_ string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				if info, err := d.Info(); err == nil {
+					now.files += info.Size()
+				}
+			}
+			return nil
+		})
 		if err := e.Stop(); err != nil {
 			return now, err
 		}
@@ -210,14 +218,6 @@ func (c *comparison) stores(s size) ([]other, error) {
 			}
 			now.shares = append(now.shares, percent)
 		}
-		filepath.WalkDir(filepath.Join(e.dir, "quoll"), func(_ string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				if info, err := d.Info(); err == nil {
-					now.files += info.Size()
-				}
-			}
-			return nil
-		})
 		log.Printf("round %d/%d  %s, store %-5v creates %.0f/s %v CPU, %d MB; sets %.0f/s %v CPU, %d MB, peak %d MB; shares %.1f %%; load %s", round+1, c.rounds, s, store,
 			now.creates.ops, now.creates.cpu, now.creates.resident>>20, now.sets.ops, now.sets.cpu, now.sets.resident>>20, now.sets.peak>>20, now.shares, loadAverage())
 		return now, nil
