@@ -132,13 +132,13 @@ func prepareRestore(o RestoreOptions) (*restore, error) {
 	}
 	r.snapDir, r.logDir = filepath.Join(r.DataDir, versionDir), filepath.Join(r.DataLogDir, versionDir)
 	r.snapStaged, r.logStaged = r.snapDir+stagedSuffix, r.logDir+stagedSuffix
-	for _, dir := range r.dirs() {
-		entries, err := os.ReadDir(dir)
+	for _, move := range r.moves() {
+		entries, err := os.ReadDir(move.to)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
 		if len(entries) > 0 && !o.Force {
-			return nil, fmt.Errorf("%s: %w; with --force what is in it is moved aside", dir, ErrNotEmpty)
+			return nil, fmt.Errorf("%s: %w; with --force what is in it is moved aside", move.to, ErrNotEmpty)
 		}
 	}
 	if o.Member {
@@ -147,16 +147,13 @@ func prepareRestore(o RestoreOptions) (*restore, error) {
 		}
 	}
 	r.removeStaged()
-	for _, dir := range []string{r.snapStaged, r.logStaged} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	for _, move := range r.moves() {
+		if err := os.MkdirAll(move.from, 0o755); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
-
-// dirs are the version-2 directories, once each.
-func (r *restore) dirs() []string { return slices.Compact([]string{r.snapDir, r.logDir}) }
 
 func (r *restore) removeStaged() {
 	_ = os.RemoveAll(r.snapStaged) // what stays is no harm: no server reads it, and the next restore makes it anew
@@ -313,8 +310,8 @@ func (r *restore) stageBest(ctx context.Context, target point, out *Restored) er
 
 // stage writes a snapshot and the logs behind it, cut behind the target, and replays them.
 func (r *restore) stage(ctx context.Context, s *Snapshot, target point, out *Restored) error {
-	for _, dir := range slices.Compact([]string{r.snapStaged, r.logStaged}) {
-		if err := emptyDir(dir); err != nil {
+	for _, move := range r.moves() {
+		if err := emptyDir(move.from); err != nil {
 			return err
 		}
 	}
@@ -344,8 +341,8 @@ func (r *restore) stage(ctx context.Context, s *Snapshot, target point, out *Res
 			return err
 		}
 	}
-	for _, dir := range slices.Compact([]string{r.snapStaged, r.logStaged}) {
-		if err := syncDir(dir); err != nil {
+	for _, move := range r.moves() {
+		if err := syncDir(move.from); err != nil {
 			return err
 		}
 	}
@@ -451,15 +448,17 @@ func (r *restore) stageMember(target Zxid) error {
 	return nil
 }
 
-// swap puts the new files in the place of the old ones. From the first step to the last but one the log directory holds a log that lets no
-// server start.
+// swap puts the new files in the place of the old ones. Meanwhile the log directory holds a log that lets no server start.
 func (r *restore) swap() (aside []string, err error) {
-	for _, dir := range r.dirs() {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+	for _, move := range r.moves() {
+		if err := os.MkdirAll(move.to, 0o755); err != nil {
 			return nil, err
 		}
-		dataDir := filepath.Dir(dir)
+		dataDir := filepath.Dir(move.to)
 		if err := errors.Join(syncDir(dataDir), syncDir(filepath.Dir(dataDir))); err != nil {
+			return nil, err
+		}
+		if err := move.possible(); err != nil {
 			return nil, err
 		}
 	}
@@ -467,49 +466,89 @@ func (r *restore) swap() (aside []string, err error) {
 	if err := writeSmall(txnlog.OS, guard, []byte(unfinishedText)); err != nil {
 		return nil, err
 	}
+	if aside, err = r.replace(); err == nil {
+		err = os.Remove(guard)
+	}
+	if err != nil {
+		return aside, fmt.Errorf("the restore did not end, and %s lets no server start until one with --force does: %w", guard, err)
+	}
+	return aside, syncDir(r.logDir)
+}
+
+func (r *restore) replace() (aside []string, err error) {
 	if err := r.step("guarded"); err != nil {
 		return nil, err
 	}
 	// The store and the watermark belong to the old history. A server makes them anew.
-	for _, dir := range r.dirs() {
-		dataDir := filepath.Dir(dir)
+	for _, move := range r.moves() {
+		dataDir := filepath.Dir(move.to)
 		if err := errors.Join(os.RemoveAll(filepath.Join(dataDir, ownDir)), syncDir(dataDir)); err != nil {
-			return aside, err
+			return nil, err
 		}
 	}
-	for _, dir := range r.dirs() {
-		old, err := moveAside(dir)
-		if err != nil {
-			return aside, err
-		}
+	for _, move := range r.moves() {
+		old, err := moveAside(move.to)
 		if old != "" {
 			aside = append(aside, old)
 		}
-		if err := r.step("aside " + filepath.Base(filepath.Dir(dir))); err != nil {
-			return aside, err
-		}
-	}
-	for _, move := range slices.Compact([][2]string{{r.snapStaged, r.snapDir}, {r.logStaged, r.logDir}}) {
-		if err := moveAll(move[0], move[1]); err != nil {
-			return aside, err
-		}
-		if err := r.step("moved " + filepath.Base(filepath.Dir(move[1]))); err != nil {
-			return aside, err
-		}
-	}
-	if r.Member {
-		myid, err := os.ReadFile(r.m.file(path.Join(memberDir, "myid")).path(r.From))
 		if err == nil {
-			err = writeSmall(txnlog.OS, filepath.Join(r.DataDir, "myid"), myid)
+			err = r.step("aside " + move.to)
 		}
 		if err != nil {
 			return aside, err
 		}
 	}
-	if err := os.Remove(guard); err != nil {
-		return aside, err
+	for _, move := range r.moves() {
+		err := move.all()
+		if err == nil {
+			err = r.step("moved " + move.to)
+		}
+		if err != nil {
+			return aside, err
+		}
 	}
-	return aside, syncDir(r.logDir)
+	if !r.Member {
+		return aside, nil
+	}
+	myid, err := os.ReadFile(r.m.file(path.Join(memberDir, "myid")).path(r.From))
+	if err == nil {
+		err = writeSmall(txnlog.OS, filepath.Join(r.DataDir, "myid"), myid)
+	}
+	return aside, err
+}
+
+// move is from a directory in which new files were made to the one in which they belong.
+type move struct{ from, to string }
+
+// moves are those of snapshots and of logs, or the one of both.
+func (r *restore) moves() []move {
+	return slices.Compact([]move{{r.snapStaged, r.snapDir}, {r.logStaged, r.logDir}})
+}
+
+// possible tries with one file, before anything is at stake, what fails if version-2 is a link to another disk.
+func (m move) possible() error {
+	from, to := filepath.Join(m.from, tempPrefix+"probe"), filepath.Join(m.to, tempPrefix+"probe")
+	if err := os.WriteFile(from, nil, 0o644); err != nil {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("%s and what is beside it must be on one file system: %w", m.to, err)
+	}
+	return os.Remove(to)
+}
+
+// all moves every file.
+func (m move) all() error {
+	entries, err := os.ReadDir(m.from)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := os.Rename(filepath.Join(m.from, e.Name()), filepath.Join(m.to, e.Name())); err != nil {
+			return err
+		}
+	}
+	return errors.Join(syncDir(m.to), syncDir(m.from))
 }
 
 // moveAside moves what is in a version-2 directory, but for the guard, into a new directory beside it. Its name is empty if there was
@@ -540,18 +579,4 @@ func moveAside(dir string) (aside string, err error) {
 		}
 	}
 	return aside, errors.Join(syncDir(aside), syncDir(dir))
-}
-
-// moveAll moves every file of one directory into another.
-func moveAll(from, to string) error {
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if err := os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
-			return err
-		}
-	}
-	return errors.Join(syncDir(to), syncDir(from))
 }

@@ -175,10 +175,7 @@ func TestCrash(t *testing.T) {
 			} else if err == nil || !strings.Contains(err.Error(), unfinished) {
 				t.Fatalf("a server starts after a crash at %s: %v", step, err)
 			}
-			o.crash, o.Force = nil, step != "swap"
-			if step == "swap" {
-				o.Force = true
-			}
+			o.crash = nil
 			_, err = Restore(t.Context(), o)
 			must(t, err)
 			must(t, start(t, dataDir, logDir, "/new", "/old"))
@@ -195,6 +192,29 @@ func TestCrash(t *testing.T) {
 		if steps < 4 {
 			t.Errorf("only %d steps", steps)
 		}
+	}
+}
+
+// TestOtherDisk has version-2 on another disk than the directory that it is linked into: that is found out before anything is touched.
+func TestOtherDisk(t *testing.T) {
+	other, err := os.MkdirTemp("/dev/shm", "quoll")
+	if err != nil {
+		t.Skip("no /dev/shm: ", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(other) })
+	w, to := newWorld(t, ""), t.TempDir()
+	w.create("/new")
+	w.backUp(to)
+	dir := t.TempDir()
+	if err := os.Rename(other, filepath.Join(dir, "probe")); err == nil {
+		t.Skip("/dev/shm is on the disk of ", dir)
+	}
+	must(t, os.Symlink(other, filepath.Join(dir, versionDir)))
+	if _, err := Restore(t.Context(), RestoreOptions{From: to, DataDir: dir}); err == nil || !strings.Contains(err.Error(), "one file system") {
+		t.Errorf("onto another disk: %v", err)
+	}
+	if left, err := os.ReadDir(other); err != nil || len(left) > 0 {
+		t.Errorf("%v are left, %v", left, err)
 	}
 }
 

@@ -55,7 +55,8 @@ func must(t testing.TB, err error) {
 func (w *world) open() { w.log = txnlog.NewLog(txnlog.LogOptions{Dir: w.logs, PreAlloc: 64 << 10}) }
 
 func (w *world) options(to string) Options {
-	o := Options{DataDir: w.dir, To: to, Now: func() time.Time { return time.UnixMilli(w.now) }}
+	now := time.UnixMilli(w.now)
+	o := Options{DataDir: w.dir, To: to, Now: func() time.Time { return now }}
 	if w.logs != w.snaps {
 		o.DataLogDir = filepath.Dir(w.logs)
 	}
