@@ -254,7 +254,7 @@ func (d *Disk) writable(n *inode, page int64) ([]byte, bool) {
 	if b == nil && !d.grow(n, 1) {
 		return nil, false
 	}
-	if _, ok := n.dirty[page]; !ok || b == nil {
+	if _, ok := n.dirty[page]; !ok || b == nil || &b[0] == &reserved[0] {
 		b = append(make([]byte, 0, pageSize), b...)[:pageSize]
 		n.now.pages[page] = b
 		n.dirty[page] = struct{}{}
@@ -295,13 +295,18 @@ func (d *Disk) truncate(n *inode, size int64) {
 	n.mtime = time.Now()
 }
 
+// reserved is the page that stands wherever there is room for one and nothing was written.
+var reserved = make([]byte, pageSize)
+
 // allocate gives a range its pages, and reports whether there was room.
 func (d *Disk) allocate(n *inode, off, length int64) bool {
 	for page := off / pageSize; page*pageSize < off+length; page++ {
 		if n.now.pages[page] == nil {
-			if _, ok := d.writable(n, page); !ok {
+			if !d.grow(n, 1) {
 				return false
 			}
+			n.now.pages[page] = reserved
+			n.dirty[page] = struct{}{}
 		}
 	}
 	return true
@@ -479,6 +484,9 @@ func (n *inode) survivor(rng *rand.Rand) content {
 	zeros := make([]byte, pageSize)
 	for _, page := range slices.Sorted(maps.Keys(n.dirty)) {
 		now, was := n.now.pages[page], n.durable.pages[page]
+		if was == nil && now != nil && &now[0] == &reserved[0] {
+			continue // zeros before and after
+		}
 		if now == nil {
 			now = zeros
 		}
@@ -593,7 +601,7 @@ func (c *content) save(to string) error {
 	}
 	err = f.Truncate(c.size)
 	for page, b := range c.pages {
-		if n := min(pageSize, c.size-page*pageSize); err == nil && n > 0 { // none of what is only reserved
+		if n := min(pageSize, c.size-page*pageSize); err == nil && n > 0 && &b[0] != &reserved[0] {
 			_, err = f.WriteAt(b[:n], page*pageSize)
 		}
 	}

@@ -17,6 +17,9 @@ import (
 // patience ends every wait for an answer, whatever the load of the machine.
 const patience = 20 * time.Second
 
+// stubborn is how long the clients go on with a server that refuses their writes: longer than quoll leaves a failed disk alone.
+const stubborn = 3 * time.Second
+
 var acls = [][]jute.ACLText{
 	{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}},
 	{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}, {Perms: jute.PermAdmin, Scheme: []byte("digest"), ID: []byte("ann:c2VjcmV0")}},
@@ -139,7 +142,7 @@ func (w *work) run(addr string, n int) error {
 			return err
 		}
 	}
-	refusals := 0
+	since := time.Now() // the last answer that was no refusal
 	for sent := 0; sent < n; {
 		group := 1
 		if w.rng.IntN(3) == 0 && sent > len(dirs) {
@@ -161,8 +164,8 @@ func (w *work) run(addr string, n int) error {
 			}
 		}
 		if w.acked > before {
-			refusals = 0
-		} else if refusals++; refusals > 40 {
+			since = time.Now()
+		} else if time.Since(since) > stubborn {
 			return errors.New("writes are refused")
 		} else {
 			time.Sleep(20 * time.Millisecond) // until the next try
