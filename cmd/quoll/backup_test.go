@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,5 +168,24 @@ func TestBackupArguments(t *testing.T) {
 		if status != c.status || !strings.Contains(got, c.want) {
 			t.Errorf("%s: exit code %d, %s", c.line, status, got)
 		}
+	}
+}
+
+// TestRestoreUnderServer refuses to take the directory from under a running server.
+func TestRestoreUnderServer(t *testing.T) {
+	dir := t.TempDir()
+	c, err := listenControl(dir, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := "quoll restore --force --from none --data-dir " + dir
+	if got, status := runLine(line); status != exitError || !strings.Contains(got, "a quoll server is running on it") {
+		t.Errorf("exit code %d, %s", status, got)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, status := runLine(line); status != exitError || !strings.Contains(got, "no backup") {
+		t.Errorf("exit code %d, %s", status, got)
 	}
 }
