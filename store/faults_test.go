@@ -95,7 +95,7 @@ func TestPowerCuts(t *testing.T) {
 			}
 			return nil
 		}))
-		s := open(t, hooked, "store")
+		s := open(t, hooked, "dir/store")
 		for i := range 10 {
 			full := i == 0 && seed%2 == 0 || rng.IntN(5) == 0
 			fill := want.change(rng, full, 50+rng.IntN(300))
@@ -111,18 +111,18 @@ func TestPowerCuts(t *testing.T) {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
-				s = open(t, hooked, "store")
+				s = open(t, hooked, "dir/store")
 			}
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 		for i, c := range cutting.clones {
-			s, err := store.Open(store.Options{FS: c.fs, Dir: "store"})
+			s, err := store.Open(store.Options{FS: c.fs, Dir: "dir/store"})
 			if err != nil {
 				t.Fatalf("seed %d, clone %d: %v", seed, i, err)
 			}
-			if left, err := c.fs.List("store/stage"); err != nil || len(left) > 0 {
+			if left, err := c.fs.List("dir/store/stage"); err != nil || len(left) > 0 {
 				t.Fatalf("seed %d, clone %d: staged tables %q, %v", seed, i, left, err)
 			}
 			zxid, err := h.one(s, c.lo, c.hi)
@@ -173,7 +173,7 @@ func TestFailedWrites(t *testing.T) {
 			want := newContents()
 			var committed, begun int64
 			err := func() error {
-				s, err := store.Open(store.Options{FS: inj, Dir: "store"})
+				s, err := store.Open(store.Options{FS: inj, Dir: "dir/store"})
 				if err != nil {
 					return err
 				}
@@ -221,7 +221,7 @@ func TestFailedWrites(t *testing.T) {
 			}
 			off.Store(true)
 			// The same process opens it again, with whatever is left of the failed one.
-			s, err := store.Open(store.Options{FS: inj, Dir: "store"})
+			s, err := store.Open(store.Options{FS: inj, Dir: "dir/store"})
 			if err != nil {
 				t.Fatalf("write %d: %v", at, err)
 			}
@@ -231,12 +231,12 @@ func TestFailedWrites(t *testing.T) {
 			}
 			s.Close()
 			if at%3 == 0 {
-				if err := store.Remove(store.Options{FS: inj, Dir: "store"}); err != nil {
+				if err := store.Remove(store.Options{FS: inj, Dir: "dir/store"}); err != nil {
 					t.Fatal(err)
 				}
 				zxid = 0
 			}
-			s = open(t, inj, "store")
+			s = open(t, inj, "dir/store")
 			if st, ok := s.State(); ok != (zxid != 0) || st.Zxid != zxid {
 				t.Fatalf("write %d: %d, %t instead of %d", at, st.Zxid, ok, zxid)
 			}
@@ -261,7 +261,7 @@ func TestBitFlips(t *testing.T) {
 	fs := vfs.NewMem()
 	h := history{0: newContents()}
 	want := newContents()
-	s := open(t, fs, "store")
+	s := open(t, fs, "dir/store")
 	for i := range 12 {
 		fill := want.change(rng, i == 0, 150)
 		h[want.state.Zxid] = want.clone()

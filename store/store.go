@@ -22,7 +22,7 @@ import (
 // Options of Open and Remove.
 type Options struct {
 	FS     vfs.FS       // nil: the operating system's
-	Dir    string       // made if missing, in a directory that is there; everything of the store is below it
+	Dir    string       // made if missing; everything of the store is below it
 	Logger *slog.Logger // nil: silence
 }
 
@@ -90,8 +90,23 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// makeDir makes a directory and what is missing above it, durably.
+func makeDir(fs vfs.FS, dir string) error {
+	parent := fs.PathDir(dir)
+	if _, err := fs.Stat(dir); err == nil || parent == dir {
+		return err
+	}
+	if err := makeDir(fs, parent); err != nil {
+		return err
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return syncDir(fs, parent)
+}
+
 func lockDir(o *Options) (io.Closer, error) {
-	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
+	if err := makeDir(o.FS, o.Dir); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	lock, err := o.FS.Lock(o.FS.PathJoin(o.Dir, lockName))
@@ -211,9 +226,6 @@ func (s *Store) writeFormat() error {
 	}
 	if err == nil {
 		err = syncDir(s.fs, s.dir)
-	}
-	if err == nil {
-		err = syncDir(s.fs, s.fs.PathDir(s.dir))
 	}
 	return err
 }
