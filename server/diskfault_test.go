@@ -86,7 +86,8 @@ func (w *world) fail(f faultCase, phase string, at int) (hit bool, err error) {
 	// Soon after the fault the power goes as well.
 	var after *cut
 	wait, rng := w.rng.IntN(30), rand.New(rand.NewPCG(w.rng.Uint64(), 3))
-	w.disk.Fail = func(op, name string) error {
+	var running atomic.Pointer[Server]
+	fails := func(op, name string) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if failed > 0 && after == nil {
@@ -96,16 +97,26 @@ func (w *world) fail(f faultCase, phase string, at int) (hit bool, err error) {
 			}
 		}
 		if !entered || f.writes && op != "write" {
-			return nil
+			return false
 		}
 		if seen++; seen <= at || failed >= f.length {
-			return nil
+			return false
 		}
 		if failed++; failed == 1 {
 			what = op + " " + fileKind(name)
 		}
 		if failed == f.length {
 			close(over)
+		}
+		return true
+	}
+	w.disk.Fail = func(op, name string) error {
+		if !fails(op, name) {
+			return nil
+		}
+		// Disks take their time to fail, and meanwhile more requests come in.
+		for i := 0; i < 20 && running.Load() != nil && running.Load().sequencer.pending() < 3; i++ {
+			time.Sleep(time.Millisecond)
 		}
 		return fmt.Errorf("%s %s: %w", op, name, f.err)
 	}
@@ -130,6 +141,7 @@ func (w *world) fail(f faultCase, phase string, at int) (hit bool, err error) {
 		}
 		return false, w.survives(w.remains())
 	}
+	running.Store(s)
 	mu.Lock()
 	if entered = phase == "load" || failed > 0; !entered {
 		mu.Unlock()

@@ -520,17 +520,16 @@ func (sc *script) client(addr string, number int, rng *rand.Rand, stop chan stru
 	}
 }
 
-// talk sends requests, some at a time, and reads the replies. It reports whether the session is over.
+// talk sends requests while it waits for others, and reads the replies. It reports whether the session is over.
 func (sc *script) talk(c *client.RawConn, session int64, number int, rng *rand.Rand, stop chan struct{}) (closed bool) {
 	conn := sc.connect()
-	for range rng.IntN(30) {
+	for left, waiting := rng.IntN(100), 0; left > 0 || waiting > 0; {
 		select {
 		case <-stop:
 			return false
 		default:
 		}
-		n := 1 + rng.IntN(6)
-		for range n {
+		for most := 1 + rng.IntN(8); left > 0 && waiting < most; waiting++ {
 			op, ops := randomWrite(number, rng)
 			var body client.Body
 			switch {
@@ -544,14 +543,14 @@ func (sc *script) talk(c *client.RawConn, session int64, number int, rng *rand.R
 			if c.Request(sc.ask(session, conn, ops), op, body) != nil {
 				return false
 			}
+			left--
 		}
-		for range n {
-			h, _, err := c.Reply()
-			if err != nil {
-				return false
-			}
-			sc.hear(session, &h)
+		h, _, err := c.Reply()
+		if err != nil {
+			return false
 		}
+		sc.hear(session, &h)
+		waiting--
 	}
 	if rng.IntN(3) > 0 {
 		return false
