@@ -127,7 +127,7 @@ func (w *world) fail(f faultCase, phase string, at int) (hit bool, err error) {
 			err = fmt.Errorf("%s: %w", what, err)
 		}
 	}()
-	config := powerCutConfig(false)
+	config := w.config(false)
 	config.AutopurgePurgeInterval = 0 // so that the log is there from the beginning
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

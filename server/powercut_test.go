@@ -154,6 +154,9 @@ type world struct {
 	past   history
 	counts coverage
 	fault  func(op, name string) error // of the disk under load; nil for none
+
+	settings []string // of the server, beside those that are always the same
+	logs     string   // dataLogDir
 }
 
 // cut is a loss of power.
@@ -168,7 +171,18 @@ type cut struct {
 }
 
 func newWorld(rng *rand.Rand) *world {
-	return &world{rng: rng, disk: memfs.New(), script: newScript(), counts: coverage{}}
+	w := &world{rng: rng, disk: memfs.New(), script: newScript(), counts: coverage{}, logs: "/data"}
+	if rng.IntN(2) == 0 {
+		w.logs = "/elsewhere/log"
+	}
+	w.past.dir = w.logs + "/version-2"
+	w.settings = []string{
+		"dataLogDir=" + w.logs,
+		"preAllocSize=" + []string{"0", "16"}[rng.IntN(2)],
+		"txnLogSizeLimitInKb=" + []string{"-1", "24"}[rng.IntN(2)],
+		"snapshot.compression.method=" + []string{"", "gz", "snappy"}[rng.IntN(3)],
+	}
+	return w
 }
 
 // run leads a server through its lives, each but the first on what a power cut has left of the one before.
@@ -228,7 +242,7 @@ func (w *world) live() ([]*cut, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := Start(Options{Config: powerCutConfig(false), Listeners: []net.Listener{l}, FS: disk, StoreFS: disk.VFS()})
+	s, err := Start(Options{Config: w.config(false), Listeners: []net.Listener{l}, FS: disk, StoreFS: disk.VFS(), CheckpointBytes: 4 << 10})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
 	}
@@ -322,8 +336,10 @@ func (w *world) examine(c *cut, rng *rand.Rand, counts coverage) (zxid int64, er
 		counts["start after a cut: "+moment]++
 	}
 	alone := c.disk.Crash(nil)
-	if err := alone.VFS().RemoveAll("/data/quoll"); err != nil {
-		return zxid, err
+	for _, dir := range []string{"/data/quoll", w.logs + "/quoll"} {
+		if err := alone.VFS().RemoveAll(dir); err != nil {
+			return zxid, err
+		}
 	}
 	for what, disk := range map[string]*memfs.FS{"and once more at " + moment: second, "and the directory quoll is lost": alone} {
 		if disk == nil {
@@ -348,7 +364,7 @@ func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
 			err = fmt.Errorf("%w\n%s", err, said.Bytes())
 		}
 	}()
-	config := powerCutConfig(true)
+	config := w.config(true)
 	if c.own {
 		config.AutopurgePurgeInterval = 0
 	}
@@ -364,7 +380,7 @@ func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
 		return 0, errors.New("the store is not as one of its commits left it")
 	}
 	if c.own {
-		w.past = history{}
+		w.past = history{dir: w.past.dir}
 		w.past.harvest(disk)
 	}
 	zxid = s.lastZxid.Load()
@@ -378,13 +394,12 @@ func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
 	return zxid, err
 }
 
-// powerCutConfig is a configuration in which everything that happens to files happens within some hundred transactions. In a quiet one
-// no session ends by itself.
-func powerCutConfig(quiet bool) *config.Config {
-	set := []string{
-		"dataDir=/data", "tickTime=20", "maxSessionTimeout=7200000", "maxClientCnxns=0", "preAllocSize=16", "txnLogSizeLimitInKb=24",
-		"snapCount=80", "znode.container.checkIntervalMs=20",
-	}
+// config is a configuration in which everything that happens to files happens within some hundred transactions. In a quiet one no session
+// ends by itself.
+func (w *world) config(quiet bool) *config.Config {
+	set := append([]string{
+		"dataDir=/data", "tickTime=20", "maxSessionTimeout=7200000", "maxClientCnxns=0", "snapCount=80", "znode.container.checkIntervalMs=20",
+	}, w.settings...)
 	if quiet {
 		set = append(set, "tickTime=3600000", "znode.container.checkIntervalMs=3600000")
 	}
@@ -630,6 +645,7 @@ func randomWrite(number int, rng *rand.Rand) (jute.Op, []jute.Operation) {
 
 // history is what the log of the living server has held, whatever was purged: the transaction of zxid i+1 at index i.
 type history struct {
+	dir  string // of the log
 	mu   sync.Mutex
 	raw  [][]byte
 	txns []tree.Txn
@@ -640,8 +656,7 @@ type history struct {
 func (h *history) harvest(disk *memfs.FS) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	dir := "/data/version-2"
-	names, _ := disk.ReadDir(dir)
+	names, _ := disk.ReadDir(h.dir)
 	var starts []int64
 	for _, name := range names {
 		if zxid, err := strconv.ParseInt(strings.TrimPrefix(name, "log."), 16, 64); err == nil {
@@ -650,7 +665,7 @@ func (h *history) harvest(disk *memfs.FS) {
 	}
 	slices.Sort(starts)
 	for _, start := range starts {
-		b, err := disk.ReadFile(filepath.Join(dir, fmt.Sprintf("log.%x", start)))
+		b, err := disk.ReadFile(filepath.Join(h.dir, fmt.Sprintf("log.%x", start)))
 		if err != nil {
 			continue
 		}
