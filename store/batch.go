@@ -24,12 +24,16 @@ type Batch struct {
 	out    *table  // being written; nodes of a batch that is not full
 	tables []table // complete
 	others []record
-	run    run    // of a full batch
-	puts   int    // in a full batch
+	run    run // of a full batch
+	puts   int // in a full batch
+	pace   func(bytes int) error
 	last   []byte // key of the record before, in the same sequence of tables
 	key    []byte // scratch, as is value
 	value  []byte
 }
+
+// paceSize is the number of bytes after which Commit calls what Pace has set.
+const paceSize = 64 << 10
 
 type record struct {
 	key, value []byte // a nil value deletes
@@ -73,6 +77,9 @@ func (b *Batch) ACL(number int64, acl []jute.ACL) {
 func (b *Batch) EndACL(number int64) { b.other(numberKey(kindACL, number), nil) }
 
 func (b *Batch) other(key, value []byte) { b.others = append(b.others, record{key, value}) }
+
+// Pace makes Commit call fn with the number of bytes after each portion of a full batch that it writes once more to sort it. An error ends the commit.
+func (b *Batch) Pace(fn func(bytes int) error) { b.pace = fn }
 
 // Put stores a znode, the root with an empty path. In a full batch znodes come in any order (in key order is cheapest), otherwise in
 // ascending key order as [Less] has it; in both each at most once.
@@ -238,12 +245,16 @@ func (b *Batch) merge() error {
 	files = nil // closed by the iterator
 	defer it.Close()
 	b.tables, b.last = nil, b.last[:0]
-	nodes := 0
+	nodes, size := 0, 0
 	for it.First(); it.Valid() && err == nil; it.Next() {
 		nodes++
 		var v []byte
 		if v, err = it.ValueAndErr(); err == nil {
 			err = b.stream(it.Key(), v)
+		}
+		if size += len(it.Key()) + len(v); err == nil && b.pace != nil && size >= paceSize {
+			err = b.pace(size)
+			size = 0
 		}
 	}
 	err = errors.Join(err, it.Error())

@@ -31,7 +31,7 @@
 //
 //	LOCK       held while a process has the store open
 //	FORMAT     "quoll store 1\n"
-//	<number>/  the Pebble database; of several the highest counts, a failed one is followed by the next number
+//	<number>/  the Pebble database; of several the highest counts
 //	stage/     tables not ingested yet; emptied at Open
 //
 // # Records

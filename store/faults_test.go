@@ -20,6 +20,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"quoll/store"
+	"quoll/txnlog/memfs"
 )
 
 var seeds = flag.Int("seeds", 60, "seeds of the crash test")
@@ -43,36 +44,18 @@ func (h history) one(s *store.Store, lo, hi int64) (int64, error) {
 	return zxid, nil
 }
 
-// cloneFS makes clones beside other operations. MemFS.Link takes a lock twice and would wait forever for a clone in between.
-type cloneFS struct {
-	*vfs.MemFS
-	link *sync.Mutex
-}
-
-func (fs cloneFS) Link(from, to string) error {
-	fs.link.Lock()
-	defer fs.link.Unlock()
-	return fs.MemFS.Link(from, to)
-}
-
-func (fs cloneFS) clone(rng *rand.Rand) *vfs.MemFS {
-	fs.link.Lock()
-	defer fs.link.Unlock()
-	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[rng.IntN(3)], RNG: rng})
-}
-
 // Whatever a power cut leaves of what was not synced, the store holds the last commit, or the one that was under way.
 func TestPowerCuts(t *testing.T) {
 	store.SmallTables(t)
 	inFlight := 0
 	for seed := range *seeds {
 		rng := rand.New(rand.NewPCG(uint64(seed), 1))
-		fs := cloneFS{vfs.NewCrashableMem(), new(sync.Mutex)}
+		disk := memfs.New()
 		h := history{0: newContents()}
 		want := newContents()
 		// The clones are made right before a write or sync, by the goroutine that does it.
 		type clone struct {
-			fs     *vfs.MemFS
+			disk   *memfs.FS
 			lo, hi int64
 		}
 		var committed, begun atomic.Int64
@@ -82,20 +65,17 @@ func TestPowerCuts(t *testing.T) {
 			clones []clone
 		}
 		cutting.rng = rand.New(rand.NewPCG(uint64(seed), 2))
-		hooked := errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
-				return nil
-			}
+		disk.Fail = func(op, name string) error {
 			cutting.Lock()
 			defer cutting.Unlock()
 			if len(cutting.clones) < 12 && cutting.rng.IntN(15) == 0 {
 				lo := committed.Load()
-				c := fs.clone(cutting.rng)
+				c := disk.Crash(cutting.rng)
 				cutting.clones = append(cutting.clones, clone{c, lo, begun.Load()})
 			}
 			return nil
-		}))
-		s := open(t, hooked, "dir/store")
+		}
+		s := open(t, disk.VFS(), "dir/store")
 		for i := range 10 {
 			full := i == 0 && seed%2 == 0 || rng.IntN(5) == 0
 			fill := want.change(rng, full, 50+rng.IntN(300))
@@ -111,18 +91,18 @@ func TestPowerCuts(t *testing.T) {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
-				s = open(t, hooked, "dir/store")
+				s = open(t, disk.VFS(), "dir/store")
 			}
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
 		for i, c := range cutting.clones {
-			s, err := store.Open(store.Options{FS: c.fs, Dir: "dir/store"})
+			s, err := store.Open(store.Options{FS: c.disk.VFS(), Dir: "dir/store"})
 			if err != nil {
 				t.Fatalf("seed %d, clone %d: %v", seed, i, err)
 			}
-			if left, err := c.fs.List("dir/store/stage"); err != nil || len(left) > 0 {
+			if left, err := c.disk.ReadDir("dir/store/stage"); err != nil || len(left) > 0 {
 				t.Fatalf("seed %d, clone %d: staged tables %q, %v", seed, i, left, err)
 			}
 			zxid, err := h.one(s, c.lo, c.hi)
@@ -261,7 +241,7 @@ func TestBitFlips(t *testing.T) {
 	fs := vfs.NewMem()
 	h := history{0: newContents()}
 	want := newContents()
-	s := open(t, fs, "dir/store")
+	s := open(t, fs, "store")
 	for i := range 12 {
 		fill := want.change(rng, i == 0, 150)
 		h[want.state.Zxid] = want.clone()

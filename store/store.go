@@ -61,8 +61,8 @@ var (
 	runSize   int64 = 32 << 20 // that a full batch keeps in memory and sorts
 )
 
-// generations is the highest number of a database that this process used: a number is not used again after a failure, because the
-// abandoned database may still have files open in its directory. So for staged tables.
+// generations is the highest number of a database that this process used. After Remove its number is not used again, because a
+// database that failed may still look for files by their names; neither are the numbers of staged tables.
 var generations, staged atomic.Int64
 
 func (o *Options) setDefaults() {
@@ -111,7 +111,7 @@ func lockDir(o *Options) (io.Closer, error) {
 	}
 	lock, err := o.FS.Lock(o.FS.PathJoin(o.Dir, lockName))
 	switch {
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES), err != nil && strings.Contains(err.Error(), "held by current process"):
+	case errors.Is(err, syscall.EAGAIN), err != nil && strings.Contains(err.Error(), "held by current process"):
 		return nil, fmt.Errorf("%w: %s", ErrLocked, o.Dir)
 	case err != nil:
 		return nil, fmt.Errorf("store: lock %s: %w", o.Dir, err)
