@@ -82,7 +82,7 @@ func TestPowerCuts(t *testing.T) {
 			t.Errorf("run %d: %v", run, err)
 		}
 	}
-	t.Logf("%d power cuts in %v, all after some transaction and after all that was acknowledged:\n%v", counts["cuts"], time.Since(begin).Round(time.Millisecond), counts)
+	t.Logf("%d power cuts in %v, by the phase of the server and the operation that came next:\n%v", counts["cuts"], time.Since(begin).Round(time.Millisecond), counts)
 	for _, kind := range []string{"load: sync log", "load: rename log", "load: rename snapshot", "load: remove log", "load: link sst", "start: create marker", "stop: link sst"} {
 		if counts[kind] == 0 && !t.Failed() && want > shortCuts {
 			t.Errorf("no power cut before %q", kind)
