@@ -77,7 +77,7 @@ type size struct {
 
 var (
 	short = size{positions: 12, perRegion: 1, keepBytes: 25, keepDisk: 40, javaEvery: 10, fsyncs: 20, fsyncJava: 1}
-	long  = size{positions: 12, perRegion: 2, keepBytes: 1, keepDisk: 1, javaEvery: 12, fsyncs: 200, fsyncJava: 20}
+	long  = size{positions: 12, perRegion: 2, keepBytes: 1, keepDisk: 1, javaEvery: 20, fsyncs: 200, fsyncJava: 20}
 )
 
 func sizeOf(t *testing.T) size {

@@ -132,8 +132,11 @@ func verify(kind peer.Kind, dir, file string, w *work, again bool) (o outcome) {
 			switch {
 			case kind.Name == "quoll" && panics.MatchString(text):
 				o.after = crashed
-			case kind.Name == "quoll" && strings.HasPrefix(file, "log.") && !place.MatchString(text):
-				o.after = unnamed
+			case kind.Name == "quoll" && strings.HasPrefix(file, "log."):
+				// Of a log that was cut, the sign is the next one, which begins too late.
+				if o.after = unnamed; place.MatchString(text) {
+					o.after = named
+				}
 			case file != "" && strings.Contains(text, file) || file == "" && dataFile.MatchString(text):
 				o.after = named
 			default:
