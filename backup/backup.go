@@ -603,8 +603,13 @@ func (p *pass) ship(ctx context.Context, l *Log, to txnlog.File, newest bool) er
 			l.begin(header)
 		} // else readLog says what is wrong
 	}
+	// What is written and not yet synced may be taken back, and its zxids given to other transactions.
+	size := int64(-1)
+	if mark, ok, err := txnlog.ReadWatermark(p.fs, p.logDir()); err == nil && ok && newest && mark.File == source {
+		size = max(mark.Offset, l.Size)
+	}
 	for try := 1; ; try++ {
-		tail, err := readLog(p.fs, part{path: source, size: -1, from: l.Size}, func(r txnlog.Record) error {
+		tail, err := readLog(p.fs, part{path: source, size: size, from: l.Size}, func(r txnlog.Record) error {
 			at := len(buf)
 			buf = appendRecord(buf, r.Entry)
 			if err := l.add(r, buf[at:]); err != nil {

@@ -3,10 +3,14 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"quoll/jute"
 	"quoll/store"
@@ -28,6 +32,9 @@ const (
 	captureSlice = 256
 	// backgroundRate is how many bytes a second a snapshot or the rebuilding of the store writes, so that clients notice neither.
 	backgroundRate = 48 << 20
+
+	// roomEvery is after how many bytes of that it is seen to that the log has room.
+	roomEvery = 4 << 20
 
 	// stopSnapshotBytes is up to how much data a snapshot is written when the server stops.
 	stopSnapshotBytes = 16 << 20
@@ -51,6 +58,7 @@ type checkpointer struct {
 	ended    chan struct{} // closed when the tree will change no more
 
 	full    atomic.Bool // the next capture must have everything
+	again   atomic.Bool // the last one was put back: the next one is due at once
 	wanted  atomic.Bool // a snapshot is to be written as soon as one can be
 	busy    atomic.Bool // a capture is on its way
 	writing atomic.Bool // a snapshot is being written
@@ -66,8 +74,9 @@ type checkpointer struct {
 // checkpoint is a capture on its way to the store.
 type checkpoint struct {
 	capture  *tree.Capture
-	mark     uint32 // of the transaction that it ends with
-	snapshot bool   // to be followed by a snapshot
+	mark     uint32       // of the transaction that it ends with
+	snapshot bool         // to be followed by a snapshot
+	waiting  []chan error // for that snapshot
 }
 
 // SnapshotTaken describes a snapshot that was written.
@@ -108,6 +117,21 @@ func newCheckpointer(s *Server) *checkpointer {
 	}
 }
 
+// asked returns those who wait for the next snapshot, and forgets them.
+func (k *checkpointer) asked() (waiting []chan error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	waiting, k.waiting = k.waiting, nil
+	return waiting
+}
+
+// refuse tells those who wait for a snapshot that there will be none. One that nobody waits for is still wanted.
+func (k *checkpointer) refuse(err error) {
+	for _, done := range k.asked() {
+		done <- err
+	}
+}
+
 // run takes captures to the store until the sequencer has ended, and then the last changes.
 func (k *checkpointer) run() {
 	for {
@@ -123,18 +147,12 @@ func (k *checkpointer) run() {
 
 func (k *checkpointer) take(c checkpoint) {
 	defer k.busy.Store(false)
-	var waiting []chan error
-	if c.snapshot {
-		k.mu.Lock()
-		waiting, k.waiting = k.waiting, nil
-		k.mu.Unlock()
-	}
 	err := k.commit(c.capture, c.mark, true)
 	if err != nil {
 		if !errors.Is(err, errStopping) {
-			k.s.log.Error("the store could not be brought up to date; the log stays until it is", "error", err, "next try in", retryAfter)
+			k.s.log.Error("the store could not be brought up to date; the log stays until it is, and no snapshot is written", "dir", k.options.Dir, "error", err, "next try in", retryAfter)
 		}
-		k.told(waiting, err, c.snapshot)
+		k.told(c.waiting, err, c.snapshot)
 		return
 	}
 	if !c.snapshot {
@@ -142,7 +160,7 @@ func (k *checkpointer) take(c checkpoint) {
 	}
 	view, err := k.store.View()
 	if err != nil {
-		k.told(waiting, err, true)
+		k.told(c.waiting, err, true)
 		return
 	}
 	k.writing.Store(true)
@@ -151,7 +169,7 @@ func (k *checkpointer) take(c checkpoint) {
 		if err != nil && !errors.Is(err, errStopping) {
 			k.s.log.Error("writing a snapshot failed; the logs that it would have replaced stay", "error", err)
 		}
-		k.told(waiting, err, true)
+		k.told(c.waiting, err, true)
 		k.writing.Store(false)
 		k.s.sequencer.poke()
 	})
@@ -208,6 +226,7 @@ func (k *checkpointer) commit(c *tree.Capture, mark uint32, background bool) (er
 	defer func() {
 		if err == nil {
 			k.full.Store(false)
+			k.again.Store(false)
 			k.close(c)
 			return
 		}
@@ -235,6 +254,7 @@ func (k *checkpointer) commit(c *tree.Capture, mark uint32, background bool) (er
 		}
 	}
 	pace := k.pacer(background && c.Full)
+	b.Pace(pace)
 	slice := make([]captured, 0, captureSlice)
 	for more := true; more; {
 		slice = slice[:0]
@@ -304,6 +324,7 @@ func (k *checkpointer) failed(c *tree.Capture) {
 	defer k.s.unlockTree()
 	if !c.Full && had && has && before == after {
 		c.Undo()
+		k.again.Store(true)
 		return
 	}
 	c.Close()
@@ -313,8 +334,8 @@ func (k *checkpointer) failed(c *tree.Capture) {
 // openStore opens the store, or a new one in the place of one that cannot be used.
 func openStore(o store.Options) (*store.Store, error) {
 	s, err := store.Open(o)
-	if err == nil || errors.Is(err, store.ErrLocked) {
-		return s, err
+	if err == nil || errors.Is(err, store.ErrLocked) || txnlog.IsFull(err) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EMFILE) {
+		return s, err // what is in it may be good
 	}
 	o.Logger.Warn("the store cannot be opened and is built anew from ZooKeeper's files", "dir", o.Dir, "error", err)
 	if removeErr := store.Remove(o); removeErr != nil {
@@ -323,15 +344,32 @@ func openStore(o store.Options) (*store.Store, error) {
 	return store.Open(o)
 }
 
+// drop removes the store. The next checkpoint makes a new one.
+func (k *checkpointer) drop() {
+	if k.store != nil {
+		_ = k.store.Close()
+		k.store = nil
+	}
+	if err := store.Remove(k.options); err != nil {
+		k.s.log.Error("the store cannot be removed", "dir", k.options.Dir, "error", err)
+	}
+}
+
 // pacer returns a function to be called with the number of bytes after each portion that was written. It waits as long as backgroundRate
 // asks for, and fails when the server stops.
 func (k *checkpointer) pacer(background bool) func(bytes int) error {
 	if !background {
 		return func(int) error { return nil }
 	}
-	begin, total := time.Now(), int64(0)
+	begin, total, checked := time.Now(), int64(0), int64(-roomEvery)
 	return func(bytes int) error {
 		total += int64(bytes)
+		if total-checked >= roomEvery {
+			checked = total
+			if err := k.room(); err != nil {
+				return err
+			}
+		}
 		ahead := time.Duration(total)*time.Second/backgroundRate - time.Since(begin)
 		if ahead < 0 {
 			begin = begin.Add(-ahead) // what was not used is not made up for
@@ -346,6 +384,19 @@ func (k *checkpointer) pacer(background bool) func(bytes int) error {
 			return nil
 		}
 	}
+}
+
+// room fails when a snapshot or a new store would take the room that the log needs. They can wait, and would be tried again and again.
+func (k *checkpointer) room() error {
+	disk := k.options.FS
+	if disk == nil {
+		disk = vfs.Default
+	}
+	usage, err := disk.GetDiskUsage(k.s.opts.DataDir)
+	if err == nil && usage.AvailBytes < diskReserve+diskMargin {
+		return fmt.Errorf("%s: only %d bytes are left on the disk, and those are kept for the transaction log: %w", k.s.opts.DataDir, usage.AvailBytes, syscall.ENOSPC)
+	}
+	return nil // a file system that does not know must do without
 }
 
 // snapshot writes one of ZooKeeper's snapshots from a view of the store, and closes that.

@@ -378,3 +378,38 @@ func TestSnapshotsWithTheirLogs(t *testing.T) {
 		t.Error("a snapshot of a server that has stopped")
 	}
 }
+
+// TestStoreOlderThanTheSnapshot puts a newer snapshot of quoll's own into a directory, as an operator restores by hand: the store and the log
+// before it must not win.
+func TestStoreOlderThanTheSnapshot(t *testing.T) {
+	old, _ := startOn(t, t.TempDir())
+	fill(t, old, 1)
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newer, _ := startOn(t, t.TempDir())
+	for i := range uint64(6) {
+		fill(t, newer, 20+i)
+	}
+	taken, err := newer.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := state(newer)
+	if err := newer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(taken.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := old.opts.DataDir
+	if err := os.WriteFile(filepath.Join(dir, "version-2", filepath.Base(taken.File)), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again, told := startOn(t, dir)
+	defer again.Close()
+	if got := state(again); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the snapshot of 0x%x is not what was loaded, but zxid 0x%x:\n%s", taken.Zxid, again.lastZxid.Load(), told)
+	}
+}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"hash/adler32"
 	"math/rand/v2"
@@ -277,12 +278,20 @@ func (l *local) commit(requests []*Request) {
 // cutIfDue begins a checkpoint, unless one is on its way: it cuts the tree and hands the capture over.
 func (l *local) cutIfDue() {
 	k := l.s.checkpoints
-	if k == nil || k.busy.Load() || l.disk.state != diskGood && !(l.disk.lost && k.wanted.Load()) {
+	if k == nil || k.busy.Load() {
 		return
+	}
+	if l.disk.state != diskGood {
+		if !k.wanted.Load() {
+			return
+		} else if !l.disk.lost {
+			k.refuse(errors.New("the disk takes no writes at the moment"))
+			return
+		}
 	}
 	t := l.s.tree
 	snapshot := !k.writing.Load() && (l.snapshotDue() || k.wanted.Load())
-	if !snapshot && l.checkpoint.bytes < l.checkpointBytes() && !k.full.Load() && (l.checkpoint.bytes == 0 || time.Since(l.checkpoint.at) < checkpointAge) {
+	if !snapshot && l.checkpoint.bytes < l.checkpointBytes() && !k.full.Load() && !k.again.Load() && (l.checkpoint.bytes == 0 || time.Since(l.checkpoint.at) < checkpointAge) {
 		return
 	}
 	now := time.Now()
@@ -294,16 +303,21 @@ func (l *local) cutIfDue() {
 		l.log.Roll()
 	}
 	k.busy.Store(true)
+	var waiting []chan error
+	if snapshot {
+		// Whoever asks from here on is not content with this cut. The order matters: a wish that is noted after the list was taken stays.
+		k.wanted.Store(false)
+		waiting = k.asked()
+	}
 	l.s.lockTree()
 	c := t.Cut(k.full.Load())
 	l.s.unlockTree()
 	l.checkpoint.at, l.checkpoint.bytes = now, 0
 	if snapshot {
-		k.wanted.Store(false)
 		l.snapshot.records, l.snapshot.bytes = 0, 0
 		l.drawSnapshotTrigger()
 	}
-	k.captures <- checkpoint{c, l.mark, snapshot}
+	k.captures <- checkpoint{c, l.mark, snapshot, waiting}
 }
 
 // checkpointBytes is how much log there may be before the next checkpoint.

@@ -32,7 +32,7 @@ func (s *Server) recover() error {
 	s.checkpoints = k
 	newest, found, err := txnlog.NewestSnapshot(o.FS, s.dirs.snap)
 	if err != nil {
-		newest.Ours = false // the damage is told when it is loaded
+		found, newest.Ours = true, false // the damage is told when it is loaded
 	}
 	if k.store, err = openStore(k.options); errors.Is(err, store.ErrLocked) {
 		return fmt.Errorf("%w %s: %w", txnlog.ErrDataDir, k.options.Dir, err)
@@ -60,6 +60,7 @@ func (s *Server) recover() error {
 		s.log.Warn("cutting the incomplete end of the transaction log; nothing in it was acknowledged", "tail", r.read.Tail.String())
 	}
 	t := r.tree
+	t.SettleOrphans()
 	if t.NumTTLs() > 0 && !o.ExtendedTypesEnabled {
 		return fmt.Errorf("%s: %w", o.DataDir, ErrTTLNodes)
 	}
@@ -88,6 +89,9 @@ func (s *Server) recover() error {
 	// Without any snapshot ZooKeeper would not start on this directory. And what was just deleted is in no transaction: replayed over it
 	// again, the log that follows would not give the same tree.
 	if !found || stranded {
+		if stranded {
+			k.drop() // the log leads from there to what was just deleted
+		}
 		return k.startingSnapshot()
 	}
 	return nil
@@ -133,6 +137,10 @@ func (r *replayer) fromStore(state store.State, newest txnlog.SnapshotInfo, foun
 	}
 	if err := r.checkMark(state, newest); err != nil {
 		return err
+	}
+	// Snapshots come out of the store, but for one from a start whose store was never finished and one that somebody has put there.
+	if found && (newest.Zxid > state.Zxid || newest.Zxid == state.Zxid && newest.HasDigest && newest.Digest != state.Digest) {
+		return unfit("it has the state of zxid %s and digest %d, and %s is another or a later one", hex(state.Zxid), state.Digest, newest.File)
 	}
 	loader := tree.NewLoader(true)
 	loader.Expect(int(state.Znodes))

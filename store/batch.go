@@ -82,7 +82,7 @@ func (b *Batch) other(key, value []byte) { b.others = append(b.others, record{ke
 func (b *Batch) Pace(fn func(bytes int) error) { b.pace = fn }
 
 // Put stores a znode, the root with an empty path. In a full batch znodes come in any order (in key order is cheapest), otherwise in
-// ascending key order as [Less] has it; in both each at most once.
+// ascending key order; in both each at most once.
 func (b *Batch) Put(path string, data []byte, acl int64, stat *jute.StatPersisted) {
 	if !b.node(path) {
 		return

@@ -3,12 +3,12 @@
 //
 // A server opens the store, loads it, and from then on writes what changed since the last commit, now and then:
 //
-//	s, err := store.Open(store.Options{Dir: dataDir + "/quoll"})
+//	s, err := store.Open(store.Options{Dir: dataDir + "/quoll/store"})
 //	if state, ok := s.State(); ok { // and the log has the record of state.Zxid
 //		err = s.Load(store.Loading{...})
 //	}
 //	b := s.Begin(false)
-//	b.Put("/a", data, acl, &stat) // each changed znode once, in key order (see [Less])
+//	b.Put("/a", data, acl, &stat) // each changed znode once, in key order
 //	b.Delete("/b")
 //	err = b.Commit(store.State{Zxid: zxid, ...})
 //
@@ -38,7 +38,7 @@
 //
 // A key begins with its kind; all integers are big-endian, values are jute:
 //
-//	1            state     long zxid, long digest, long znodes, int record sum, ustring snapshot, int snapshot sum
+//	1            state     long zxid, long digest, long znodes, int record sum
 //	2 long id    session   int timeout in milliseconds
 //	3 long no.   ACL list  vector<ACL>
 //	4 path       znode     buffer data, long ACL number, StatPersisted

@@ -8,3 +8,14 @@ func SmallTables(t testing.TB) {
 	tableSize, runSize = 8<<10, 12<<10
 	t.Cleanup(func() { tableSize, runSize = wasTable, wasRun })
 }
+
+// Less is the order of znodes in the store: by components, so that a znode comes right before all that is below it.
+func Less(a, b string) bool {
+	n := min(len(a), len(b))
+	for i := range n {
+		if x, y := a[i], b[i]; x != y {
+			return y != '/' && (x == '/' || x < y)
+		}
+	}
+	return len(a) < len(b)
+}

@@ -30,7 +30,7 @@ func (f *fence) fail(err error) {
 	f.once.Do(func() {
 		f.err = fmt.Errorf("store: %w", err)
 		close(f.closed)
-		f.log.Warn("store failed", "err", err)
+		f.log.Error("the store cannot be used any more; it is opened anew", "error", err)
 	})
 }
 
@@ -159,12 +159,25 @@ func (fs *pebbleFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...
 // Create syncs the directory before a marker comes into it, which names the manifest that counts. Pebble syncs both at once, and a
 // power cut could keep the marker alone.
 func (fs *pebbleFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if strings.HasPrefix(fs.PathBase(name), "marker.") {
-		if err := syncDir(fs.FS, fs.PathDir(name)); err != nil {
-			return nil, err
-		}
+	if err := fs.beforeMarker(name); err != nil {
+		return nil, err
 	}
 	return fs.opened(fs.FS.Create(name, c))
+}
+
+// Remove syncs the directory before a marker goes: its successor must be there.
+func (fs *pebbleFS) Remove(name string) error {
+	if err := fs.beforeMarker(name); err != nil {
+		return err
+	}
+	return fs.FS.Remove(name)
+}
+
+func (fs *pebbleFS) beforeMarker(name string) error {
+	if !strings.HasPrefix(fs.PathBase(name), "marker.") {
+		return nil
+	}
+	return syncDir(fs.FS, fs.PathDir(name))
 }
 
 // Lock locks nothing: the store's own lock is held, and an abandoned database would never give its one back.

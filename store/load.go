@@ -23,7 +23,7 @@ type Loading struct {
 	Link func(Piece) error
 }
 
-// Piece takes the znodes of a range, in key order (see [Less]), by one goroutine at a time. Data is valid during the call, nil for a null.
+// Piece takes the znodes of a range, in key order, by one goroutine at a time. Data is valid during the call, nil for a null.
 type Piece interface {
 	Node(path string, data []byte, acl int64, stat jute.StatPersisted) error
 }

@@ -19,21 +19,17 @@ const (
 
 // State says what a store holds: everything up to Zxid, and nothing later.
 type State struct {
-	Zxid        int64
-	Digest      int64  // of the tree at Zxid
-	Znodes      int64  // the root is one
-	RecordSum   uint32 // Adler-32 of the log record of Zxid; 0 if the state came from a snapshot and no log
-	Snapshot    string // then the name of that snapshot file
-	SnapshotSum uint32 // and its fingerprint, which the server computes
+	Zxid      int64
+	Digest    int64  // of the tree at Zxid
+	Znodes    int64  // the root is one
+	RecordSum uint32 // Adler-32 of the log record of Zxid; 0 if the state came from a snapshot and no log
 }
 
 func (st *State) append(b []byte) []byte {
 	b = jute.AppendInt64(b, st.Zxid)
 	b = jute.AppendInt64(b, st.Digest)
 	b = jute.AppendInt64(b, st.Znodes)
-	b = jute.AppendInt32(b, int32(st.RecordSum))
-	b = jute.AppendString(b, st.Snapshot)
-	return jute.AppendInt32(b, int32(st.SnapshotSum))
+	return jute.AppendInt32(b, int32(st.RecordSum))
 }
 
 func decodeState(v []byte) (st State, err error) {
@@ -42,8 +38,6 @@ func decodeState(v []byte) (st State, err error) {
 	st.Digest = d.Int64()
 	st.Znodes = d.Int64()
 	st.RecordSum = uint32(d.Int32())
-	st.Snapshot = d.String()
-	st.SnapshotSum = uint32(d.Int32())
 	return st, finish(&d)
 }
 
@@ -130,17 +124,6 @@ func appendPath(b, key []byte) ([]byte, error) {
 		}
 	}
 	return b, nil
-}
-
-// Less is the order of znodes in the store: by components, so that a znode comes right before all that is below it.
-func Less(a, b string) bool {
-	n := min(len(a), len(b))
-	for i := range n {
-		if x, y := a[i], b[i]; x != y {
-			return y != '/' && (x == '/' || x < y)
-		}
-	}
-	return len(a) < len(b)
 }
 
 const statSize = 60

@@ -171,7 +171,6 @@ func (c *contents) change(rng *rand.Rand, full bool, n int) func(*store.Batch) {
 	c.state.Zxid++
 	c.state.Digest = rng.Int64()
 	c.state.RecordSum = rng.Uint32()
-	c.state.Snapshot = [...]string{"", "snapshot.1a"}[rng.IntN(2)]
 	var ops []func(*store.Batch)
 	for range rng.IntN(4) {
 		id, timeout := rng.Int64()-rng.Int64(), rng.Int32()

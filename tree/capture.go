@@ -24,9 +24,16 @@ type Capture struct {
 	gen     uint32
 	list    []*Node // what changed, sorted; nil in a full capture
 	next    int
-	stack   []string        // paths still to be visited by a full capture
+	stack   []visit         // from the root down to where a full capture is
 	saved   map[*Node]*Node // copies of what changed after the cut and before it was read
 	cutZxid int64           // of the cut before
+}
+
+// visit is a znode that a full capture has read, and how many of its children, those at the front, it has not. A child that is removed gives its
+// place to the last one: going from the back, none is missed, however many there are and whatever happens to them between two slices.
+type visit struct {
+	node *Node
+	left int
 }
 
 // SessionChange is a session that was opened or, if Gone, closed; Timeout in milliseconds.
@@ -46,7 +53,7 @@ type ACLChange struct {
 type changes struct {
 	gen      uint32 // of the cut to come; 0 while nothing is remembered
 	list     []*Node
-	limit    int // length of list at which those are dropped that came and went since the last cut
+	dead     int // znodes that came and went since the last cut; when they are half of the list they are dropped from it
 	sessions map[int64]struct{}
 	cutZxid  int64
 	orphans  bool // a znode was deleted that had children, which happens only on replay of a damaged log: those are nobody's
@@ -63,7 +70,7 @@ func (t *Tree) Track() {
 }
 
 func (t *Tree) restartTracking(gen uint32) {
-	t.changes.gen, t.changes.list, t.changes.limit, t.changes.cutZxid = gen, nil, changesMin, t.lastZxid
+	t.changes.gen, t.changes.list, t.changes.dead, t.changes.cutZxid = gen, nil, 0, t.lastZxid
 	t.changes.sessions, t.acls.changed = map[int64]struct{}{}, map[aclID]struct{}{}
 }
 
@@ -78,10 +85,12 @@ func (t *Tree) Cut(full bool) *Capture {
 	if c.Full {
 		// Generations up to the capture's are waiting to be read, the capture's own have been.
 		c.gen = ch.gen + 1
-		c.stack = []string{RootPath}
+		c.stack = []visit{{&Node{children: &[]*Node{t.root}}, 1}}
+		c.Sessions = make([]SessionChange, 0, len(t.sessions))
 		for id, timeout := range t.sessions {
 			c.Sessions = append(c.Sessions, SessionChange{ID: id, Timeout: timeout})
 		}
+		c.ACLs = make([]ACLChange, 0, len(t.acls.lists))
 		t.EachACL(func(number int64, acl []jute.ACL) { c.ACLs = append(c.ACLs, ACLChange{number, acl}) })
 	} else {
 		c.gen, c.list = ch.gen, ch.list
@@ -105,14 +114,6 @@ func (t *Tree) Cut(full bool) *Capture {
 // Sort brings the changed znodes into the order of [ComparePaths], in which Next reads them out. It needs no lock and is to be called once, before Next.
 func (c *Capture) Sort() {
 	slices.SortFunc(c.list, func(a, b *Node) int { return ComparePaths(a.path, b.path) })
-}
-
-// Len is the number of znodes that Next is about to read out; in a full capture those of the tree.
-func (c *Capture) Len() int {
-	if c.Full {
-		return c.Znodes
-	}
-	return len(c.list)
 }
 
 // Next reads out up to about n more znodes: it calls put for each that is in the tree at the cut, and del for the path of each that went since the
@@ -149,24 +150,7 @@ func (c *Capture) Next(n int, put func(*Node) error, del func(path string) error
 }
 
 func (c *Capture) nextOfAll(n int, put func(*Node) error) (more bool, err error) {
-	for ; n > 0 && len(c.stack) > 0; n-- {
-		path := c.stack[len(c.stack)-1]
-		c.stack = c.stack[:len(c.stack)-1]
-		node := c.t.nodes[path]
-		if node == nil {
-			continue // its copy was saved, or it came after the cut and went again
-		}
-		for _, child := range node.Children() {
-			c.stack = append(c.stack, child.path)
-		}
-		if c.pending(node) {
-			node.gen = c.gen
-			if err := put(node); err != nil {
-				return false, err
-			}
-		}
-	}
-	for node, copied := range c.saved {
+	for node, copied := range c.saved { // first, so that few of them are held at a time
 		if n <= 0 {
 			break
 		}
@@ -174,6 +158,25 @@ func (c *Capture) nextOfAll(n int, put func(*Node) error) (more bool, err error)
 		delete(c.saved, node)
 		if err := put(copied); err != nil {
 			return false, err
+		}
+	}
+	for n > 0 && len(c.stack) > 0 {
+		at := &c.stack[len(c.stack)-1]
+		children := at.node.Children()
+		if at.left = min(at.left, len(children)) - 1; at.left < 0 {
+			c.stack = c.stack[:len(c.stack)-1]
+			continue
+		}
+		n--
+		node := children[at.left]
+		if c.pending(node) {
+			node.gen = c.gen
+			if err := put(node); err != nil {
+				return false, err
+			}
+		}
+		if node.children != nil {
+			c.stack = append(c.stack, visit{node, len(*node.children)})
 		}
 	}
 	return len(c.stack) > 0 || len(c.saved) > 0, nil
@@ -241,12 +244,22 @@ func (t *Tree) changed(n *Node) {
 	}
 	n.gen = ch.gen
 	ch.list = append(ch.list, n)
-	if len(ch.list) < ch.limit {
+	if len(ch.list) >= changesMin && ch.dead >= len(ch.list)/2 {
+		// What came and went since the last cut never was in one.
+		ch.list = slices.DeleteFunc(ch.list, func(n *Node) bool { return n.czxid > ch.cutZxid && t.nodes[n.path] != n })
+		ch.dead = 0
+	}
+}
+
+// SettleOrphans is called when a log has been replayed: what looked orphaned over a fuzzy snapshot has found its parents again, as a rule, and then
+// the next cut need not have everything.
+func (t *Tree) SettleOrphans() {
+	if !t.changes.orphans {
 		return
 	}
-	// What came and went since the last cut never was in one.
-	ch.list = slices.DeleteFunc(ch.list, func(n *Node) bool { return n.czxid > ch.cutZxid && t.nodes[n.path] != n })
-	ch.limit = max(changesMin, 2*len(ch.list))
+	reached := 0
+	_ = t.Each(func(*Node) error { reached++; return nil })
+	t.changes.orphans = reached != len(t.nodes)
 }
 
 func (t *Tree) sessionChanged(id int64) {

@@ -216,7 +216,9 @@ func (t *Tree) add(n, parent *Node) {
 
 // unlink undoes link, but for the parent's list of children.
 func (t *Tree) unlink(n *Node) {
-	t.touch(n)
+	if t.touch(n); n.czxid > t.changes.cutZxid {
+		t.changes.dead++
+	}
 	delete(t.nodes, n.path)
 	t.dataSize -= int64(len(n.path) + len(n.data))
 	t.digest -= uint64(n.digest)

@@ -84,9 +84,6 @@ type Log struct {
 		starts  []start
 		fresh   bool // the next record opens a file
 		last    int64
-		records int64
-		done    int64 // sizes of the files closed since the last roll
-		current int64 // size of the open file
 		err     error
 	}
 }
@@ -130,7 +127,6 @@ func (l *Log) Append(zxid int64, entry []byte) {
 		l.mu.fresh = false
 	}
 	l.mu.pending = appendRecord(l.mu.pending, entry)
-	l.mu.records++
 }
 
 // appendRecord frames one entry. The checksum covers neither the length nor the end mark.
@@ -186,7 +182,6 @@ func (l *Log) sync() error {
 	if cap(batch) <= keptBuffer {
 		l.mu.spare = batch[:0]
 	}
-	l.mu.current = l.size()
 	if l.opts.SizeLimit > 0 && l.io.position > l.opts.SizeLimit {
 		l.mu.fresh = true
 	}
@@ -265,10 +260,6 @@ func (l *Log) closeFile() error {
 	}
 	err := l.io.file.Close()
 	l.io.file = nil
-	l.mu.Lock()
-	l.mu.done += l.mu.current
-	l.mu.current = 0
-	l.mu.Unlock()
 	return err
 }
 
@@ -362,8 +353,6 @@ func (l *Log) Recover() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.err, l.mu.fresh, l.mu.last = nil, true, l.io.acked.Zxid
-	l.mu.done += l.mu.current
-	l.mu.current = 0
 	return nil
 }
 
@@ -424,27 +413,11 @@ func paddedSize(position, padded, preAlloc int64) int64 {
 	return padded + preAlloc
 }
 
-// Roll makes the next record open a new file and starts the counts again. Records appended before stay in the old file.
+// Roll makes the next record open a new file. Records appended before stay in the old file.
 func (l *Log) Roll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.fresh = true
-	l.mu.records = 0
-	l.mu.done = -l.mu.current // the open file no longer counts, also when it becomes a closed one
-}
-
-// RecordsSinceRoll is the number of records appended since the last Roll, or since the log was made.
-func (l *Log) RecordsSinceRoll() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.mu.records
-}
-
-// BytesSinceRoll is the size of the files since the last Roll, preallocated bytes included and pending records not.
-func (l *Log) BytesSinceRoll() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.mu.done + l.mu.current
 }
 
 // Close syncs what is pending and closes the file. Later calls do nothing but return the first one's failure or [ErrLogClosed].

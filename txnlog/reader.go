@@ -63,7 +63,7 @@ const (
 
 // adviceAccept is for damage that nothing but the watermark tells of.
 func adviceAccept(dir string) string {
-	return "restore the log from a backup; " + adviceEnsemble + "; to go on without those transactions, remove " + WatermarkPath(dir)
+	return "restore the log from a backup; " + adviceEnsemble + "; to go on without those transactions, or if ZooKeeper ran here and its leader had them truncated, remove " + WatermarkPath(dir)
 }
 
 // Record is one transaction of a log.
