@@ -113,6 +113,7 @@ func (m *mender) run() (string, error) {
 	target := m.target()
 	if !m.InPlace {
 		if exists(m.o.fs(), target) {
+			//lint:ignore ST1005 the words of ZooKeeper's tool
 			return "", fmt.Errorf("Recovery file %s already exists or not writable", target)
 		}
 	}

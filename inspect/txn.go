@@ -88,6 +88,7 @@ func appendBody(b []byte, op jute.Op, d *jute.Decoder) ([]byte, error) {
 			b = append(b, jute.JavaText(d.Buffer())...)
 		}
 	default:
+		//lint:ignore ST1005 the words of ZooKeeper's tool
 		return b, fmt.Errorf("Unsupported Txn with type=%d", op)
 	}
 	return b, nil

@@ -126,8 +126,6 @@ func appendPath(b, key []byte) ([]byte, error) {
 	return b, nil
 }
 
-const statSize = 60
-
 func appendNode(b, data []byte, acl int64, stat *jute.StatPersisted) []byte {
 	b = jute.AppendBuffer(b, data)
 	b = jute.AppendInt64(b, acl)

@@ -286,6 +286,7 @@ func asker(r io.Reader, w io.Writer) func(string) (bool, error) {
 			case 'N':
 				return false, nil
 			case 'A':
+				//lint:ignore ST1005 the words of ZooKeeper's tool
 				return false, errors.New("Recovery aborted.")
 			}
 		}
