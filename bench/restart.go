@@ -82,45 +82,37 @@ func (c *comparison) restarts(s size) ([]other, error) {
 	for i := range samples {
 		samples[i] = make([][]time.Duration, len(servers))
 	}
+	// They take turns, and each is stopped where it is while it is another's, as in the loads.
+	running := make([]*entrant, len(servers))
 	for j, name := range servers {
 		how, clean, err := c.filled(name, s)
 		defer clean()
 		if err != nil {
 			return nil, err
 		}
-		err = c.with(name, how, "restart", func(e *entrant) error {
-			for round := range c.rounds {
-				for i, end := range ends {
-					stop := e.Kill
-					if end.clean {
-						stop = e.Stop
-					}
-					err := e.trimmed(func() error {
-						if err := overwrite(e.addr, s.znodes, end.sets, c.seed+uint64(round)); err != nil {
-							return err
-						}
-						return stop()
-					})
-					if err != nil {
-						return err
-					}
-					took, err := firstAnswer(e.addr, e.Start)
-					if err == nil {
-						err = e.has(s.znodes)
-					}
-					if err != nil {
-						return err
-					}
-					log.Printf("round %d/%d  %s: restart after %-45s %-6s %v; load %s", round+1, c.rounds, s, end.what, name, took, loadAverage())
-					samples[i][j] = append(samples[i][j], took)
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if running[j], err = c.begin(name, how); err != nil {
 			return nil, err
 		}
-		clean()
+		defer running[j].close()
+		if err := running[j].pause(); err != nil {
+			return nil, err
+		}
+	}
+	for round := range c.rounds {
+		for i, end := range ends {
+			for j, e := range running {
+				stop := e.Kill
+				if end.clean {
+					stop = e.Stop
+				}
+				took, err := e.restart(s, end.sets, c.seed+uint64(round), stop)
+				if err != nil {
+					return nil, e.failed("restart", err)
+				}
+				log.Printf("round %d/%d  %s: restart after %-45s %-6s %v; load %s", round+1, c.rounds, s, end.what, e.name, took, loadAverage())
+				samples[i][j] = append(samples[i][j], took)
+			}
+		}
 	}
 	var all []other
 	for i, end := range ends {
@@ -129,6 +121,29 @@ func (c *comparison) restarts(s size) ([]other, error) {
 		})})
 	}
 	return all, nil
+}
+
+// restart has a paused server set some data, stops it, and says how long the next start takes. After that it is paused again.
+func (e *entrant) restart(s size, sets int, seed uint64, stop func() error) (took time.Duration, err error) {
+	if err := e.resume(); err != nil {
+		return 0, err
+	}
+	err = e.trimmed(func() error {
+		if err := overwrite(e.addr, s.znodes, sets, seed); err != nil {
+			return err
+		}
+		return stop()
+	})
+	if err != nil {
+		return 0, err
+	}
+	if took, err = firstAnswer(e.addr, e.Start); err != nil {
+		return 0, err
+	}
+	if err := e.has(s.znodes); err != nil {
+		return 0, err
+	}
+	return took, e.pause()
 }
 
 // has asks for the last of the n znodes that populate made.
