@@ -260,6 +260,25 @@ func TestStoreIsChecked(t *testing.T) {
 	}
 }
 
+// TestNoPlaceForTheStore has a file where quoll's directory should be: the server serves all the same, and says why it writes no snapshot.
+func TestNoPlaceForTheStore(t *testing.T) {
+	s, _ := startOn(t, t.TempDir())
+	fill(t, s, 1)
+	s, told := restart(t, s, func(dir string) {
+		if err := os.RemoveAll(filepath.Join(dir, "quoll")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "quoll"), []byte("hello"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	})
+	defer s.Close()
+	fill(t, s, 2)
+	if _, err := s.Snapshot(); err == nil || !strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("a snapshot without a store: %v\n%s", err, told)
+	}
+}
+
 // TestStoreOfAnotherHistory takes the log back, or exchanges the store for that of another server: both must be noticed.
 func TestStoreOfAnotherHistory(t *testing.T) {
 	first, _ := startOn(t, t.TempDir())

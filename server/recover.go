@@ -214,6 +214,11 @@ func (r *replayer) fromFiles() error {
 	for _, skipped := range snap.Skipped {
 		s.log.Warn("skipped a damaged snapshot", "error", skipped)
 	}
+	if !found && !s.opts.SnapshotTrustEmpty {
+		if err := s.refuseLogsAlone(); err != nil {
+			return err
+		}
+	}
 	r.tree, r.from, r.trusted, r.compare = tree.New(), "nothing", true, s.opts.DigestEnabled
 	if found {
 		if r.tree, err = loader.Finish(); err != nil {
@@ -232,11 +237,30 @@ func (r *replayer) fromFiles() error {
 	if err := r.replay(found); err != nil {
 		return err
 	}
-	if !found && r.read.Records > 0 && !s.opts.SnapshotTrustEmpty {
-		return fmt.Errorf("%s: No snapshot found, but there are log entries. Something is broken! Put back the snapshot that belongs to %s, or set snapshot.trust.empty=true to replay the log from an empty tree",
-			s.dirs.snap, r.read.Files[0])
-	}
 	return nil
+}
+
+// refuseLogsAlone fails if there are transactions but no snapshot that they could follow (FileTxnSnapLog.restore).
+func (s *Server) refuseLogsAlone() error {
+	enough := errors.New("enough was read")
+	var first string
+	_, err := txnlog.ReadLogs(s.opts.FS, s.dirs.log, 1, s.opts.maxEntry(), func(rec txnlog.Record) error {
+		first = rec.File
+		return enough
+	})
+	if first == "" {
+		return err
+	}
+	torn, err := txnlog.Snapshots(s.opts.FS, s.dirs.snap)
+	if err != nil {
+		return err
+	}
+	text := ""
+	for i := len(torn) - 1; i >= 0; i-- {
+		text += "; passed over " + torn[i].Path + ", which is not whole"
+	}
+	return fmt.Errorf("%s: No snapshot found, but there are log entries. Something is broken! Put back the snapshot that belongs to %s, or set snapshot.trust.empty=true to replay the log from an empty tree%s",
+		s.dirs.snap, first, text)
 }
 
 // replay applies the log behind the tree, which has a state or is new.

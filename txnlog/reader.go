@@ -7,6 +7,7 @@ import (
 	"hash/adler32"
 	"io"
 	"path/filepath"
+	"syscall"
 	"slices"
 
 	"quoll/jute"
@@ -293,7 +294,7 @@ func (r *ReadResult) Settle(fs FS) error {
 	if r.end.Zxid == 0 {
 		return nil
 	}
-	if err := writeWatermark(fs, r.dir, r.end); err != nil && !IsFull(err) { // an older one is as good on a full disk
+	if err := writeWatermark(fs, r.dir, r.end); err != nil && !IsFull(err) && !errors.Is(err, syscall.ENOTDIR) { // an older one is as good, and none if somebody has put a file there
 		return err
 	}
 	return nil

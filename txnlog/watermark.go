@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -50,7 +51,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // ReadWatermark returns the watermark of the logs in dir. Without a readable one it reports false: then Java's rules are all there is.
 func ReadWatermark(fs FS, dir string) (w Watermark, ok bool, err error) {
 	f, err := fs.Open(WatermarkPath(dir))
-	if errors.Is(err, iofs.ErrNotExist) {
+	if errors.Is(err, iofs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return w, false, nil
 	}
 	if err != nil {

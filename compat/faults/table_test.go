@@ -64,7 +64,7 @@ func (t *table) add(kind string, j job, o outcome) {
 	}
 	switch {
 	case outcome == complete, outcome == repaired, outcome == named, outcome == "the disk lied":
-	case outcome == unnamed:
+	case outcome == unnamed && kind != "quoll":
 		t.sight = append(t.sight, line)
 	case kind == "quoll":
 		t.report = append(t.report, line)
