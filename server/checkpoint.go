@@ -21,7 +21,7 @@ import (
 const (
 	// checkpointBytes is how much log there may be before the store is brought up to date: what a start has to replay. With much data it
 	// is a share of that, since loading takes its time then anyway.
-	checkpointBytes = 32 << 20
+	checkpointBytes = 16 << 20
 	checkpointShare = 8
 	// checkpointAge is how long a change may be missing from the store of a server with little to do.
 	checkpointAge = 5 * time.Minute
