@@ -242,13 +242,8 @@ func (r *replayer) fromFiles() error {
 
 // refuseLogsAlone fails if there are transactions but no snapshot that they could follow (FileTxnSnapLog.restore).
 func (s *Server) refuseLogsAlone() error {
-	enough := errors.New("enough was read")
-	var first string
-	_, err := txnlog.ReadLogs(s.opts.FS, s.dirs.log, 1, s.opts.maxEntry(), func(rec txnlog.Record) error {
-		first = rec.File
-		return enough
-	})
-	if first == "" {
+	read, err := txnlog.ReadLogs(s.opts.FS, s.dirs.log, 1, s.opts.maxEntry(), func(txnlog.Record) error { return nil })
+	if err != nil || read.Records == 0 {
 		return err
 	}
 	torn, err := txnlog.Snapshots(s.opts.FS, s.dirs.snap)
@@ -260,7 +255,7 @@ func (s *Server) refuseLogsAlone() error {
 		text += "; passed over " + torn[i].Path + ", which is not whole"
 	}
 	return fmt.Errorf("%s: No snapshot found, but there are log entries. Something is broken! Put back the snapshot that belongs to %s, or set snapshot.trust.empty=true to replay the log from an empty tree%s",
-		s.dirs.snap, first, text)
+		s.dirs.snap, read.Files[0], text)
 }
 
 // replay applies the log behind the tree, which has a state or is new.
