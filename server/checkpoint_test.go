@@ -37,6 +37,8 @@ func (l *tale) String() string {
 	return l.b.String()
 }
 
+func (l *tale) has(text string) bool { return strings.Contains(l.String(), text) }
+
 // startOn starts a server on a directory, with a checkpoint about every few kilobytes of log. It does not close it.
 func startOn(t testing.TB, dir string, settings ...string) (*Server, *tale) {
 	t.Helper()

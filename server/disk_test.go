@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,24 +25,7 @@ type diskServer struct {
 	*Server
 	disk  *memfs.FS
 	fault atomic.Pointer[func(op, name string) error] // for files of the log
-	said  *safeBuffer
-}
-
-type safeBuffer struct {
-	sync.Mutex
-	bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.Lock()
-	defer b.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *safeBuffer) has(text string) bool {
-	b.Lock()
-	defer b.Unlock()
-	return strings.Contains(b.String(), text)
+	said  *tale
 }
 
 // startOnDisk starts a server. The store has a disk of its own.
@@ -57,7 +39,7 @@ func startOnDisk(t *testing.T, disk *memfs.FS, settings ...string) *diskServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &diskServer{disk: disk, said: &safeBuffer{}}
+	d := &diskServer{disk: disk, said: &tale{}}
 	disk.Fail = func(op, name string) error {
 		if fault := d.fault.Load(); fault != nil && strings.Contains(name, "/version-2") && !strings.Contains(name, "snapshot") {
 			return (*fault)(op, filepath.Base(name))
@@ -74,7 +56,7 @@ func startOnDisk(t *testing.T, disk *memfs.FS, settings ...string) *diskServer {
 		d.fail(nil)
 		d.Close()
 		if t.Failed() {
-			t.Logf("%s", d.said.Bytes())
+			t.Logf("%s", d.said.String())
 		}
 	})
 	return d

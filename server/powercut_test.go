@@ -358,10 +358,10 @@ func (w *world) examine(c *cut, rng *rand.Rand, counts coverage) (zxid int64, er
 
 // reopen starts a server on a disk, compares its state with what it must be, and returns its zxid.
 func (w *world) reopen(disk *memfs.FS, c *cut) (zxid int64, err error) {
-	var said safeBuffer
+	var said tale
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("%w\n%s", err, said.Bytes())
+			err = fmt.Errorf("%w\n%s", err, said.String())
 		}
 	}()
 	config := w.config(true)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -117,8 +118,14 @@ func TestFaultAnywhere(t *testing.T) {
 		h.open(t)
 		return failed
 	}
+	var mu sync.Mutex // the watermark is synced by a goroutine of its own
 	count := 0
-	script(t, 1, func(op, name string) error { count++; return nil })
+	script(t, 1, func(op, name string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		count++
+		return nil
+	})
 	for kind, fault := range kinds {
 		for at := 1; at <= count; at++ {
 			for times := 1; times <= 3; times += 2 {
@@ -127,6 +134,8 @@ func TestFaultAnywhere(t *testing.T) {
 				failed := false
 				if !t.Run(name, func(t *testing.T) {
 					failed = script(t, 1, func(op, name string) error {
+						mu.Lock()
+						defer mu.Unlock()
 						if n++; n >= at && n < at+times && (kind != "short" || op == "write") {
 							what = op
 							return fault

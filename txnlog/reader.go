@@ -7,8 +7,8 @@ import (
 	"hash/adler32"
 	"io"
 	"path/filepath"
-	"syscall"
 	"slices"
+	"syscall"
 
 	"quoll/jute"
 )
