@@ -237,6 +237,9 @@ func (k *checkpointer) commit(c *tree.Capture, mark uint32, background bool) (er
 			return err
 		}
 	}
+	if _, ok := k.store.State(); !ok && !c.Full {
+		return errors.New("the store has nothing that these changes could be added to")
+	}
 	c.Sort()
 	b := k.store.Begin(c.Full)
 	for _, s := range c.Sessions {
