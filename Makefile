@@ -34,12 +34,15 @@ lint: ## gofmt, vet, staticcheck, generated files up to date
 	$(GO) mod verify
 
 FUZZTIME ?= 5s
+# The fuzzer at times takes the end of its own time for a failure: "context deadline exceeded", and no input that fails.
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (5s)
 	@for pkg in $$($(GO) list ./...); do \
 		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "$$pkg $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg >/tmp/quoll-fuzz.log 2>&1 || { cat /tmp/quoll-fuzz.log; exit 1; }; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg >/tmp/quoll-fuzz.log 2>&1 || \
+			{ grep -q 'context deadline exceeded' /tmp/quoll-fuzz.log && ! grep -q 'Failing input' /tmp/quoll-fuzz.log; } || \
+			{ cat /tmp/quoll-fuzz.log; exit 1; }; \
 		done; \
 	done
 
