@@ -56,7 +56,7 @@ type changes struct {
 	dead     int // znodes that came and went since the last cut; when they are half of the list they are dropped from it
 	sessions map[int64]struct{}
 	cutZxid  int64
-	orphans  bool // a znode was deleted that had children, which happens only on replay of a damaged log: those are nobody's
+	orphans  bool // a znode was deleted that had children, as replay over a fuzzy snapshot or a damaged log does: see SettleOrphans
 	open     *Capture
 }
 
