@@ -21,6 +21,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"quoll/ensemble"
 )
 
 // Config is the whole configuration of one server, checked and with every default in place. It is read-only once loaded.
@@ -37,9 +39,9 @@ type Config struct {
 	// Distributed is true when the server is to run as a member of an ensemble: more than one voter, or standaloneEnabled=false.
 	Distributed bool
 	// Ensemble is the committed membership: server.N, group.N and weight.N of zoo.cfg or of DynamicConfigFile. It may hold one server although Distributed is false.
-	Ensemble Ensemble
+	Ensemble ensemble.Config
 	// LastSeen is the membership of <zoo.cfg>.dynamic.next, proposed but not committed when the server stopped; nil when there is none.
-	LastSeen *Ensemble
+	LastSeen *ensemble.Config
 	// DynamicConfigFile is the path of the file with the membership; empty when zoo.cfg has it.
 	DynamicConfigFile string
 	// Properties holds what the table does not know, under the name of the Java system property: foo of zoo.cfg is zookeeper.foo here, -Dfoo is foo.
@@ -221,7 +223,7 @@ type Config struct {
 	// ConnectToLearnerMasterLimit is the number of ticks a learner may take to reach the leader; InitLimit when not set.
 	ConnectToLearnerMasterLimit int
 	// PeerType is the role of this server; the server list wins over the key peerType.
-	PeerType Role
+	PeerType ensemble.Role
 	// StandaloneEnabled lets a single server run standalone.
 	StandaloneEnabled bool
 	// QuorumListenOnAllIPs binds quorum and election ports on all addresses.

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quoll/config/properties"
+	"quoll/ensemble"
 )
 
 // Sources are the places a configuration comes from.
@@ -156,7 +159,7 @@ func (l *loader) define(p Property) {
 		}
 	}
 	if name, ok := strings.CutPrefix(p.Name, "zookeeper."); ok {
-		if row := byName.find(name); row != nil && row.Where == FileOnly && !isMember(name) {
+		if row := byName.find(name); row != nil && row.Where == FileOnly && !ensemble.IsKey(name) {
 			l.warn(s, "has no effect as a system property; set %s in zoo.cfg", name)
 		}
 	}
@@ -214,7 +217,7 @@ func lastOfEach(settings []setting, warn func(setting, string, ...any)) []settin
 
 // fileSetting takes in one line of zoo.cfg by Java's rule: known to the parser, or else a system property with zookeeper. in front.
 func (l *loader) fileSetting(s setting) {
-	if isMember(s.key) {
+	if ensemble.IsKey(s.key) {
 		l.members = append(l.members, s)
 		return
 	}
@@ -294,12 +297,12 @@ func (l *loader) known(s setting) {
 // override takes in one element of Sources.Set.
 func (l *loader) override(text string) {
 	key, value, ok := strings.Cut(text, "=")
-	s := setting{javaTrim(key), javaTrim(value), Origin{Source: "--set"}}
+	s := setting{properties.Trim(key), properties.Trim(value), Origin{Source: "--set"}}
 	if !ok || s.key == "" {
 		l.fail(fmt.Errorf("--set %s: not of the form key=value", text))
 		return
 	}
-	if isMember(s.key) {
+	if ensemble.IsKey(s.key) {
 		l.members = slices.DeleteFunc(l.members, func(m setting) bool { return m.key == s.key })
 		l.members = append(l.members, s)
 		return
@@ -369,7 +372,7 @@ func (l *loader) applyOne(name string, w winner) {
 	case name == "dataDir", name == "dataLogDir":
 		l.relative(w.setting)
 	case name == "peerType":
-		role, err := parseRole(w.value)
+		role, err := ensemble.ParseRole(w.value)
 		if err != nil {
 			l.fail(w.errorf("%w", err))
 		}
@@ -590,7 +593,7 @@ func (l *loader) ensemble() {
 			return
 		}
 	}
-	e, errs := parseEnsemble(members, c.MultiAddressEnabled)
+	e, errs := makeEnsemble(members, c.MultiAddressEnabled)
 	if c.DynamicConfigFile != "" {
 		e.Version = versionOfName(c.DynamicConfigFile)
 		l.nextFile()
@@ -615,6 +618,29 @@ func (l *loader) ensemble() {
 	} else if c.ClientPort < 0 && c.SecureClientPort < 0 {
 		l.note("no client port: neither clientPort nor a client part on the line of this server")
 	}
+}
+
+// makeEnsemble builds a membership of settings that are all of ensemble.IsKey. With errors it is not whole, but never nil.
+func makeEnsemble(settings []setting, multiAddress bool) (*ensemble.Config, []error) {
+	b := ensemble.Builder{MultiAddress: multiAddress}
+	var errs []error
+	var hierarchy setting // the last line that makes the quorum hierarchical
+	for _, s := range settings {
+		if err := b.Add(s.key, s.value); err != nil {
+			errs = append(errs, s.errorf("%w", err))
+		}
+		if strings.HasPrefix(s.key, "group") || strings.HasPrefix(s.key, "weight") {
+			hierarchy = s
+		}
+	}
+	if len(errs) > 0 {
+		return &ensemble.Config{}, errs
+	}
+	e, err := b.Config()
+	if err != nil {
+		return &ensemble.Config{}, []error{hierarchy.errorf("%w", err)}
+	}
+	return e, nil
 }
 
 // dynamicFile reads the membership lines of a dynamic file.
@@ -655,7 +681,7 @@ func (l *loader) nextFile() {
 		l.note("%v; it is ignored", readError(err))
 		return
 	}
-	next, errs := parseEnsemble(lastOfEach(settings, l.warn), l.c.MultiAddressEnabled)
+	next, errs := makeEnsemble(lastOfEach(settings, l.warn), l.c.MultiAddressEnabled)
 	for _, err := range errs {
 		l.fail(err)
 	}
@@ -688,7 +714,7 @@ func (l *loader) myID() {
 // checkMembership decides between standalone and ensemble.
 func (l *loader) checkMembership() {
 	c := l.c
-	voters, observers := c.Ensemble.Voters(), len(c.Ensemble.Servers)-c.Ensemble.Voters()
+	voters, observers := len(c.Ensemble.Voters()), len(c.Ensemble.Observers())
 	c.Distributed = !c.StandaloneEnabled || voters > 1
 	switch {
 	case voters == 0 && !c.StandaloneEnabled:
@@ -711,12 +737,12 @@ func (l *loader) ownAddress() {
 	if own == nil || own.Client == nil {
 		return
 	}
-	static := Addr{c.ClientPortAddress, c.ClientPort}
+	static := ensemble.Addr{Host: c.ClientPortAddress, Port: c.ClientPort}
 	if c.ClientPort >= 0 {
 		key := setting{"clientPort", "", l.place("clientPort")}
-		sameHost := static.wildcard() || strings.EqualFold(static.Host, own.Client.Host)
+		sameHost := static.Wildcard() || strings.EqualFold(static.Host, own.Client.Host)
 		switch {
-		case static.Port != own.Client.Port, !sameHost && static.literal() && own.Client.literal():
+		case static.Port != own.Client.Port, !sameHost && static.Literal() && own.Client.Literal():
 			l.fail(key.errorf("client address %s differs from %s on the line of server.%d", static, own.Client, c.MyID))
 			return
 		case !sameHost: // Java resolves both; whoever wrote a name and an address most likely means the same host
@@ -728,7 +754,7 @@ func (l *loader) ownAddress() {
 
 // ownRole lets the server lines decide on the role.
 func (l *loader) ownRole() {
-	role := Participant
+	role := ensemble.Participant
 	if own := l.c.Ensemble.Server(l.c.MyID); own != nil {
 		role = own.Role
 	}

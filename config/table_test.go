@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"quoll/ensemble"
 )
 
 const specFile = "../docs/spec/operations.md"
@@ -113,7 +115,7 @@ func TestRows(t *testing.T) {
 		if lacking := k.Status == Warns || k.Status == Refuses; lacking != (k.Lacks != "") {
 			t.Errorf("%s: status %s with Lacks %q", k.Name, k.Status, k.Lacks)
 		}
-		if k.Status != Accepted && k.Lacks == "" && k.field == nil && !isMember(strings.Replace(k.Name, "N", "1", 1)) {
+		if k.Status != Accepted && k.Lacks == "" && k.field == nil && !ensemble.IsKey(strings.Replace(k.Name, "N", "1", 1)) {
 			t.Errorf("%s acts, but has no field", k.Name)
 		}
 		if k.Kind == Word && k.Word == "" {

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quoll/config/properties"
 )
 
 // Kind says how Java reads the value of a key, and so what is an error and what is silently the default.
@@ -105,7 +107,7 @@ func decodeNumber(s string, bits int) (int64, error) {
 
 // parseDouble is Double.parseDouble without its hexadecimal forms: it trims, and accepts a trailing d or f.
 func parseDouble(s string) (float64, error) {
-	s = javaTrim(s)
+	s = properties.Trim(s)
 	if n := len(s); n > 0 && strings.ContainsRune("dDfF", rune(s[n-1])) {
 		s = s[:n-1]
 	}
@@ -119,16 +121,11 @@ func parseDouble(s string) (float64, error) {
 func splitList(s string) []string {
 	var list []string
 	for _, e := range strings.Split(s, ",") {
-		if e = javaTrim(e); e != "" {
+		if e = properties.Trim(e); e != "" {
 			list = append(list, e)
 		}
 	}
 	return list
-}
-
-// javaTrim is String.trim: everything up to the blank goes, at both ends.
-func javaTrim(s string) string {
-	return strings.TrimFunc(s, func(r rune) bool { return r <= ' ' })
 }
 
 // scale returns n units, or the longest duration that can be represented.

@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"quoll/config"
+	"quoll/ensemble"
 )
 
 func (s *Shell) runConfig(in *invocation) error {
@@ -41,7 +41,7 @@ func clientString(text string) string {
 		case key == "version":
 			version = value
 		case strings.HasPrefix(key, "server."):
-			server, err := config.ParseServer(0, value)
+			server, err := ensemble.ParseServer(0, value)
 			if err != nil {
 				continue
 			}
@@ -79,11 +79,11 @@ func (s *Shell) runReconfig(in *invocation) error {
 		if err != nil {
 			return fail("Error processing %s: %v", name, err)
 		}
-		ensemble, err := config.ParseEnsemble(string(text))
+		e, err := ensemble.Parse(string(text))
 		if err != nil {
 			return fail("Error processing %s: %v", name, err)
 		}
-		members = ensemble.String()
+		members = e.String()
 	}
 	data, stat, err := s.zk.Reconfig(s.ctx, strings.ToLower(in.values["add"]), strings.ToLower(in.values["remove"]), members, version)
 	if err != nil {

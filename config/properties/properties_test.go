@@ -1,6 +1,7 @@
-package config
+package properties
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -30,13 +31,13 @@ func TestProperties(t *testing.T) {
 		{"control characters are trimmed", "a=\x001\x01", "a=1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			settings, err := parseProperties("f", []byte(test.in))
+			lines, err := Parse(Latin1([]byte(test.in)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			var got []string
-			for _, s := range settings {
-				got = append(got, s.key+"="+s.value)
+			for _, s := range lines {
+				got = append(got, s.Key+"="+s.Value)
 			}
 			if g := strings.Join(got, " "); g != test.want {
 				t.Errorf("%q\n got %q\nwant %q", test.in, g, test.want)
@@ -46,25 +47,33 @@ func TestProperties(t *testing.T) {
 }
 
 func TestPropertiesPlaces(t *testing.T) {
-	settings, err := parseProperties("f", []byte("# x\r\n\r\na=1\\\n2\nb=3\ra=4"))
+	lines, err := Parse("# x\r\n\r\na=1\\\n2\nb=3\ra=4")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, s := range settings {
-		got = append(got, s.origin.String()+" "+s.key)
+	for _, s := range lines {
+		got = append(got, strconv.Itoa(s.Number)+" "+s.Key)
 	}
-	if g, want := strings.Join(got, ", "), "f:3 a, f:5 b, f:6 a"; g != want {
+	if g, want := strings.Join(got, ", "), "3 a, 5 b, 6 a"; g != want {
 		t.Errorf("got %s, want %s", g, want)
 	}
 	for in, want := range map[string]string{
-		"a=1\nb=\\u12":    `f:2: b: \u12 is not \u and four hexadecimal digits`,
-		"a=\\u12g4x":      `f:1: a: \u12g4 is not \u and four hexadecimal digits`,
-		"\n\n\\u+123 = 1": `f:3: \u+123 is not \u and four hexadecimal digits`,
+		"a=1\nb=\\u12":    `2: b: \u12 is not \u and four hexadecimal digits`,
+		"a=\\u12g4x":      `1: a: \u12g4 is not \u and four hexadecimal digits`,
+		"\n\n\\u+123 = 1": `3: \u+123 is not \u and four hexadecimal digits`,
 	} {
-		if _, err := parseProperties("f", []byte(in)); err == nil || err.Error() != want {
+		if _, err := Parse(in); err == nil || err.Error() != want {
 			t.Errorf("%q: error %v, want %s", in, err, want)
 		}
+	}
+}
+
+// TestParseText: a text is characters, not the bytes of a file.
+func TestParseText(t *testing.T) {
+	lines, err := Parse("é=\\é\\u20ac😀")
+	if err != nil || len(lines) != 1 || lines[0] != (Line{"é", "é€😀", 1}) {
+		t.Errorf("got %v, %v", lines, err)
 	}
 }
 
@@ -73,19 +82,19 @@ func FuzzProperties(f *testing.F) {
 	f.Add([]byte("\\"))
 	f.Add([]byte("a\\u00"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		settings, err := parseProperties("f", data)
+		lines, err := Parse(Latin1(data))
 		if err != nil {
 			return
 		}
-		lines, last := strings.Count(string(data), "\n")+strings.Count(string(data), "\r")+1, 0
-		for _, s := range settings {
-			if s.key != javaTrim(s.key) || s.value != javaTrim(s.value) || !utf8.ValidString(s.key+s.value) {
-				t.Errorf("setting %q = %q", s.key, s.value)
+		natural, last := strings.Count(string(data), "\n")+strings.Count(string(data), "\r")+1, 0
+		for _, s := range lines {
+			if s.Key != Trim(s.Key) || s.Value != Trim(s.Value) || !utf8.ValidString(s.Key+s.Value) {
+				t.Errorf("line %q = %q", s.Key, s.Value)
 			}
-			if s.origin.Line <= last || s.origin.Line > lines {
-				t.Errorf("line %d after %d of %d", s.origin.Line, last, lines)
+			if s.Number <= last || s.Number > natural {
+				t.Errorf("line %d after %d of %d", s.Number, last, natural)
 			}
-			last = s.origin.Line
+			last = s.Number
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package config
+package ensemble
 
 import (
 	"strings"
@@ -56,40 +56,6 @@ func TestParseServer(t *testing.T) {
 			got = "error: " + err.Error()
 		} else {
 			got = s.String()
-		}
-		if got != test.want {
-			t.Errorf("%q\n got %s\nwant %s", test.in, got, test.want)
-		}
-	}
-}
-
-func TestParseEnsemble(t *testing.T) {
-	lines := func(s string) string { return strings.ReplaceAll(s, " ", "\n") }
-	for _, test := range []struct{ in, want string }{
-		{"", "version=0"},
-		{"server.10=h:1:2;3 server.2=g:1:2:observer version=1000000Ab", "server.2=g:1:2:observer server.10=h:1:2:participant;0.0.0.0:3 version=1000000ab"},
-		{"server.1=h:1:2 server.2=g:1:2 server.3=i:1:2:observer group.1=1:2 weight.1=3", "server.1=h:1:2:participant server.2=g:1:2:participant server.3=i:1:2:observer group.1=1:2 weight.1=3 weight.2=1 version=0"},
-		{"server.1=h:1:2 group.1=1::", "server.1=h:1:2:participant group.1=1 weight.1=1 version=0"},
-
-		{"server.x=h:1:2", "error: membership:1: server.x: the key must end in a dot and a number"},
-		{"server.=h:1:2", "error: membership:1: server.: the key must end in a dot and a number"},
-		{"weight=3", "error: membership:1: weight: the key must end in a dot and a number"},
-		{"groups=3", "error: membership:1: groups: the key must end in a dot and a number"},
-		{"version=zz", `error: membership:1: version: "zz" is not a hexadecimal number`},
-		{"foo=1", "error: membership:1: foo: unknown key, only server, group and weight lines are allowed here"},
-		{"server.1=h:1:2 group.1=1:1", "error: membership:2: group.1: server 1 is in two groups"},
-		{"server.1=h:1:2 group.1=a", `error: membership:2: group.1: "a" is not a server id`},
-		{"server.1=h:1:2 group.1=", `error: membership:2: group.1: "" is not a server id`},
-		{"server.1=h:1:2 weight.1=a", `error: membership:2: weight.1: "a" is not a weight`},
-		{"server.1=h:1:2 weight.1=1", "error: membership:2: weight.1: there are groups or weights, but server 1 is in no group"},
-		{"server.1=h:1:2 group.1=1:7", "error: membership:2: group.1: server 7 is in group 1, but it is no voter and has no weight"},
-		{"server.1=h:1:2 server.01=h:1:3", "error: membership:2: server.01: server 1 has two lines"}, // Java takes one of them
-	} {
-		got := ""
-		if e, err := ParseEnsemble(lines(test.in)); err != nil {
-			got = "error: " + err.Error()
-		} else {
-			got = strings.ReplaceAll(e.String(), "\n", " ")
 		}
 		if got != test.want {
 			t.Errorf("%q\n got %s\nwant %s", test.in, got, test.want)
