@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"quoll/compat/peer"
+	"quoll/compat/script"
 )
 
 func main() {
@@ -42,18 +43,18 @@ func run(args []string, out io.Writer) error {
 	}
 	var failed error
 	for _, path := range flags.Args() {
-		s, err := readScript(path)
+		s, err := script.Read(path)
 		if err != nil {
 			return err
 		}
-		if *as == "quoll" && s.lacks != "" {
-			fmt.Fprintf(out, "%s: left out, quoll lacks %s\n", path, s.lacks)
+		if *as == "quoll" && s.Lacks != "" {
+			fmt.Fprintf(out, "%s: left out, quoll lacks %s\n", path, s.Lacks)
 			continue
 		}
 		at := *addr
 		var server *peer.Server
 		if at == "" {
-			if server, err = peer.Kinds[i].Start(peer.Options{Config: s.config(), Flags: s.flags()}); err != nil {
+			if server, err = peer.Kinds[i].Start(peer.Options{Config: s.Config(), Flags: s.Flags()}); err != nil {
 				return err
 			}
 			at = server.Addr()
@@ -71,42 +72,42 @@ func run(args []string, out io.Writer) error {
 			failed = fmt.Errorf("%s failed", path)
 			continue
 		}
-		fmt.Fprintf(out, "%s: %d steps\n", path, s.steps())
+		fmt.Fprintf(out, "%s: %d steps\n", path, s.Steps())
 	}
 	return failed
 }
 
 // recordScript plays a script and writes the answers into its file.
-func recordScript(addr, path string, s *script, as string) error {
-	err := play(addr, s, func(at *step, answer []string) {
+func recordScript(addr, path string, s *script.Script, as string) error {
+	err := script.Play(addr, s, func(at *script.Step, answer []string) {
 		switch {
 		case as == "java":
-			at.answer = answer
-		case at.reason != "":
-			at.quoll = answer
+			at.Answer = answer
+		case at.Reason != "":
+			at.Quoll = answer
 		}
 	})
 	if err != nil {
 		return err
 	}
 	old, err := os.ReadFile(path)
-	if text := s.format(); err != nil || !bytes.Equal(old, text) {
+	if text := s.Format(); err != nil || !bytes.Equal(old, text) {
 		return os.WriteFile(path, text, 0o644)
 	}
 	return nil
 }
 
 // checkScript plays a script and returns an error that shows each difference.
-func checkScript(addr string, s *script, as string) error {
+func checkScript(addr string, s *script.Script, as string) error {
 	var differences []error
-	err := play(addr, s, func(at *step, got []string) {
-		want := at.answer
-		if as == "quoll" && at.reason != "" {
-			want = at.quoll
+	err := script.Play(addr, s, func(at *script.Step, got []string) {
+		want := at.Answer
+		if as == "quoll" && at.Reason != "" {
+			want = at.Quoll
 		}
 		if !slices.Equal(got, want) {
-			differences = append(differences, fmt.Errorf("%s:%d: %s\nwant\n\t%s\ngot\n\t%s", s.name, at.number,
-				strings.Join(at.source, "\n"), strings.Join(want, "\n\t"), strings.Join(got, "\n\t")))
+			differences = append(differences, fmt.Errorf("%s:%d: %s\nwant\n\t%s\ngot\n\t%s", s.Name, at.Number,
+				strings.Join(at.Source, "\n"), strings.Join(want, "\n\t"), strings.Join(got, "\n\t")))
 		}
 	})
 	return errors.Join(append(differences, err)...)

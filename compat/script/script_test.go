@@ -1,27 +1,50 @@
-package main
+package script
 
 import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
-
-	"quoll"
 )
 
 // TestFormat checks that a script is printed as it was read.
 func TestFormat(t *testing.T) {
-	testScripts(t, func(t *testing.T, path string, s *script) {
-		want, err := os.ReadFile(path)
+	for _, s := range golden(t) {
+		want, err := os.ReadFile(filepath.Join(goldenDir, s.Name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(s.format()); got != string(want) {
-			t.Errorf("it is printed as\n%s", got)
+		if got := string(s.Format()); got != string(want) {
+			t.Errorf("%s is printed as\n%s", s.Name, got)
 		}
-	})
+		for _, l := range s.Lines {
+			if l.Step == nil {
+				continue
+			}
+			var again Script
+			if err := again.Parse(strings.Join(NewStep(l.Step.Conn, l.Step.Request).Source, "\n")); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(again.Lines[0].Step.Request, l.Step.Request) {
+				t.Errorf("%s:%d: made anew, the step is %s", s.Name, l.Step.Number, again.Format())
+			}
+		}
+	}
+}
+
+const goldenDir = "../../testdata/golden"
+
+// golden is the recorded scripts.
+func golden(t testing.TB) []*Script {
+	t.Helper()
+	all, err := ReadAll(goldenDir + "/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 func TestParseErrors(t *testing.T) {
@@ -33,7 +56,7 @@ func TestParseErrors(t *testing.T) {
 		{"c multi\n  ++ delete /a", "2: \"++ delete /a\" is a part of nothing"},
 		{"c ping\n  what", "2: \"what\" is neither"},
 	} {
-		if err := new(script).parse(test.text); err == nil || !strings.HasPrefix(err.Error(), test.want) {
+		if err := new(Script).Parse(test.text); err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("parse(%q) = %v, want %s", test.text, err, test.want)
 		}
 	}
@@ -41,7 +64,7 @@ func TestParseErrors(t *testing.T) {
 
 // TestRequestErrors checks that a step that says something wrong is not sent.
 func TestRequestErrors(t *testing.T) {
-	r := &runner{norm: newNormaliser(0)}
+	r := appender()
 	for _, test := range []struct{ line, want string }{
 		{"c makenode /a", "unknown verb"},
 		{"c create", "field path is missing"},
@@ -54,72 +77,13 @@ func TestRequestErrors(t *testing.T) {
 		{"c ping cut=100", "cut=100 of 8 bytes"},
 		{"c multi\n  + makenode /a", "unknown operation"},
 	} {
-		var s script
-		if err := s.parse(test.line); err != nil {
+		var s Script
+		if err := s.Parse(test.line); err != nil {
 			t.Fatal(err)
 		}
-		_, err := r.appendCall(nil, &conn{setUp: true}, s.lines[0].step.request)
+		_, err := r.appendCall(nil, &conn{setUp: true}, s.Lines[0].Step.Request)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %s", test.line, err, test.want)
-		}
-	}
-}
-
-// TestDifference checks that an answer of one other bit is noticed, and written down by record.
-func TestDifference(t *testing.T) {
-	const text = `c connect
-c create /a data=hi
-  < xid=1 zxid=+2 err=0 path=/a
-  = 00000016 00000001 0000000000000002 00000000 00000002 2f61
-c getData /a
-  < xid=2 zxid=+2 err=0 data=hi czxid=+2 mzxid=+2 ctime=+2 mtime=+2 version=0 cversion=0 aversion=0 ephemeralOwner=0 dataLength=2 numChildren=0 pzxid=+2
-  = 0000005a 00000002 0000000000000002 00000000 00000002 6869 0000000000000002 0000000000000002 0000000000000002 0000000000000002 00000000 00000000 00000000 0000000000000000 00000002 00000000 0000000000000002
-c check /a
-  < xid=3 zxid=-1 err=-6(Unimplemented)
-  = 00000010 00000003 ffffffffffffffff fffffffa
-  quoll: as an example
-  < xid=3 zxid=-1 err=-6(Unimplemented)
-  = 00000010 00000003 ffffffffffffffff fffffffa
-`
-	right := strings.Replace(text, "connect\n", `connect
-  < protocol=0 timeout=30000 session=@c passwd=@c readOnly=0
-  = 00000025 00000000 00007530 5e00000000000001 00000010 50000000000000005e00000000000001 00
-`, 1)
-	for _, test := range []struct{ as, old, wrong, want string }{
-		{as: "quoll"},
-		{as: "java"},
-		{"quoll", "6869 ", "6868 ", "7: c getData /a"},
-		{"quoll", "path=/a\n", "path=/b\n", "4: c create /a"},
-		{"java", "(Unimplemented)\n", "(NoNode)\n", "10: c check /a"},
-	} {
-		path := filepath.Join(t.TempDir(), "script.txt")
-		if err := os.WriteFile(path, []byte(strings.Replace(right, test.old, test.wrong, 1)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		play := func(do func(addr string, s *script) error) error {
-			server, err := quoll.Start(quoll.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer server.Close()
-			s, err := readScript(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return do(server.Addr(), s)
-		}
-		check := func(addr string, s *script) error { return checkScript(addr, s, test.as) }
-		switch err := play(check); {
-		case test.want == "" && err != nil:
-			t.Error(err)
-		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
-			t.Errorf("with %q: %v, want %s", test.wrong, err, test.want)
-		}
-		if err := play(func(addr string, s *script) error { return recordScript(addr, path, s, "java") }); err != nil {
-			t.Fatal(err)
-		}
-		if b, err := os.ReadFile(path); err != nil || string(b) != right {
-			t.Errorf("recorded %v\n%s", err, b)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package script
 
 import (
 	"errors"
@@ -15,18 +15,18 @@ import (
 // FuzzFrames sends any bytes to a server, on a connection of their own, next to a client that
 // must go on working. The seeds are the requests of the recorded scripts.
 func FuzzFrames(f *testing.F) {
-	eachScript(f, func(_ string, s *script) {
-		for _, l := range s.lines {
-			if l.step == nil {
+	for _, s := range golden(f) {
+		for _, l := range s.Lines {
+			if l.Step == nil {
 				continue
 			}
 			// Requests that need what happened before, such as a session, are no seeds.
-			r := &runner{norm: newNormaliser(0)}
-			if b, err := r.appendCall(nil, &conn{setUp: true}, l.step.request); err == nil && len(b) < 1000 {
-				f.Add(b, l.step.request.verb != "connect")
+			r := appender()
+			if b, err := r.appendCall(nil, &conn{setUp: true}, l.Step.Request); err == nil && len(b) < 1000 {
+				f.Add(b, l.Step.Request.Verb != "connect")
 			}
 		}
-	})
+	}
 	server, err := quoll.Start(quoll.Options{})
 	if err != nil {
 		f.Fatal(err)
@@ -34,7 +34,7 @@ func FuzzFrames(f *testing.F) {
 	f.Cleanup(func() { server.Close() })
 
 	// What only this client may change is in reach of no one who does not know its password.
-	good := &runner{addr: server.Addr(), norm: newNormaliser(0), conns: map[string]*conn{}, sessions: map[string]int64{}}
+	good := &Player{addr: server.Addr(), norm: newNormaliser(0), conns: map[string]*conn{}}
 	good.must(f, "c connect timeout=40000")
 	good.must(f, "c auth scheme=digest auth=good:secret")
 	good.must(f, "c create /good acl=auth::31")
@@ -48,7 +48,7 @@ func FuzzFrames(f *testing.F) {
 		defer evil.Close()
 		evil.SetDeadline(time.Now().Add(deadline))
 		if connected {
-			hello, err := good.appendConnect(make([]byte, 4), call{verb: "connect"})
+			hello, err := good.appendConnect(make([]byte, 4), Call{Verb: "connect"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,13 +67,13 @@ func FuzzFrames(f *testing.F) {
 }
 
 // must does a step and fails the test unless the answer is ok.
-func (r *runner) must(t testing.TB, line string) {
+func (r *Player) must(t testing.TB, line string) {
 	t.Helper()
-	var s script
-	if err := s.parse(line); err != nil {
+	var s Script
+	if err := s.Parse(line); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := r.step(s.lines[0].step)
+	answer, err := r.Step(s.Lines[0].Step)
 	if err != nil {
 		t.Fatal(err)
 	}

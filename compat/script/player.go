@@ -1,6 +1,7 @@
-package main
+package script
 
 import (
+	"bufio"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -23,18 +24,18 @@ const deadline = 30 * time.Second
 // maxFrame is the largest frame taken from a server.
 const maxFrame = 64 << 20
 
-// runner plays one script against one server.
-type runner struct {
-	addr     string
-	norm     *normaliser
-	conns    map[string]*conn
-	sessions map[string]int64 // of each connection, the session that it got first
+// Player does the steps of scripts, one after the other, against one server, and knows the connections and sessions that they have made.
+type Player struct {
+	addr  string
+	norm  *normaliser
+	conns map[string]*conn
 }
 
 // conn is a client connection of a script. A connection that has ended stays, so that further
 // steps on it show just that.
 type conn struct {
 	net.Conn
+	in      *bufio.Reader
 	name    string
 	xid     int32 // of the last request
 	pending []pending
@@ -48,41 +49,59 @@ type pending struct {
 	op  jute.Op
 }
 
-// play runs the steps of s and gives each one's answer to got. It ends with an error where the
+// Play runs the steps of s and gives each one's answer to got. It ends with an error where the
 // script cannot go on: at a step that is wrong or that has no answer in time.
-func play(addr string, s *script, got func(*step, []string)) error {
-	r := &runner{addr: addr, conns: map[string]*conn{}, sessions: map[string]int64{}}
-	defer func() {
-		for _, c := range r.conns {
-			if !c.ended {
-				c.Close()
-			}
-		}
-	}()
-	last, err := r.lastZxid()
+func Play(addr string, s *Script, got func(*Step, []string)) error {
+	r, err := NewPlayer(addr)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+		return fmt.Errorf("%s: %w", s.Name, err)
 	}
-	r.norm = newNormaliser(last)
-	for _, l := range s.lines {
-		if l.step == nil {
+	defer r.Close()
+	for _, l := range s.Lines {
+		if l.Step == nil {
 			continue
 		}
-		answer, err := r.step(l.step)
+		answer, err := r.Step(l.Step)
 		if err != nil {
-			return fmt.Errorf("%s:%d: %s: %w", s.name, l.step.number, strings.TrimSpace(strings.Join(l.step.source, " ")), err)
+			return fmt.Errorf("%s:%d: %s: %w", s.Name, l.Step.Number, strings.TrimSpace(strings.Join(l.Step.Source, " ")), err)
 		}
-		got(l.step, answer)
+		got(l.Step, answer)
 	}
 	return nil
 }
 
+// NewPlayer is a player for the server at addr, host:port. Zxids count from what the server has now; finding that out takes two of them.
+func NewPlayer(addr string) (*Player, error) {
+	r := &Player{addr: addr, conns: map[string]*conn{}}
+	last, err := r.lastZxid()
+	if err != nil {
+		return nil, err
+	}
+	r.norm = newNormaliser(last)
+	return r, nil
+}
+
+// Move goes on at another server, or the same one after a restart: no connection is left, all else that is known stays.
+func (r *Player) Move(addr string) {
+	r.Close()
+	r.addr, r.conns = addr, map[string]*conn{}
+}
+
+// Close closes the connections. Their sessions live on.
+func (r *Player) Close() {
+	for _, c := range r.conns {
+		if !c.ended {
+			c.Close()
+		}
+	}
+}
+
 // lastZxid is the zxid of a session's end, made for this purpose. The session authenticates
 // itself if it has to. A server that refuses that too counts from its beginning.
-func (r *runner) lastZxid() (int64, error) {
-	end := call{verb: "closeSession"}
-	login := call{verb: "auth", fields: []field{{"scheme", "digest"}, {"auth", "golden:golden"}}}
-	for _, requests := range [][]call{{end}, {login, end}} {
+func (r *Player) lastZxid() (int64, error) {
+	end := Call{Verb: "closeSession"}
+	login := Call{Verb: "auth", Fields: []Field{{"scheme", "digest"}, {"auth", "golden:golden"}}}
+	for _, requests := range [][]Call{{end}, {login, end}} {
 		h, err := r.session(requests)
 		if err != nil {
 			return 0, err
@@ -95,14 +114,14 @@ func (r *runner) lastZxid() (int64, error) {
 }
 
 // session makes a session that sends these requests, one after the other, and gives the header of the last answer.
-func (r *runner) session(requests []call) (h jute.ReplyHeader, err error) {
+func (r *Player) session(requests []Call) (h jute.ReplyHeader, err error) {
 	nc, err := net.Dial("tcp", r.addr)
 	if err != nil {
 		return h, err
 	}
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(deadline))
-	b, err := (&runner{norm: newNormaliser(0)}).appendConnect(make([]byte, 4), call{verb: "connect"})
+	b, err := appender().appendConnect(make([]byte, 4), Call{Verb: "connect"})
 	if err != nil {
 		return h, err
 	}
@@ -129,6 +148,9 @@ func (r *runner) session(requests []call) (h jute.ReplyHeader, err error) {
 	}
 }
 
+// appender is a player that only makes bytes.
+func appender() *Player { return &Player{norm: newNormaliser(0)} }
+
 // seal writes the length into the first four bytes of a frame.
 func seal(b []byte) []byte {
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
@@ -152,10 +174,11 @@ func readFrame(r io.Reader) ([]byte, error) {
 // closedLine is the answer of a connection that the server has closed.
 const closedLine = "< closed"
 
-func (r *runner) step(s *step) ([]string, error) {
-	if s.conn == "*" {
-		if s.request.verb != "rebase" {
-			return nil, fmt.Errorf("unknown verb %q", s.request.verb)
+// Step does one step and returns its answer, in the lines of a script.
+func (r *Player) Step(s *Step) ([]string, error) {
+	if s.Conn == "*" {
+		if s.Request.Verb != "rebase" {
+			return nil, fmt.Errorf("unknown verb %q", s.Request.Verb)
 		}
 		last, err := r.lastZxid()
 		if err == nil {
@@ -163,20 +186,23 @@ func (r *runner) step(s *step) ([]string, error) {
 		}
 		return nil, err
 	}
+	if s.Request.Verb == "expire" {
+		return r.expire(s.Conn)
+	}
 	c, err := r.open(s)
 	if err != nil {
 		return nil, err
 	}
 	switch {
-	case s.request.verb == "dial":
+	case s.Request.Verb == "dial":
 		return nil, nil
 	case c.ended:
 		return []string{closedLine}, nil
 	}
 	c.SetDeadline(time.Now().Add(deadline))
-	f := &fields{r: r, call: s.request}
+	f := &fields{r: r, call: s.Request}
 	sort := f.int("sort", 0) != 0
-	switch s.request.verb {
+	switch s.Request.Verb {
 	case "event":
 		return c.collect(r.norm, sort, func(events int) bool { return events > 0 })
 	case "closed":
@@ -192,7 +218,7 @@ func (r *runner) step(s *step) ([]string, error) {
 		return nil, c.Close()
 	}
 	before := len(c.pending)
-	b, err := r.appendCall(nil, c, s.request)
+	b, err := r.appendCall(nil, c, s.Request)
 	if err != nil {
 		return nil, err
 	}
@@ -203,41 +229,80 @@ func (r *runner) step(s *step) ([]string, error) {
 		return nil, err
 	}
 	left := max(len(c.pending)-replies, 0)
-	answer, err := c.collect(r.norm, sort, func(int) bool { return len(c.pending) <= left })
-	if id := c.session(r.norm); id != 0 && r.sessions[c.name] == 0 {
-		r.sessions[c.name] = id
-	}
-	return answer, err
+	return c.collect(r.norm, sort, func(int) bool { return len(c.pending) <= left })
 }
 
-// session is the session that came first on a connection of this name.
-func (c *conn) session(n *normaliser) int64 {
-	for id, number := range n.sessions {
-		if n.names[number-1] == c.name {
-			return id
+// expire lets the session that a connection got first end by itself: a connection that then goes away renews it with the shortest timeout
+// that the server grants. Nothing else may be going on.
+func (r *Player) expire(name string) ([]string, error) {
+	if c := r.conns[name]; c != nil && !c.ended {
+		c.ended = true
+		c.Close()
+	}
+	before, err := r.zxid()
+	if err != nil {
+		return nil, err
+	}
+	answer, err := r.Step(NewStep(name, Call{Verb: "connect", Fields: []Field{{"timeout", "0"}, {"session", "@" + name}, {"passwd", "@" + name}}}))
+	if err != nil || len(answer) == 0 || !strings.Contains(answer[0], " session=@") {
+		return answer, err
+	}
+	c := r.conns[name]
+	c.ended = true
+	c.Close()
+	for limit := time.Now().Add(deadline); ; time.Sleep(5 * time.Millisecond) {
+		now, err := r.zxid()
+		if err != nil {
+			return nil, err
+		}
+		if now > before {
+			_, text := r.norm.relative(now)
+			return append(answer, "< expired zxid="+text), nil
+		}
+		if time.Now().After(limit) {
+			return nil, fmt.Errorf("the session is still there after %v", deadline)
 		}
 	}
-	return 0
+}
+
+// zxid is that of the last transaction, asked for without a session.
+func (r *Player) zxid() (int64, error) {
+	nc, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		return 0, err
+	}
+	defer nc.Close()
+	nc.SetDeadline(time.Now().Add(deadline))
+	if _, err := nc.Write([]byte("srvr")); err != nil {
+		return 0, err
+	}
+	b, err := io.ReadAll(nc)
+	if err != nil {
+		return 0, err
+	}
+	_, after, _ := strings.Cut(string(b), "Zxid: ")
+	text, _, _ := strings.Cut(after, "\n")
+	return strconv.ParseInt(text, 0, 64)
 }
 
 // open gives the step's connection, dialling it if it is not there and the verb asks for one.
-func (r *runner) open(s *step) (*conn, error) {
-	c := r.conns[s.conn]
-	first := s.request.verb
-	if first == "pipe" && len(s.request.parts) > 0 {
-		first = s.request.parts[0].verb
+func (r *Player) open(s *Step) (*conn, error) {
+	c := r.conns[s.Conn]
+	first := s.Request.Verb
+	if first == "pipe" && len(s.Request.Parts) > 0 {
+		first = s.Request.Parts[0].Verb
 	}
 	wanted := first == "dial" || first == "connect"
 	if c != nil && (!wanted || !c.ended && !c.setUp) {
 		return c, nil
 	}
 	if !wanted {
-		return nil, fmt.Errorf("no connection %s", s.conn)
+		return nil, fmt.Errorf("no connection %s", s.Conn)
 	}
 	if c != nil && !c.ended {
-		return nil, fmt.Errorf("connection %s is open", s.conn)
+		return nil, fmt.Errorf("connection %s is open", s.Conn)
 	}
-	f := &fields{r: r, call: s.request}
+	f := &fields{r: r, call: s.Request}
 	d := net.Dialer{Timeout: deadline}
 	if from := f.word("from", ""); from != "" {
 		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
@@ -256,18 +321,18 @@ func (r *runner) open(s *step) (*conn, error) {
 	if err != nil && !gone {
 		return nil, err
 	}
-	c = &conn{Conn: nc, name: s.conn, ended: gone}
-	r.conns[s.conn] = c
+	c = &conn{Conn: nc, in: bufio.NewReader(nc), name: s.Conn, ended: gone}
+	r.conns[s.Conn] = c
 	return c, nil
 }
 
 // appendCall appends the bytes of a step and notes the answers that they will get.
-func (r *runner) appendCall(b []byte, c *conn, q call) ([]byte, error) {
+func (r *Player) appendCall(b []byte, c *conn, q Call) ([]byte, error) {
 	at := len(b)
 	f := &fields{r: r, call: q}
-	switch q.verb {
+	switch q.Verb {
 	case "pipe":
-		for _, part := range q.parts {
+		for _, part := range q.Parts {
 			var err error
 			if b, err = r.appendCall(b, c, part); err != nil {
 				return b, err
@@ -320,7 +385,7 @@ func (c *conn) collect(n *normaliser, sort bool, enough func(events int) bool) (
 	var frames [][]string
 	events := 0 // at the end of frames
 	for seen := 0; !enough(seen); {
-		p, err := readFrame(c)
+		p, err := readFrame(c.in)
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				return nil, fmt.Errorf("no answer within %v; until then:\n%s", deadline, strings.Join(slices.Concat(frames...), "\n"))

@@ -1,4 +1,4 @@
-package main
+package script
 
 import (
 	"fmt"
@@ -89,10 +89,10 @@ var verbs = func() map[string]jute.Op {
 
 // appendRequest appends the header and record of a request, without the frame's length, and
 // returns its xid and opcode. next is the xid that it has if the step names none.
-func (r *runner) appendRequest(b []byte, c call, next int32) ([]byte, int32, jute.Op, error) {
-	op, ok := verbs[c.verb]
+func (r *Player) appendRequest(b []byte, c Call, next int32) ([]byte, int32, jute.Op, error) {
+	op, ok := verbs[c.Verb]
 	if !ok {
-		return b, 0, 0, fmt.Errorf("unknown verb %q", c.verb)
+		return b, 0, 0, fmt.Errorf("unknown verb %q", c.Verb)
 	}
 	f := &fields{r: r, call: c}
 	h := jute.RequestHeader{Xid: f.int("xid", next), Type: f.int("op", int32(op))}
@@ -100,14 +100,14 @@ func (r *runner) appendRequest(b []byte, c call, next int32) ([]byte, int32, jut
 	b = h.Append(b)
 	switch op {
 	case jute.OpMulti, jute.OpMultiRead:
-		for _, part := range c.parts {
+		for _, part := range c.Parts {
 			b = r.appendPart(b, part, f)
 		}
 		if f.int("end", 1) != 0 {
 			b = jute.MultiEnd.Append(b)
 		}
 	default:
-		if c.verb == "request" {
+		if c.Verb == "request" {
 			b = append(b, f.bytes("body", `""`)...)
 		} else if record := requestRecords[op]; record != nil {
 			b = record(f).Append(b)
@@ -118,20 +118,20 @@ func (r *runner) appendRequest(b []byte, c call, next int32) ([]byte, int32, jut
 }
 
 // appendPart appends one operation of a multi; errors end in outer.
-func (r *runner) appendPart(b []byte, c call, outer *fields) []byte {
+func (r *Player) appendPart(b []byte, c Call, outer *fields) []byte {
 	f := &fields{r: r, call: c}
-	op, known := verbs[c.verb]
+	op, known := verbs[c.Verb]
 	switch {
-	case c.verb == "header":
+	case c.Verb == "header":
 		op = jute.Op(f.int("type", -1))
 	case !known:
-		outer.fail(fmt.Errorf("unknown operation %q", c.verb))
+		outer.fail(fmt.Errorf("unknown operation %q", c.Verb))
 	}
 	h := jute.MultiHeader{Type: f.int("op", int32(op)), Done: f.int("done", 0) != 0, Err: f.int("err", -1)}
 	start := len(b)
 	b = h.Append(b)
 	switch record := requestRecords[op]; {
-	case c.verb == "header" || c.verb == "request":
+	case c.Verb == "header" || c.Verb == "request":
 		b = append(b, f.bytes("body", `""`)...)
 	case record != nil:
 		b = record(f).Append(b)
@@ -142,7 +142,7 @@ func (r *runner) appendPart(b []byte, c call, outer *fields) []byte {
 }
 
 // appendConnect appends a ConnectRequest.
-func (r *runner) appendConnect(b []byte, c call) ([]byte, error) {
+func (r *Player) appendConnect(b []byte, c Call) ([]byte, error) {
 	f := &fields{r: r, call: c}
 	f.word("from", "")
 	f.word("via", "")
@@ -160,8 +160,8 @@ func (r *runner) appendConnect(b []byte, c call) ([]byte, error) {
 // fields gives the values of a step by name. It keeps its first error, and at the end a field
 // that nobody asked for is one.
 type fields struct {
-	r    *runner
-	call call
+	r    *Player
+	call Call
 	used []string
 	err  error
 }
@@ -174,13 +174,13 @@ func (f *fields) fail(err error) {
 
 // done is the first error.
 func (f *fields) done() error {
-	for _, v := range f.call.fields {
-		if !slices.Contains(f.used, v.name) {
-			f.fail(fmt.Errorf("%s has no field %s", f.call.verb, v.name))
+	for _, v := range f.call.Fields {
+		if !slices.Contains(f.used, v.Name) {
+			f.fail(fmt.Errorf("%s has no field %s", f.call.Verb, v.Name))
 		}
 	}
 	if f.err != nil {
-		return fmt.Errorf("%s: %w", f.call.verb, f.err)
+		return fmt.Errorf("%s: %w", f.call.Verb, f.err)
 	}
 	return nil
 }
@@ -188,9 +188,9 @@ func (f *fields) done() error {
 // word is a field as written.
 func (f *fields) word(name, otherwise string) string {
 	f.used = append(f.used, name)
-	for _, v := range f.call.fields {
-		if v.name == name {
-			return v.value
+	for _, v := range f.call.Fields {
+		if v.Name == name {
+			return v.Value
 		}
 	}
 	return otherwise
@@ -318,7 +318,7 @@ func (f *fields) session() int64 {
 	if !strings.HasPrefix(w, "@") {
 		return f.long("session", 0)
 	}
-	id, ok := f.r.sessions[w[1:]]
+	id, ok := f.r.norm.first[w[1:]]
 	if !ok {
 		f.fail(fmt.Errorf("connection %s has no session", w[1:]))
 	}
@@ -331,7 +331,7 @@ func (f *fields) password() []byte {
 	if !strings.HasPrefix(w, "@") {
 		return f.bytes("passwd", w)
 	}
-	id, ok := f.r.sessions[w[1:]]
+	id, ok := f.r.norm.first[w[1:]]
 	if !ok {
 		f.fail(fmt.Errorf("connection %s has no session", w[1:]))
 	}

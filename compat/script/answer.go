@@ -1,4 +1,4 @@
-package main
+package script
 
 import (
 	"bytes"
@@ -51,8 +51,9 @@ func init() {
 // normaliser knows what the values of this run mean that are different in every run.
 type normaliser struct {
 	segments []segment
-	sessions map[int64]int // number of appearance, from 1
-	names    []string      // the connection that got the session first
+	sessions map[int64]int    // number of appearance, from 1
+	names    []string         // the connection that got the session first
+	first    map[string]int64 // of each connection, the session that it got first
 	times    map[int64]int64
 }
 
@@ -60,7 +61,7 @@ type normaliser struct {
 type segment struct{ start, offset int64 }
 
 func newNormaliser(base int64) *normaliser {
-	return &normaliser{segments: []segment{{base, 0}}, sessions: map[int64]int{}, times: map[int64]int64{}}
+	return &normaliser{segments: []segment{{base, 0}}, sessions: map[int64]int{}, first: map[string]int64{}, times: map[int64]int64{}}
 }
 
 // rebase numbers the zxids from last on from 1000 times a new number.
@@ -97,6 +98,9 @@ func (n *normaliser) appeared(id int64, conn string) {
 	if id != 0 && n.sessions[id] == 0 {
 		n.names = append(n.names, conn)
 		n.sessions[id] = len(n.names)
+		if n.first[conn] == 0 {
+			n.first[conn] = id
+		}
 	}
 }
 
