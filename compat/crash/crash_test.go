@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"quoll/client"
+	"quoll/compat/observe"
 	"quoll/compat/peer"
 	"quoll/jute"
 )
@@ -167,7 +168,7 @@ func (r *run) run(java bool) {
 			java = false
 		}
 	}
-	var quollShows map[string]seen
+	var quollShows map[string]observe.Znode
 	if java {
 		quollShows = r.showCopy()
 	} else if r.rng.IntN(3) == 0 {
@@ -312,8 +313,8 @@ func (r *run) prepare() {
 }
 
 // everything is what a server shows, but for the sessions that are about to end.
-func (r *run) everything(c *client.Client) map[string]seen {
-	all, err := observe(c, []string{"/"}, flyDir)
+func (r *run) everything(c *client.Client) map[string]observe.Znode {
+	all, err := observe.Tree(c, []string{"/"}, flyDir)
 	r.must(err)
 	return all
 }
@@ -326,7 +327,7 @@ func (r *run) verify() {
 	for _, w := range r.writers {
 		roots = append(roots, w.dir)
 	}
-	all, err := observe(r.observer, roots, "")
+	all, err := observe.Tree(r.observer, roots, "")
 	r.must(err)
 	for _, w := range r.writers {
 		acked, sent := w.acked, len(w.ops)
@@ -365,30 +366,30 @@ func (r *run) verify() {
 }
 
 // sequence checks the znodes that all writers make in one directory: numbers rise with zxids and are never given out again.
-func (r *run) sequence(all map[string]seen) error {
+func (r *run) sequence(all map[string]observe.Znode) error {
 	type entry struct {
 		name string
-		seen
+		observe.Znode
 	}
 	var entries []entry
 	for name, s := range all {
 		if strings.HasPrefix(name, sharedDir+"/") {
 			entries = append(entries, entry{name, s})
-			if err := r.history.name(name, string(s.data)); err != nil {
+			if err := r.history.name(name, string(s.Data)); err != nil {
 				return err
 			}
 		}
 	}
 	// Those of one multi have one zxid.
 	slices.SortFunc(entries, func(a, b entry) int {
-		return cmp.Or(cmp.Compare(a.stat.Czxid, b.stat.Czxid), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.Stat.Czxid, b.Stat.Czxid), cmp.Compare(a.name, b.name))
 	})
 	for i := 1; i < len(entries); i++ {
 		if a, b := entries[i-1], entries[i]; a.name >= b.name {
-			return fmt.Errorf("%s, made by zxid %#x, has a higher number than %s of zxid %#x", a.name, a.stat.Czxid, b.name, b.stat.Czxid)
+			return fmt.Errorf("%s, made by zxid %#x, has a higher number than %s of zxid %#x", a.name, a.Stat.Czxid, b.name, b.Stat.Czxid)
 		}
 	}
-	stat := all[sharedDir].stat
+	stat := all[sharedDir].Stat
 	if made := (stat.Cversion + stat.NumChildren) / 2; len(r.history.names) > 0 {
 		last := slices.Max(slices.Collect(maps.Keys(r.history.names)))
 		if next := fmt.Sprintf("%s/s-%010d", sharedDir, made); next <= last {
@@ -399,7 +400,7 @@ func (r *run) sequence(all map[string]seen) error {
 }
 
 // quotas checks what the server counts below the directories that have a quota.
-func (r *run) quotas(all map[string]seen) error {
+func (r *run) quotas(all map[string]observe.Znode) error {
 	ctx, cancel := r.ctx()
 	defer cancel()
 	for _, w := range r.writers {
@@ -413,7 +414,7 @@ func (r *run) quotas(all map[string]seen) error {
 		count, size := 0, 0
 		for p, s := range all {
 			if p == w.dir || strings.HasPrefix(p, w.dir+"/") {
-				count, size = count+1, size+len(s.data)
+				count, size = count+1, size+len(s.Data)
 			}
 		}
 		if want := fmt.Sprintf("count=%d,bytes=%d", count, size); string(have) != want && !strings.HasPrefix(string(have), want+"=") {
@@ -573,7 +574,7 @@ func (r *run) copyDir(dir string) string {
 }
 
 // showCopy is what quoll shows on a copy of the directory.
-func (r *run) showCopy() map[string]seen {
+func (r *run) showCopy() map[string]observe.Znode {
 	dir := r.copyDir(r.dir)
 	defer os.RemoveAll(dir)
 	s, err := peer.StartQuoll(peer.Options{
@@ -587,7 +588,7 @@ func (r *run) showCopy() map[string]seen {
 }
 
 // same compares what two servers show of one directory.
-func (r *run) same(quoll, java map[string]seen) {
+func (r *run) same(quoll, java map[string]observe.Znode) {
 	// Ephemerals that are about to end may be there for one and not for the other.
 	for _, p := range []string{flyDir} {
 		delete(quoll, p)
@@ -596,7 +597,7 @@ func (r *run) same(quoll, java map[string]seen) {
 	for _, p := range slices.Sorted(maps.Keys(quoll)) {
 		if j, ok := java[p]; !ok {
 			r.Errorf("cycle %d, %s: quoll shows %s, ZooKeeper does not: %v", r.cycle, r.config, p, quoll[p])
-		} else if !j.equal(quoll[p]) {
+		} else if !j.Equal(quoll[p]) {
 			r.Errorf("cycle %d: %s\nquoll shows     %v\nZooKeeper shows %v", r.cycle, p, quoll[p], j)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"quoll/client"
+	"quoll/compat/observe"
 	"quoll/jute"
 )
 
@@ -224,22 +225,9 @@ func (m model) remove(path string, o *op) {
 	}
 }
 
-// seen is what a server shows of a znode.
-type seen struct {
-	data []byte
-	stat jute.Stat
-	acl  []jute.ACL
-}
-
-func (s seen) equal(o seen) bool {
-	return bytes.Equal(s.data, o.data) && (s.data == nil) == (o.data == nil) && s.stat == o.stat && slices.Equal(s.acl, o.acl)
-}
-
-func (s seen) String() string { return fmt.Sprintf("%.40q %+v %v", s.data, s.stat, s.acl) }
-
 // differences compares the model with what a server shows. A request without a zxid, because nobody acknowledged it, takes the one that it
 // is first seen with: the same everywhere, and above all that come before it in its session.
-func (m model) differences(found map[string]seen, ops []*op) (list []string, zxids map[*op]int64) {
+func (m model) differences(found map[string]observe.Znode, ops []*op) (list []string, zxids map[*op]int64) {
 	zxids = map[*op]int64{}
 	differ := func(path, format string, args ...any) {
 		list = append(list, path+": "+fmt.Sprintf(format, args...))
@@ -266,10 +254,10 @@ func (m model) differences(found map[string]seen, ops []*op) (list []string, zxi
 			differ(path, "missing, was made by %v", n.created)
 			continue
 		}
-		if !bytes.Equal(n.data, f.data) || (n.data == nil) != (f.data == nil) {
-			differ(path, "data are %.40q, not %.40q", f.data, n.data)
+		if !bytes.Equal(n.data, f.Data) || (n.data == nil) != (f.Data == nil) {
+			differ(path, "data are %.40q, not %.40q", f.Data, n.data)
 		}
-		st := &f.stat
+		st := &f.Stat
 		compare(path, "czxid", n.created, n.settled.czxid, st.Czxid)
 		compare(path, "mzxid", n.changed, n.settled.mzxid, st.Mzxid)
 		compare(path, "pzxid", n.affected, n.settled.pzxid, st.Pzxid)
@@ -279,8 +267,8 @@ func (m model) differences(found map[string]seen, ops []*op) (list []string, zxi
 		if got != want {
 			differ(path, "version, cversion, aversion, owner, length and children are %d, not %d", got, want)
 		}
-		if !slices.Equal(f.acl, acls[n.acl]) {
-			differ(path, "the ACL is %v, not %v", f.acl, acls[n.acl])
+		if !slices.Equal(f.ACL, acls[n.acl]) {
+			differ(path, "the ACL is %v, not %v", f.ACL, acls[n.acl])
 		}
 	}
 	for path, f := range found {
@@ -306,9 +294,9 @@ func (m model) differences(found map[string]seen, ops []*op) (list []string, zxi
 }
 
 // settle makes what a server shows the beginning of the next cycle.
-func (m model) settle(found map[string]seen) {
+func (m model) settle(found map[string]observe.Znode) {
 	for path, n := range m {
-		st := found[path].stat
+		st := found[path].Stat
 		n.created, n.changed, n.affected = nil, nil, nil
 		n.settled.czxid, n.settled.mzxid, n.settled.pzxid = st.Czxid, st.Mzxid, st.Pzxid
 		m[path] = n

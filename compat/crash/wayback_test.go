@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"quoll/client"
+	"quoll/compat/observe"
 	"quoll/compat/peer"
 	"quoll/jute"
 	"quoll/tree"
@@ -74,7 +75,7 @@ type wayBack struct {
 
 // view is all that a server shows when it has just taken a directory over.
 type view struct {
-	nodes   map[string]seen
+	nodes   map[string]observe.Znode
 	counts  map[string]string // from mntr
 	digests map[int64]string  // by zxid; see hash
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quoll/client"
+	"quoll/compat/observe"
 	"quoll/jute"
 )
 
@@ -355,16 +356,16 @@ func (w *writer) data() []byte {
 }
 
 // own picks out of what a server shows what this writer has made, with the znodes in sharedDir under their tags.
-func (w *writer) own(all map[string]seen) map[string]seen {
-	own := map[string]seen{}
+func (w *writer) own(all map[string]observe.Znode) map[string]observe.Znode {
+	own := map[string]observe.Znode{}
 	for path, s := range all {
 		switch {
 		case path == w.dir, strings.HasPrefix(path, w.dir+"/"):
 			own[path] = s
 		case strings.HasPrefix(path, sharedDir+"/"):
-			if id, _, _ := strings.Cut(string(s.data), "."); id == fmt.Sprint(w.id) {
-				own[sharedTag+string(s.data)] = s
-				w.names[string(s.data)] = path
+			if id, _, _ := strings.Cut(string(s.Data), "."); id == fmt.Sprint(w.id) {
+				own[sharedTag+string(s.Data)] = s
+				w.names[string(s.Data)] = path
 			}
 		}
 	}
@@ -373,7 +374,7 @@ func (w *writer) own(all map[string]seen) map[string]seen {
 
 // verify finds how many of the requests that were under way have been done. They must have been done in order, each wholly or not at all;
 // what was acknowledged must have been done. Then the server's state is where the writer goes on from.
-func (w *writer) verify(all map[string]seen) (done int, err error) {
+func (w *writer) verify(all map[string]observe.Znode) (done int, err error) {
 	found := w.own(all)
 	m := maps.Clone(w.base)
 	for _, o := range w.ops[:w.acked] {
@@ -411,7 +412,7 @@ func (w *writer) verify(all map[string]seen) (done int, err error) {
 	return 0, errors.New(b.String())
 }
 
-func (w *writer) adopt(m model, found map[string]seen, done int) {
+func (w *writer) adopt(m model, found map[string]observe.Znode, done int) {
 	for _, o := range w.ops[w.acked:done] {
 		if o.close && o.session == w.session {
 			w.session, w.password = 0, nil

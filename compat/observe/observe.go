@@ -1,29 +1,46 @@
-package crash
+// Package observe reads all that a client can see of a server's znodes.
+package observe
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"sync"
 
 	"quoll/client"
 	"quoll/jute"
 )
 
-// observe reads every znode at or below the given ones, but not below those that skip names.
-func observe(c *client.Client, roots []string, skip string) (map[string]seen, error) {
-	all := map[string]seen{}
-	for level := roots; len(level) > 0; {
-		found, next, err := observeLevel(c, level)
+// Znode is what a server shows of a znode.
+type Znode struct {
+	Data []byte
+	Stat jute.Stat
+	ACL  []jute.ACL
+}
+
+// Equal reports whether two znodes show the same; null and empty data differ.
+func (z Znode) Equal(o Znode) bool {
+	return bytes.Equal(z.Data, o.Data) && (z.Data == nil) == (o.Data == nil) && z.Stat == o.Stat && slices.Equal(z.ACL, o.ACL)
+}
+
+func (z Znode) String() string { return fmt.Sprintf("%.40q %+v %v", z.Data, z.Stat, z.ACL) }
+
+// Tree reads every znode at or below roots, but not the one that skip names nor what is below it.
+func Tree(c *client.Client, roots []string, skip string) (map[string]Znode, error) {
+	all := map[string]Znode{}
+	for todo := roots; len(todo) > 0; {
+		found, next, err := level(c, todo)
 		if err != nil {
 			return nil, err
 		}
-		level = nil
+		todo = nil
 		for p, s := range found {
 			all[p] = s
 			for _, name := range next[p] {
 				if child := path.Join(p, name); child != skip {
-					level = append(level, child)
+					todo = append(todo, child)
 				}
 			}
 		}
@@ -31,9 +48,9 @@ func observe(c *client.Client, roots []string, skip string) (map[string]seen, er
 	return all, nil
 }
 
-// observeLevel has all its requests under way at once.
-func observeLevel(c *client.Client, level []string) (map[string]seen, map[string][]string, error) {
-	found, children := make(map[string]seen, len(level)), make(map[string][]string, len(level))
+// level reads the znodes of one level and the names of their children. It has all its requests under way at once.
+func level(c *client.Client, paths []string) (map[string]Znode, map[string][]string, error) {
+	found, children := make(map[string]Znode, len(paths)), make(map[string][]string, len(paths))
 	var mu sync.Mutex
 	var errs []error
 	var replies sync.WaitGroup
@@ -58,20 +75,20 @@ func observeLevel(c *client.Client, level []string) (map[string]seen, map[string
 			mu.Unlock()
 		}
 	}
-	for _, path := range level {
+	for _, path := range paths {
 		ask(jute.OpGetData, path, &jute.PathWatchRequest{Path: []byte(path)}, func(d *jute.Decoder) {
 			var r jute.GetDataResponse
 			r.Decode(d)
-			found[path] = seen{data: r.Data, stat: r.Stat}
+			found[path] = Znode{Data: r.Data, Stat: r.Stat}
 			if r.Data != nil {
-				found[path] = seen{data: append([]byte{}, r.Data...), stat: r.Stat}
+				found[path] = Znode{Data: append([]byte{}, r.Data...), Stat: r.Stat}
 			}
 		})
 		ask(jute.OpGetACL, path, &jute.PathRequest{Path: []byte(path)}, func(d *jute.Decoder) {
 			var r jute.GetACLResponse
 			r.Decode(d)
 			s := found[path]
-			s.acl = r.ACL
+			s.ACL = r.ACL
 			found[path] = s
 		})
 		ask(jute.OpGetChildren, path, &jute.PathWatchRequest{Path: []byte(path)}, func(d *jute.Decoder) {
