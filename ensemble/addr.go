@@ -37,6 +37,12 @@ func (a Addr) Literal() bool {
 	return err == nil
 }
 
+// loopback reports whether the host is the machine itself, to everybody who looks.
+func (a Addr) loopback() bool {
+	ip, err := netip.ParseAddr(a.Host)
+	return a.Host == "" || strings.EqualFold(a.Host, "localhost") || err == nil && ip.Unmap().IsLoopback()
+}
+
 // javaForm is the address as Java prints it: names and IPv4 as written, IPv6 in eight groups without "::", localhost for nothing.
 func (a Addr) javaForm() Addr {
 	ip, err := netip.ParseAddr(a.Host)

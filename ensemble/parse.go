@@ -12,12 +12,14 @@ import (
 
 // Parse parses the text form of a config: server, group, weight and version lines in Java properties syntax (QuorumPeerConfig.parseDynamicConfig).
 // Several addresses per server are allowed. An error is that of the first bad line and starts with its number.
-func Parse(text string) (*Config, error) {
+func Parse(text string) (*Config, error) { return parse(text, true) }
+
+func parse(text string, multiAddress bool) (*Config, error) {
 	lines, err := properties.Parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("line %w", err)
 	}
-	b := Builder{MultiAddress: true}
+	b := Builder{MultiAddress: multiAddress}
 	for _, l := range lines {
 		if err := b.Add(l.Key, l.Value); err != nil {
 			return nil, fmt.Errorf("line %d: %s: %w", l.Number, l.Key, err)
