@@ -131,6 +131,19 @@ func parseClientPart(s string) (*Addr, error) {
 	return &Addr{fields[0], port}, nil
 }
 
+// ParseAddr parses host:port, with an IPv6 address in brackets; the host may be empty.
+func ParseAddr(s string) (Addr, error) {
+	fields, err := splitHost(s)
+	if err != nil {
+		return Addr{}, err
+	}
+	if len(fields) != 2 {
+		return Addr{}, fmt.Errorf("%q is not of the form host:port", s)
+	}
+	port, err := parsePort(fields[1])
+	return Addr{fields[0], port}, err
+}
+
 // splitHost splits at colons, with an IPv6 address in brackets as one field. Mirrors ConfigUtils.getHostAndPort.
 func splitHost(s string) ([]string, error) {
 	if !strings.HasPrefix(s, "[") {
