@@ -5,7 +5,7 @@ import "errors"
 // ErrMulti is the decoding error for a multi that holds an operation which has no place in it.
 var ErrMulti = errors.New("jute: operation not allowed in a multi")
 
-// ErrMultiACL is the decoding error for a multi with a create that has a null ACL.
+// ErrMultiACL is the decoding error for a multi with a create, create2 or createContainer that has a null ACL.
 var ErrMultiACL = errors.New("jute: null ACL in a multi")
 
 // Operation is the request of one write, or one part of a multi or multiRead, with the fields of all of them: which are set depends
@@ -76,7 +76,7 @@ func (o *Operation) Append(b []byte) []byte {
 var MultiEnd = MultiHeader{Type: -1, Done: true, Err: -1}
 
 // DecodeMulti reads the body of a multi or multiRead: operations that are either all writes or all reads. It refuses what
-// ZooKeeper's decoder refuses (a null path or ACL, create modes that the opcode does not take) and normalises as it does: create
+// ZooKeeper's decoder refuses (a null path, a null ACL but in createTTL, create modes that the opcode does not take) and normalises as it does: create
 // and create2 of a container become createContainer, and createTTL without a TTL mode becomes create or createContainer
 // (MultiOperationRecord, Op).
 func DecodeMulti(d *Decoder) []Operation {
@@ -118,17 +118,16 @@ func (o *Operation) normalise() error {
 	switch o.Op {
 	case OpCreate, OpCreate2, OpCreateContainer:
 		switch {
+		case !o.Flags.Valid():
+			return ErrMulti
 		case o.ACL == nil:
 			return ErrMultiACL
-		case !o.Flags.Valid() || o.Flags.TTL():
+		case o.Flags.TTL():
 			return ErrMulti
 		case o.Flags == ModeContainer:
 			o.Op = OpCreateContainer
 		}
 	case OpCreateTTL:
-		if o.ACL == nil {
-			return ErrMultiACL
-		}
 		switch {
 		case o.Flags == ModeContainer:
 			o.Op, o.TTL = OpCreateContainer, -1

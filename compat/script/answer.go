@@ -168,7 +168,8 @@ func (n *normaliser) frame(conn string, p []byte, op jute.Op, sort bool) []strin
 		w.int("xid")
 		w.zxid("zxid")
 		err := w.code("err")
-		if layout := layouts[op]; layout != nil && err == 0 {
+		// A multiRead that fails on the way has results all the same.
+		if layout := layouts[op]; layout != nil && (err == 0 || op == jute.OpMultiRead && len(w.in) > 0) {
 			layout(w)
 		}
 	}

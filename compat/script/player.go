@@ -441,3 +441,20 @@ func (c *conn) match(p []byte) (op jute.Op, event bool) {
 	c.pending = slices.Delete(c.pending, i, i+1)
 	return op, false
 }
+
+// Stat is a znode's stat in the normalisation of the answers. What that cannot place stays as it is.
+func (r *Player) Stat(s jute.Stat) jute.Stat {
+	s.Ctime, _ = r.norm.time(s.Ctime, s.Czxid)
+	s.Mtime, _ = r.norm.time(s.Mtime, s.Mzxid)
+	s.Czxid, _ = r.norm.relative(s.Czxid)
+	s.Mzxid, _ = r.norm.relative(s.Mzxid)
+	s.Pzxid, _ = r.norm.relative(s.Pzxid)
+	s.EphemeralOwner = r.Session(s.EphemeralOwner)
+	return s
+}
+
+// Session is a session id in the normalisation of the answers.
+func (r *Player) Session(id int64) int64 {
+	id, _ = r.norm.session(id)
+	return id
+}
