@@ -81,9 +81,13 @@ var MultiEnd = MultiHeader{Type: -1, Done: true, Err: -1}
 // (MultiOperationRecord, Op).
 func DecodeMulti(d *Decoder) []Operation {
 	var ops []Operation
+	nullPath := false // found out when all is decoded, so that any other error counts for more
 	for {
 		var h MultiHeader
 		h.Decode(d)
+		if h.Done && nullPath {
+			d.Fail(ErrMulti)
+		}
 		if d.err != nil {
 			return nil
 		}
@@ -99,10 +103,11 @@ func DecodeMulti(d *Decoder) []Operation {
 		if d.err != nil {
 			return nil
 		}
-		if o.Path == nil && !o.read() || len(ops) > 0 && o.read() != ops[0].read() {
+		if len(ops) > 0 && o.read() != ops[0].read() {
 			d.Fail(ErrMulti)
 			return nil
 		}
+		nullPath = nullPath || o.Path == nil && !o.read()
 		if err := o.normalise(); err != nil {
 			d.Fail(err)
 			return nil
