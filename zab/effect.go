@@ -1,6 +1,9 @@
 package zab
 
-import "quoll/ensemble"
+import (
+	"quoll/ensemble"
+	"quoll/zab/wire"
+)
 
 // Effect is something for the driver to do; see the package comment for the order and the answers.
 type Effect interface{ effect() }
@@ -27,7 +30,7 @@ type (
 	Notify struct {
 		// To is a sid, maybe of no member (then the vote goes where a message from it came from, or nowhere).
 		To   int64
-		Vote Notification
+		Vote wire.Notification
 	}
 
 	// Dial connects to a quorum address of a member, or of a server of the last seen config: all its addresses at once, the first that answers.
@@ -50,7 +53,7 @@ type (
 	// Send hands a packet to a link.
 	Send struct {
 		Link   LinkID
-		Packet Packet
+		Packet wire.Packet
 	}
 
 	// SendSnapshot sends the packet SNAP with Zxid and then the state as a stream (section 4.7), before anything that is sent later on the link. The state is that
@@ -73,7 +76,7 @@ type (
 		Link LinkID
 		// SID is who sent it.
 		SID    int64
-		Packet Packet
+		Packet wire.Packet
 	}
 
 	// Append adds records to the log, behind its end and in zxid order, and syncs it soon.

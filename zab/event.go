@@ -1,5 +1,7 @@
 package zab
 
+import "quoll/zab/wire"
+
 // Event is what happened: the argument of Node.Step.
 type Event interface{ event() }
 
@@ -20,7 +22,7 @@ type (
 	Heard struct {
 		// From is the sid that the connection was opened for, whether it is a member or not.
 		From int64
-		Vote Notification
+		Vote wire.Notification
 	}
 
 	// LinkUp is a new connection: one that was accepted, or the answer to a Dial.
@@ -50,13 +52,13 @@ type (
 	// Received is a packet of a link, in the order of the link.
 	Received struct {
 		Link   LinkID
-		Packet Packet
+		Packet wire.Packet
 	}
 
 	// Sent says that bytes handed over by Send left for the network (were written to the socket).
 	Sent struct {
 		Link LinkID
-		// Bytes is the sum of Packet.Size of packets not reported before, each in one piece or in parts.
+		// Bytes is the sum of wire.Packet.Size of packets not reported before, each in one piece or in parts.
 		Bytes int
 		// Snapshot says that the snapshot of SendSnapshot was written.
 		Snapshot bool
@@ -110,12 +112,12 @@ type (
 	}
 
 	// Forward sends a packet of a learner to its leader: REQUEST or REVALIDATE. Lost if there is no leader that serves.
-	Forward struct{ Packet Packet }
+	Forward struct{ Packet wire.Packet }
 
 	// Reply sends a packet of a leader to one of its learners: the answer to REVALIDATE. Lost if the link is down.
 	Reply struct {
 		Link   LinkID
-		Packet Packet
+		Packet wire.Packet
 	}
 )
 

@@ -42,6 +42,8 @@ type Node struct {
 	opts Options
 	now  time.Duration
 	out  []Effect
+	// appendAt and applyAt are the positions in out, counted from 1, of an Append and an Apply that may still grow; 0 for none.
+	appendAt, applyAt int
 
 	// role and what belongs to it: election is set while looking, leader while leading, learner while following or observing. While looking,
 	// election is nil as long as the role before is being left: the log drains or the state is being restored.
@@ -76,7 +78,9 @@ type Node struct {
 	// restore is the restore being waited for, 0 for none; restores counts them.
 	restore, restores RestoreID
 
-	dials   DialID
+	dials DialID
+	// served is the last zxid that was committed while this server served: no leader may take it back.
+	served  int64
 	serving bool // Serve was emitted last
 	// readOnlyAt is when a server without quorum serves old data, Never if it does already or shall not.
 	readOnlyAt time.Duration
@@ -92,7 +96,7 @@ func New(opts Options, state State) *Node {
 		state.LastSeen = state.Committed
 	}
 	n := &Node{opts: opts.withDefaults(), committed: state.Committed, lastSeen: state.LastSeen, readOnlyAt: Never}
-	n.log.limits(n.opts)
+	n.log.limits(&n.opts)
 	n.load(state.Disk)
 	n.vote = n.initialVote()
 	n.look()
@@ -131,17 +135,17 @@ func (n *Node) Step(now time.Duration, ev Event) {
 	case LinkDown:
 		switch {
 		case n.learner != nil && n.learner.link == ev.Link:
-			n.leave("the leader is gone: " + ev.Reason)
+			n.leave("the leader is gone: %s", ev.Reason)
 		case n.leader != nil:
 			n.leader.linkDown(ev)
 		}
 	case ListenFailed:
 		if n.leader != nil {
-			n.leave("cannot listen for learners: " + ev.Reason)
+			n.leave("cannot listen for learners: %s", ev.Reason)
 		}
 	case Received:
 		switch {
-		case n.learner != nil && n.learner.link == ev.Link:
+		case n.learner != nil && n.learner.link != 0 && (n.learner.link == ev.Link || mutant(oldLinkAccepted)):
 			n.learner.receive(ev.Packet)
 		case n.leader != nil:
 			n.leader.receive(ev.Link, ev.Packet)
@@ -161,7 +165,7 @@ func (n *Node) Step(now time.Duration, ev Event) {
 		n.restored(ev)
 	case RestoreFailed:
 		if ev.Restore == n.restore {
-			n.leave("the state cannot be restored: " + ev.Reason)
+			n.leave("the state cannot be restored: %s", ev.Reason)
 		}
 	case DiskFailed:
 		n.diskFailed(ev)
@@ -211,6 +215,7 @@ func (n *Node) Effects(dst []Effect) []Effect {
 	dst = append(dst, n.out...)
 	clear(n.out)
 	n.out = n.out[:0]
+	n.appendAt, n.applyAt = 0, 0
 	return dst
 }
 
@@ -299,8 +304,14 @@ func (n *Node) Status() Status {
 	return s
 }
 
-// emit appends an effect.
-func (n *Node) emit(e Effect) { n.out = append(n.out, e) }
+// emit appends an effect. Appends and applies do not move over those that depend on the log or the state as it is.
+func (n *Node) emit(e Effect) {
+	switch e.(type) {
+	case Truncate, InstallSnapshot, Reload, PersistEpoch, Configure, Serve, ServeReadOnly, StopServing, SendSnapshot, Deliver:
+		n.appendAt, n.applyAt = 0, 0
+	}
+	n.out = append(n.out, e)
+}
 
 func (n *Node) note(format string, args ...any) { n.emit(Note{Text: fmt.Sprintf(format, args...)}) }
 

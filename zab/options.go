@@ -32,6 +32,9 @@ type Options struct {
 	// (zookeeper.leader.maxTimeToWaitForEpoch). 0 or less: never.
 	MaxTimeToWaitForEpoch time.Duration
 
+	// MaxCounter is the counter of the last zxid of an epoch. Default 0xfffffffe; less only makes sense in tests.
+	MaxCounter int64
+
 	// ForceSnapshotSync makes every learner get a snapshot (zookeeper.forceSnapshotSync).
 	ForceSnapshotSync bool
 	// SnapshotSizeFactor is how long a log, in sizes of the newest snapshot, may be sent instead of it. Less than 0: the log on disk is never
@@ -78,6 +81,9 @@ func (o Options) withDefaults() Options {
 	num(&o.OutstandingBytes, 64<<20)
 	num(&o.LinkWindow, 1<<20)
 	num(&o.LinkBytes, 16<<20)
+	if o.MaxCounter == 0 {
+		o.MaxCounter = maxCounter
+	}
 	o.CommitLogCount = max(o.CommitLogCount, 500)
 	if o.SnapshotSizeFactor == 0 || o.SnapshotSizeFactor > 1 {
 		o.SnapshotSizeFactor = 0.33
@@ -93,6 +99,8 @@ func (o Options) Validate() error {
 		return errors.New("zab: initLimit and syncLimit must be set")
 	case o.Tick <= 0:
 		return fmt.Errorf("zab: tickTime %v is not positive", o.Tick)
+	case o.MaxCounter < 1 || o.MaxCounter > maxCounter:
+		return fmt.Errorf("zab: MaxCounter %#x is not from 1 to %#x", o.MaxCounter, int64(maxCounter))
 	case o.LinkBytes <= o.LinkWindow:
 		return fmt.Errorf("zab: LinkBytes %d must be more than LinkWindow %d", o.LinkBytes, o.LinkWindow)
 	}
