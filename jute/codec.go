@@ -49,7 +49,7 @@ func AppendString(b []byte, v string) []byte {
 }
 
 // AppendJavaString appends a ustring as Java's writer does: a character above U+FFFF becomes two surrogates of three bytes each
-// (CESU-8). Only ACL ids, sync paths and getEphemerals answers can hold such characters.
+// (CESU-8). Only ACL ids, sync paths, getEphemerals answers and the events of setWatches can hold such characters.
 func AppendJavaString(b []byte, v string) []byte {
 	at := len(b)
 	b = AppendInt32(b, int32(len(v)))

@@ -442,12 +442,15 @@ func (q *query) restoreWatches(r *jute.SetWatches2Request) jute.Code {
 			list.restore(path, q.s.tree.Get(path))
 		}
 	}
-	for paths, modes := range map[*[][]byte]watchMode{&r.Persistent: persistentModes, &r.PersistentRecursive: dataRecursive} {
-		if *paths == nil {
+	for _, list := range [...]struct {
+		paths [][]byte
+		modes watchMode
+	}{{r.Persistent, persistentModes}, {r.PersistentRecursive, dataRecursive}} {
+		if list.paths == nil {
 			return jute.ErrMarshalling
 		}
-		for _, path := range *paths {
-			q.watch(path, nil, modes)
+		for _, path := range list.paths {
+			q.watch(path, nil, list.modes)
 		}
 	}
 	return jute.OK
@@ -458,11 +461,12 @@ func (q *query) caughtUp(typ jute.EventType, path []byte) {
 	q.events = appendEvent(q.events, -1, typ, jute.JavaText(path))
 }
 
-// appendEvent appends the frame of a watch event.
+// appendEvent appends the frame of a watch event. The path is text as a client has sent it, if the event is for what that has missed.
 func appendEvent(b []byte, zxid int64, typ jute.EventType, path string) []byte {
 	start := len(b)
 	b = append(b, make([]byte, replyHeaderSize)...)
-	b = (&jute.WatcherEvent{Type: int32(typ), State: jute.StateSyncConnected, Path: path}).Append(b)
+	b = jute.AppendInt32(jute.AppendInt32(b, int32(typ)), jute.StateSyncConnected)
+	b = jute.AppendJavaString(b, path)
 	putReplyHeader(b[start:], jute.XidEvent, zxid, jute.OK)
 	return b
 }
