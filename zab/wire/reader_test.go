@@ -185,16 +185,18 @@ type idle struct{}
 
 func (idle) Read([]byte) (int, error) { return 0, nil }
 
-// endless repeats its bytes.
+// endless repeats its bytes, as many as there is room for.
 type endless struct {
 	data []byte
 	at   int
 }
 
 func (e *endless) Read(b []byte) (int, error) {
-	n := copy(b, e.data[e.at:])
-	e.at = (e.at + n) % len(e.data)
-	return n, nil
+	for n := 0; n < len(b); {
+		c := copy(b[n:], e.data[e.at:])
+		n, e.at = n+c, (e.at+c)%len(e.data)
+	}
+	return len(b), nil
 }
 
 func TestNoAllocation(t *testing.T) {
