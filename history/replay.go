@@ -1,0 +1,558 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"quoll/jute"
+)
+
+// replay carries out the history in zxid order. Where a zxid may be one unanswered write or another it tries them in turn, with what later
+// replies show of that zxid as a guide, and comes back when what follows does not fit. What it tries is forgotten once nothing can depend
+// on it: when every znode that an unanswered write of an earlier life may have touched has been shown since.
+type replay struct {
+	journal  *journal
+	tree     *tree
+	watches  watches
+	sessions map[int64]*session
+	conns    []*connection // with unanswered writes, of the lives that may still matter
+	life     int           // of the last step; older unanswered writes have not been done
+	last     int64         // the largest zxid that has had a step
+	done     int
+
+	steps   []step // from the first choice on
+	at      int
+	choices []*choice
+	gaps    []*step             // of steps
+	seen    map[string][]fact   // for znodes that unanswered writes may touch: the first Stat after each gap
+	touched map[string]struct{} // znodes that differ from one choice to another
+	unknown map[string]struct{} // those of touched that have not been shown since
+	failed  map[uint64]struct{} // states that lead nowhere
+	deepest *mismatch           // how far it went
+	effort  int                 // steps since the first choice
+	expect  []expected          // of the step
+}
+
+// choice is a gap and who may fill it.
+type choice struct {
+	at         int
+	mark       int
+	key        uint64
+	life       int // the latest of its candidates
+	candidates []candidate
+	next       int
+}
+
+// candidate is an unanswered write, the expiry of a session, or, if it is the zero value, nothing that can be seen.
+type candidate struct {
+	conn    *connection
+	expired int64
+}
+
+// mismatch is why the history does not fit.
+type mismatch struct {
+	rule      ruleID
+	path      string // of the znode that differs; empty if it is not about one
+	text      string
+	at        int
+	undecided bool
+	open      bool // all ways to do the unanswered writes have been tried
+}
+
+// effortLimit is how many steps the search for what unanswered writes have done may take.
+const effortLimit = 30_000_000
+
+func newReplay() *replay {
+	j := &journal{}
+	return &replay{
+		journal: j, tree: newTree(j), watches: watches{journal: j, paths: map[string][]watcher{}},
+		seen: map[string][]fact{}, touched: map[string]struct{}{}, unknown: map[string]struct{}{}, failed: map[uint64]struct{}{},
+	}
+}
+
+// extend takes the next life in.
+func (r *replay) extend(b *batch) {
+	// What lies before the first choice is decided.
+	decided := r.at
+	if len(r.choices) > 0 {
+		decided = r.choices[0].at
+	}
+	r.steps, r.at, r.deepest = slices.Clone(r.steps[decided:]), r.at-decided, nil
+	for _, c := range r.choices {
+		c.at -= decided
+	}
+	r.conns = slices.DeleteFunc(r.conns, func(c *connection) bool { return c.life < b.life-1 && len(r.choices) == 0 })
+	for _, c := range b.conns {
+		if c.open() {
+			r.conns = append(r.conns, c)
+		}
+	}
+	open := 0
+	for _, c := range r.conns {
+		open += len(c.Ops) - c.head
+	}
+	b.fill(r.last, open)
+	r.steps = append(r.steps, b.steps...)
+	if n := len(r.steps); n > 0 {
+		r.last = max(r.last, r.steps[n-1].zxid)
+	}
+	for _, c := range b.conns {
+		r.last = max(r.last, c.end)
+	}
+	clear(r.failed)
+	r.effort = 0
+	r.lookAhead()
+}
+
+// lookAhead notes what replies show of gaps, and of the znodes that the unanswered writes may have touched.
+func (r *replay) lookAhead() {
+	r.gaps = r.gaps[:0]
+	clear(r.seen)
+	for i := range r.steps {
+		if s := &r.steps[i]; s.gap != nil {
+			r.gaps = append(r.gaps, s)
+			s.gap.shown = nil
+		}
+	}
+	if len(r.gaps) == 0 {
+		return
+	}
+	paths := map[string]struct{}{}
+	for _, c := range r.conns {
+		for i := c.head; i < len(c.Ops); i++ {
+			for _, p := range c.Ops[i].parts() {
+				paths[p.Path], paths[parentOf(p.Path)] = struct{}{}, struct{}{}
+			}
+		}
+	}
+	first, latest := r.gaps[0].zxid, -1
+	for i := range r.steps {
+		s := &r.steps[i]
+		if s.gap != nil {
+			latest++
+			continue
+		}
+		if s.op.failed() {
+			continue
+		}
+		note := func(p *Part) {
+			path, ok := p.shows()
+			if !ok {
+				return
+			}
+			f := fact{path: path, step: s, stat: &p.Stat}
+			if p.Op != jute.OpExists && p.Op != jute.OpGetChildren2 && p.Op != jute.OpSetACL {
+				f.data = &p.Data
+			}
+			zxids := [...]int64{p.Stat.Czxid, p.Stat.Mzxid, p.Stat.Pzxid}
+			for k, zxid := range zxids {
+				if zxid < first || k > 0 && zxid == zxids[k-1] {
+					continue
+				}
+				if g := r.gapAt(zxid); g != nil && !slices.ContainsFunc(g.gap.shown, func(o fact) bool { return o.path == path }) {
+					g.gap.shown = append(g.gap.shown, f)
+				}
+			}
+			if _, ok := paths[path]; !ok || latest < 0 {
+				return
+			}
+			if list := r.seen[path]; len(list) == 0 || list[len(list)-1].step.zxid < r.gaps[latest].zxid {
+				r.seen[path] = append(list, f)
+			}
+		}
+		if s.op.Op != jute.OpMulti {
+			note(&s.op.Part)
+			continue
+		}
+		for k := range s.op.Parts {
+			note(&s.op.Parts[k])
+		}
+	}
+}
+
+func (r *replay) gapAt(zxid int64) *step {
+	i, ok := slices.BinarySearchFunc(r.gaps, zxid, func(s *step, zxid int64) int { return int(min(1, max(-1, s.zxid-zxid))) })
+	if !ok {
+		return nil
+	}
+	return r.gaps[i]
+}
+
+// run goes through all steps. The mismatch it returns is one that no choice explains.
+func (r *replay) run() *mismatch {
+	for r.at < len(r.steps) {
+		if bad := r.step(&r.steps[r.at]); bad != nil {
+			bad.at = r.at
+			if bad = r.back(bad); bad != nil {
+				return r.report(bad)
+			}
+		}
+		r.at++
+	}
+	return nil
+}
+
+func (r *replay) step(s *step) *mismatch {
+	if len(r.choices) > 0 {
+		r.effort++
+	}
+	if s.gap != nil {
+		return r.choose(s)
+	}
+	r.enter(s.conn.life)
+	if !s.write() {
+		return r.read(s)
+	}
+	r.tree.apply(author{s.conn.Session, s.op, s.conn.life}, s.zxid)
+	if bad := r.compare(s); bad != nil {
+		return bad
+	}
+	if bad := r.fire(s, s.op.Op == jute.OpCloseSession); bad != nil {
+		return bad
+	}
+	r.settle(s.op)
+	return nil
+}
+
+// enter begins a life: what nobody acknowledged of the lives before, and has not been done, never will be.
+func (r *replay) enter(life int) {
+	if was := r.life; was != life {
+		clear(r.tree.ghosts)
+		r.life = life
+		r.journal.add(func() { r.life = was })
+		r.commit()
+	}
+}
+
+// choose fills a gap.
+func (r *replay) choose(s *step) *mismatch {
+	c := &choice{at: r.at, mark: len(r.journal.undo), life: r.life}
+	c.candidates = r.candidates(s, c)
+	if len(c.candidates) == 0 {
+		return r.place(s, candidate{})
+	}
+	c.candidates = append(c.candidates, candidate{})
+	c.key = r.key()
+	if _, ok := r.failed[c.key]; ok {
+		return &mismatch{rule: openWrite, text: nothingFits}
+	}
+	r.journal.on = true
+	r.choices = append(r.choices, c)
+	return r.try(c)
+}
+
+// candidates are the writes that may have the zxid, those first of which it shows something.
+func (r *replay) candidates(s *step, c *choice) []candidate {
+	if s.gap.forced {
+		return nil
+	}
+	var good, others []candidate
+	touch := func(path string) {
+		r.touched[path], r.unknown[path] = struct{}{}, struct{}{}
+	}
+	touchSession := func(session int64) {
+		for path := range r.tree.owned[session] {
+			touch(path)
+			touch(parentOf(path))
+		}
+	}
+	shows := func(path string) bool {
+		return slices.ContainsFunc(s.gap.shown, func(f fact) bool { return strings.HasPrefix(f.path, path) || f.path == parentOf(path) })
+	}
+	for _, conn := range r.conns {
+		if conn.life < r.life || !conn.open() || conn.Ops[conn.head].Call > s.gap.until {
+			continue
+		}
+		c.life = max(c.life, conn.life)
+		hit := false
+		for i := conn.head; i < len(conn.Ops); i++ {
+			o := &conn.Ops[i]
+			for _, p := range o.parts() {
+				if p.Path == "" || !o.writes() {
+					continue
+				}
+				p.touches(touch)
+				hit = hit || i == conn.head && shows(p.Path)
+			}
+			if o.Op == jute.OpCloseSession {
+				touchSession(conn.Session)
+			}
+		}
+		if hit {
+			good = append(good, candidate{conn: conn})
+		} else {
+			others = append(others, candidate{conn: conn})
+		}
+	}
+	var expired []int64
+	for id, owned := range r.tree.owned {
+		if about := r.sessions[id]; len(owned) > 0 && about != nil && about.timeout > 0 && about.heard <= s.gap.until-about.timeout {
+			touchSession(id)
+			expired = append(expired, id)
+		}
+	}
+	slices.Sort(expired)
+	for _, id := range expired {
+		others = append(others, candidate{expired: id})
+	}
+	return append(good, others...)
+}
+
+// try goes on with the next candidate that fits what is known of the zxid.
+func (r *replay) try(c *choice) *mismatch {
+	bad := &mismatch{rule: openWrite, text: nothingFits, at: c.at}
+	for c.next < len(c.candidates) {
+		c.next++
+		r.effort++
+		if bad = r.place(&r.steps[c.at], c.candidates[c.next-1]); bad == nil {
+			return nil
+		}
+		bad.at = c.at
+		r.journal.rewind(c.mark)
+	}
+	return bad
+}
+
+// place lets the candidate have the zxid.
+func (r *replay) place(s *step, who candidate) *mismatch {
+	t := r.tree
+	a := author{session: who.expired, op: &Op{Part: Part{Op: jute.OpCloseSession}, Zxid: s.zxid}, life: r.life}
+	switch {
+	case who.conn != nil:
+		c := who.conn
+		r.enter(c.life)
+		a = author{c.Session, &c.Ops[c.head], c.life}
+		was := c.head
+		r.done++
+		r.journal.add(func() { c.head = was; r.done-- })
+		c.head++
+		c.skipReads()
+		t.apply(a, s.zxid)
+		for _, res := range t.results {
+			if res.made != "" && len(t.changes) > 0 {
+				r.touched[res.made], r.unknown[res.made] = struct{}{}, struct{}{}
+			}
+		}
+	case who.expired != 0:
+		t.apply(a, s.zxid)
+	default:
+		t.results, t.changes = t.results[:0], t.changes[:0]
+	}
+	if bad := r.fire(s, a.op.Op == jute.OpCloseSession); bad != nil {
+		return bad
+	}
+	for _, f := range s.gap.shown {
+		if what := r.contradicts(f, s.zxid); what != "" {
+			return &mismatch{rule: openWrite, path: f.path, text: fmt.Sprintf("the %s of %s has zxid %#x, which no unanswered write explains\n\tseen in %v", what, f.path, s.zxid, f.step)}
+		}
+	}
+	for _, ch := range t.changes {
+		for _, path := range [...]string{ch.path, parentOf(ch.path)} {
+			list := r.seen[path]
+			i, _ := slices.BinarySearchFunc(list, s.zxid, func(f fact, zxid int64) int { return int(min(1, max(-1, f.step.zxid-zxid))) })
+			if i == len(list) {
+				continue
+			}
+			if what := r.contradicts(list[i], s.zxid); what != "" {
+				return &mismatch{rule: openWrite, path: path, text: fmt.Sprintf("%s has another %s\n\tseen in %v", path, what, list[i].step)}
+			}
+		}
+	}
+	return nil
+}
+
+// contradicts reports what a Stat that is seen later says of the znode as it is after zxid, if that differs.
+func (r *replay) contradicts(f fact, zxid int64) string {
+	want := f.stat
+	if want.Czxid > zxid {
+		return ""
+	}
+	n := r.tree.nodes[f.path]
+	switch {
+	case n == nil || n.stat.Czxid != want.Czxid:
+		return "creation"
+	case want.Mzxid <= zxid && (n.stat.Mzxid != want.Mzxid || n.stat.Version != want.Version || n.stat.DataLength != want.DataLength || f.data != nil && n.data != *f.data):
+		return "data"
+	case want.Pzxid <= zxid && (n.stat.Pzxid != want.Pzxid || n.stat.Cversion != want.Cversion):
+		return "list of children"
+	}
+	return ""
+}
+
+// back returns to the last choice that has another candidate which fits. If the mismatch cannot come from a wrong choice, or there is no
+// other choice, it returns a mismatch.
+func (r *replay) back(bad *mismatch) *mismatch {
+	r.note(bad)
+	// At a gap it also matters which writes are left.
+	if r.steps[bad.at].gap == nil && !r.depends(bad.path) {
+		return bad
+	}
+	for len(r.choices) > 0 {
+		if r.effort > effortLimit {
+			return &mismatch{at: r.deepest.at, undecided: true, text: fmt.Sprintf("the search for what the unanswered writes have done was given up; the last mismatch: %s: %s", Rules[r.deepest.rule].Name, r.deepest.text)}
+		}
+		c := r.choices[len(r.choices)-1]
+		r.journal.rewind(c.mark)
+		r.at = c.at
+		if bad = r.try(c); bad == nil {
+			return nil
+		}
+		r.note(bad)
+		r.failed[c.key] = struct{}{}
+		r.choices = r.choices[:len(r.choices)-1]
+	}
+	bad = r.deepest
+	bad.open = true
+	return bad
+}
+
+// note remembers the mismatch that came last in the history.
+func (r *replay) note(bad *mismatch) {
+	if r.deepest == nil || bad.at > r.deepest.at || bad.at == r.deepest.at && bad.text != nothingFits {
+		r.deepest = bad
+	}
+}
+
+// nothingFits is the mismatch of a gap where all was tried before.
+const nothingFits = "nothing fits here"
+
+// depends reports whether a znode may look different with other choices.
+func (r *replay) depends(path string) bool {
+	if len(r.choices) == 0 || len(r.unknown) == 0 {
+		return false
+	}
+	_, ok := r.touched[path]
+	_, above := r.touched[parentOf(path)]
+	return ok || above || path == ""
+}
+
+// settle takes the znodes that an answered operation shows wholly from those of which it is not known what the unanswered writes did.
+func (r *replay) settle(o *Op) {
+	if len(r.unknown) == 0 {
+		return
+	}
+	if o.Op == jute.OpMulti && o.failed() {
+		return
+	}
+	known := func(path string) {
+		if _, ok := r.unknown[path]; ok {
+			delete(r.unknown, path)
+			r.journal.add(func() { r.unknown[path] = struct{}{} })
+		}
+	}
+	for _, p := range o.parts() {
+		switch p.Op {
+		case jute.OpCreate, jute.OpCreate2:
+			if p.Err == jute.OK {
+				known(p.Made)
+			}
+		case jute.OpDelete, jute.OpSetData, jute.OpGetData:
+			if p.Err == jute.OK || p.Err == jute.ErrNoNode && p.Op == jute.OpGetData {
+				known(p.Path)
+			}
+		case jute.OpExists:
+			if p.Err == jute.ErrNoNode {
+				known(p.Path)
+			}
+		case jute.OpGetChildren, jute.OpGetChildren2:
+			for path := range r.unknown {
+				if parentOf(path) == p.Path && r.tree.nodes[path] == nil {
+					known(path)
+				}
+			}
+		}
+	}
+	r.commit()
+}
+
+// touches calls touch with the znodes that a write may change.
+func (p *Part) touches(touch func(string)) {
+	switch p.Op {
+	case jute.OpSetData, jute.OpSetACL:
+		touch(p.Path)
+	case jute.OpDelete:
+		touch(p.Path)
+		touch(parentOf(p.Path))
+	case jute.OpCreate, jute.OpCreate2:
+		// What a sequential one makes is known when it has been tried.
+		if !jute.CreateMode(p.Mode).Sequential() {
+			touch(p.Path)
+		}
+		touch(parentOf(p.Path))
+	}
+}
+
+// commit forgets the choices when all candidates are of lives that are over and every znode they may have touched has been shown: any
+// other choice that fits would have led to the same tree.
+func (r *replay) commit() {
+	if len(r.choices) == 0 || len(r.unknown) > 0 || slices.ContainsFunc(r.choices, func(c *choice) bool { return c.life >= r.life }) {
+		return
+	}
+	r.choices, r.deepest, r.effort = nil, nil, 0
+	r.journal.on, r.journal.undo = false, nil
+	clear(r.touched)
+	clear(r.failed)
+	r.conns = slices.DeleteFunc(r.conns, func(c *connection) bool { return c.life < r.life })
+}
+
+// key stands for all that the rest of the replay depends on and that choices can differ in. A zxid that no reply shows does not matter.
+func (r *replay) key() uint64 {
+	h := uint64(r.at)<<20 ^ uint64(r.life)<<10 ^ uint64(len(r.tree.ended))
+	for i, c := range r.conns {
+		h = mix(h ^ uint64(c.head)<<16 ^ uint64(i))
+	}
+	visible := func(zxid int64, path string) uint64 {
+		if g := r.gapAt(zxid); g != nil && !slices.ContainsFunc(g.gap.shown, func(f fact) bool { return f.path == path }) {
+			return 0
+		}
+		return uint64(zxid)
+	}
+	sum := uint64(0)
+	for path := range r.touched {
+		n := r.tree.nodes[path]
+		if n == nil {
+			continue
+		}
+		k := hashText(path)
+		for _, x := range [...]uint64{
+			visible(n.stat.Czxid, path), visible(n.stat.Mzxid, path), visible(n.stat.Pzxid, path), uint64(n.stat.EphemeralOwner),
+			uint64(n.stat.Version)<<32 | uint64(uint32(n.stat.Aversion)), uint64(n.made)<<32 | uint64(uint32(n.stat.NumChildren)),
+		} {
+			k = mix(k ^ x)
+		}
+		if visible(n.stat.Mzxid, path) != 0 {
+			k = mix(k ^ n.data.Tag)
+		}
+		sum += k
+	}
+	return mix(h ^ sum)
+}
+
+// around is how many steps before and after a mismatch are reported.
+const around = 6
+
+// report adds the history around a mismatch.
+func (r *replay) report(bad *mismatch) *mismatch {
+	var b strings.Builder
+	b.WriteString(bad.text)
+	for i := max(0, bad.at-around); i < min(len(r.steps), bad.at+around+1); i++ {
+		mark := "\n\t"
+		if i == bad.at {
+			mark = "\n      > "
+		}
+		b.WriteString(mark + r.steps[i].String())
+	}
+	if bad.open || bad.undecided {
+		b.WriteString("\n    none of the ways in which the unanswered writes may have been done leads further")
+		for _, c := range r.conns {
+			for i := c.Replies; i < min(len(c.Ops), c.Replies+around); i++ {
+				if c.Ops[i].writes() {
+					b.WriteString("\n\t" + c.describe(i))
+				}
+			}
+		}
+	}
+	bad.text = b.String()
+	return bad
+}
