@@ -209,11 +209,12 @@ func (l *leader) activate(c *ensemble.Config, designated int64) {
 	}
 }
 
-// connected returns who is there: this server, and the learners that are at least at the phase.
+// connected returns who is there to decide: this server, and the followers that are at least at the phase. Who is connected as an observer acknowledges
+// nothing, even if a config that is only proposed lets it vote; in Java it counts for staying leader, and the reconfig may hang for ever.
 func (l *leader) connected(phase peerPhase) ensemble.Set {
 	set := ensemble.Set{l.n.opts.SID}
 	for _, p := range l.peers {
-		if p.phase >= phase {
+		if p.phase >= phase && !p.observer {
 			set = set.Add(p.sid)
 		}
 	}

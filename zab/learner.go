@@ -388,7 +388,7 @@ func (l *learner) upToDate() {
 		return
 	}
 	l.send(wire.Packet{Type: wire.TypeAck, Zxid: zxidOf(l.epoch)})
-	if c := l.config; c != nil && (!l.pending(c.Version) || mutant(uncommittedConfigActivated)) && n.activate(c, noVote) {
+	if c := l.config; c != nil && (!l.proposedOnly(c) || mutant(uncommittedConfigActivated)) && n.activate(c, noVote) {
 		n.leave("the config %x changes the role or the leader", uint64(c.Version))
 		return
 	}
@@ -399,15 +399,10 @@ func (l *learner) upToDate() {
 	n.emit(Serve{n.role, l.sid, l.epoch})
 }
 
-// pending reports whether the transaction is in the log and not committed: a config that is only proposed waits for its commit, where Java
-// activates it (4.9, 9.2).
-func (l *learner) pending(zxid int64) bool {
-	for _, e := range l.n.log.after(l.n.log.applied) {
-		if e.Zxid == zxid {
-			return true
-		}
-	}
-	return false
+// proposedOnly reports whether a config is proposed in this epoch and not committed as far as was told here: it waits for its commit, where Java puts it
+// in force (4.9, 9.2). One of an epoch before is completed by this leader's NEWLEADER (6.4).
+func (l *learner) proposedOnly(c *ensemble.Config) bool {
+	return c.Version > max(l.n.log.applied, zxidOf(l.epoch))
 }
 
 // ack acknowledges, one by one, the proposals that are durable: only behind UPTODATE, since an older leader takes an earlier one for

@@ -169,6 +169,10 @@ func (p *peer) feed() bool {
 		}
 		p.transaction(r)
 	case p.proposedTo >= n.log.applied || mutant(newLeaderBeforeHistory):
+		if p.l.soonReconfigured() {
+			p.deadline = n.now + n.opts.initTime()
+			return false
+		}
 		p.newLeader()
 	case p.inMemory():
 		e := n.log.after(p.proposedTo)[0]
