@@ -74,13 +74,10 @@ type Children struct {
 	Count int32
 }
 
-// ChildrenOf is the Children of a reply.
-func ChildrenOf(names []string) Children {
-	c := Children{Count: int32(len(names))}
-	for _, name := range names {
-		c.Sum += hashText(name)
-	}
-	return c
+// Add adds a name.
+func (c *Children) Add(name []byte) {
+	c.Sum += hashText(name)
+	c.Count++
 }
 
 // hashText is FNV-1a, spread over all bits so that sums of it do not collide.
