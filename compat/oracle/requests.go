@@ -193,7 +193,7 @@ func (g *generator) multi(verb string) script.Call {
 		}
 		q.Parts = append(q.Parts, part)
 	}
-	if g.rng.IntN(60) == 0 {
+	if len(q.Parts) > 0 && g.rng.IntN(60) == 0 {
 		q.Fields = append(q.Fields, script.Field{Name: "end", Value: "0"})
 	}
 	return q

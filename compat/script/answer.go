@@ -150,7 +150,6 @@ func password(session int64) (p [jute.PasswordLength]byte) {
 type walk struct {
 	*normaliser
 	conn  string
-	sort  bool
 	in    []byte
 	short bool
 	lines []string // finished lines of text
@@ -159,8 +158,8 @@ type walk struct {
 }
 
 // frame is a frame without its length as lines of a script.
-func (n *normaliser) frame(conn string, p []byte, op jute.Op, sort bool) []string {
-	w := &walk{normaliser: n, conn: conn, sort: sort, in: p}
+func (n *normaliser) frame(conn string, p []byte, op jute.Op) []string {
+	w := &walk{normaliser: n, conn: conn, in: p}
 	w.put("", len4(len(p)))
 	if op == opConnect {
 		w.connect()
@@ -364,8 +363,16 @@ func (w *walk) event() {
 	w.text("path")
 }
 
-// vector walks a list and, if sort says so, sorts its items by their text.
-func (w *walk) vector(name string, sorted bool, item func(*walk)) {
+// walked is an item of a list.
+type walked struct {
+	text  string
+	hexes []string
+}
+
+func byText(a, b walked) int { return strings.Compare(a.text, b.text) }
+
+// vector walks a list, whose items order brings into an order that does not depend on a hash table.
+func (w *walk) vector(name string, order func([]walked), item func(*walk)) {
 	p := w.take(4)
 	if p == nil {
 		return
@@ -375,10 +382,6 @@ func (w *walk) vector(name string, sorted bool, item func(*walk)) {
 	if count < 0 {
 		w.put(fmt.Sprintf("%s=null(%d)", name, count), nil)
 		return
-	}
-	type walked struct {
-		text  string
-		hexes []string
 	}
 	var items []walked
 	texts, hexes := w.texts, w.hexes
@@ -391,9 +394,7 @@ func (w *walk) vector(name string, sorted bool, item func(*walk)) {
 		items = append(items, walked{strings.Join(w.texts, ":"), w.hexes})
 	}
 	w.texts, w.hexes = texts, hexes
-	if sorted {
-		slices.SortFunc(items, func(a, b walked) int { return strings.Compare(a.text, b.text) })
-	}
+	order(items)
 	all := make([]string, len(items))
 	for i, v := range items {
 		all[i] = v.text
@@ -402,10 +403,29 @@ func (w *walk) vector(name string, sorted bool, item func(*walk)) {
 	w.put(fmt.Sprintf("%s=[%s]", name, strings.Join(all, ",")), nil)
 }
 
-func (w *walk) unordered(name string, item func(*walk)) { w.vector(name, true, item) }
+func (w *walk) unordered(name string, item func(*walk)) {
+	w.vector(name, func(items []walked) { slices.SortFunc(items, byText) }, item)
+}
 
+// acl sorts what may have come from one auth entry: digest entries side by side with the same permissions.
 func (w *walk) acl() {
-	w.vector("acl", w.sort, func(w *walk) {
+	group := func(i walked) string {
+		if !strings.HasPrefix(i.text, "digest:") {
+			return ""
+		}
+		return i.text[strings.LastIndexByte(i.text, ':'):]
+	}
+	order := func(items []walked) {
+		for i := 0; i < len(items); {
+			j := i + 1
+			for j < len(items) && group(items[i]) != "" && group(items[j]) == group(items[i]) {
+				j++
+			}
+			slices.SortFunc(items[i:j], byText)
+			i = j
+		}
+	}
+	w.vector("acl", order, func(w *walk) {
 		p := w.take(4)
 		if p == nil {
 			return

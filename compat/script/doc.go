@@ -63,8 +63,9 @@
 //   - a time by the zxid of the transaction that made it, if every time seen with that zxid is the same
 //   - a session id by 0x5e00000000000000 plus its number of appearance, a password by 0x50 and
 //     the normalised session id if it is the one that belongs to the session
-//   - children, ephemerals and identities are sorted; with the field sort=1 also ACL entries and
-//     the events of the step, where the real server follows the order of a hash table
+//   - children, ephemerals and identities are sorted, and digest entries side by side in an ACL with the same permissions, which may
+//     have come from one auth entry; with the field sort=1 also the events of the step: all where the real server follows the order of
+//     a hash table
 //
 // Fields longer than 256 bytes are shown as their length and SHA-256.
 //

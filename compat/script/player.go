@@ -187,7 +187,7 @@ func (r *Player) Step(s *Step) ([]string, error) {
 		return nil, err
 	}
 	if s.Request.Verb == "expire" {
-		return r.expire(s.Conn)
+		return r.expire(s)
 	}
 	c, err := r.open(s)
 	if err != nil {
@@ -232,9 +232,14 @@ func (r *Player) Step(s *Step) ([]string, error) {
 	return c.collect(r.norm, sort, func(int) bool { return len(c.pending) <= left })
 }
 
-// expire lets the session that a connection got first end by itself: a connection that then goes away renews it with the shortest timeout
-// that the server grants. Nothing else may be going on.
-func (r *Player) expire(name string) ([]string, error) {
+// expire lets a session end by itself, the one that the connection got first if the step names none: a connection that then goes away renews
+// it with the shortest timeout that the server grants. Nothing else may be going on.
+func (r *Player) expire(s *Step) ([]string, error) {
+	name, f := s.Conn, &fields{r: r, call: s.Request}
+	session := f.word("session", "@"+name)
+	if err := f.done(); err != nil {
+		return nil, err
+	}
 	if c := r.conns[name]; c != nil && !c.ended {
 		c.ended = true
 		c.Close()
@@ -243,7 +248,7 @@ func (r *Player) expire(name string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := r.Step(NewStep(name, Call{Verb: "connect", Fields: []Field{{"timeout", "0"}, {"session", "@" + name}, {"passwd", "@" + name}}}))
+	answer, err := r.Step(NewStep(name, Call{Verb: "connect", Fields: []Field{{"timeout", "0"}, {"session", session}, {"passwd", session}}}))
 	if err != nil || len(answer) == 0 || !strings.Contains(answer[0], " session=@") {
 		return answer, err
 	}
@@ -396,7 +401,7 @@ func (c *conn) collect(n *normaliser, sort bool, enough func(events int) bool) (
 			break
 		}
 		op, event := c.match(p)
-		frames = append(frames, n.frame(c.name, p, op, sort))
+		frames = append(frames, n.frame(c.name, p, op))
 		if event {
 			seen++
 			events++
