@@ -226,7 +226,7 @@ func (p *peer) sent(ev Sent) {
 	if ev.Snapshot {
 		p.snapshotting = false
 	}
-	if (p.phase == peerSyncing || p.phase == peerProving) && !p.snapshotting {
+	if p.phase == peerSyncing && !p.snapshotting { // later there are pings, which leave even if nobody is there
 		p.deadline = n.now + n.opts.initTime()
 	}
 }

@@ -7,12 +7,15 @@ import (
 	"time"
 )
 
-// chaos runs one seed: servers crash, links break, disks fail, servers are isolated, configs change; in the end all is well for a while
-// and everybody must have the same history, at least as long as what was shown before.
+// chaos runs one seed: servers crash, one or all, links break, disks fail or are slow, the network is cut in two, configs change; in the end all is
+// well for a while and everybody must have the same history, at least as long as what was shown before.
 func chaos(t *testing.T, seed uint64) {
 	w := newWorld(t, seed, members(t, 0, 1, 2, 3, -4, 5), 1, 2, 3, 4, 5)
+	if w.rng.IntN(2) == 0 {
+		w = newWorld(t, seed, members(t, 0, 1, 2, 3), 1, 2, 3)
+	}
 	small := w.rng.IntN(2) == 0
-	reconfigs := w.rng.IntN(2) == 0
+	reconfigs := w.rng.IntN(2) == 0 && len(w.hosts) > 3
 	w.options = func(sid int64) Options {
 		o := Options{SID: sid, Tick: 100 * time.Millisecond, InitLimit: 20, SyncLimit: 10, Reconfig: true, MaxNotificationInterval: time.Second}
 		if small {
@@ -22,45 +25,49 @@ func chaos(t *testing.T, seed uint64) {
 	}
 	sets := [][]int64{{1, 2, 3, -4, 5}, {1, 2, 3}, {1, 2, 3, 4, 5}, {2, 3, 4}, {1, 2, -3, 4}, {-1, 3, 4, 5}, {1, 2, 3, -5}}
 	w.start()
-	for range 60 {
-		w.run(w.ms(400))
+	for range 100 {
+		w.run(w.ms([]int{5, 50, 400, 800}[w.rng.IntN(4)]))
 		h := w.hosts[w.rng.IntN(len(w.hosts))]
-		switch w.rng.IntN(10) {
+		switch w.rng.IntN(13) {
 		case 0, 1:
 			if h.node != nil {
 				h.crash()
 			}
-		case 2, 3:
+		case 2, 3, 4:
 			for _, h := range w.hosts {
 				if h.node == nil {
 					h.start()
 					break
 				}
 			}
-		case 4:
+		case 5:
 			if ids := w.linkIDs(); len(ids) > 0 {
 				w.cut(ids[len(ids)-1-w.rng.IntN(min(5, len(ids)))])
 			}
-		case 5:
-			if w.rng.IntN(2) == 0 {
-				w.isolated[h.sid] = true
-				for _, id := range w.linkIDs() {
-					if l := w.links[id]; l.ends[0] == h || l.ends[1] == h {
+		case 6:
+			for _, h := range w.hosts {
+				w.side[h.sid] = w.rng.IntN(2)
+			}
+			w.logf("the network is cut: %v", w.side)
+			quiet := w.rng.IntN(2) == 0
+			for _, id := range w.linkIDs() {
+				if l := w.links[id]; w.side[l.ends[0].sid] != w.side[l.ends[1].sid] {
+					if quiet {
+						l.stuck = true // nobody is told
+					} else {
 						w.cut(id)
 					}
 				}
 			}
-			w.logf("%d isolated", h.sid)
-		case 6:
-			clear(w.isolated)
-		case 7:
-			if h.node != nil {
+		case 7, 8:
+			clear(w.side)
+		case 9:
+			if h.node != nil && w.rng.IntN(2) == 0 {
 				h.life++ // what the disk was asked for never happens
-				life := h.life
 				for _, l := range w.links {
 					for i := range l.ends {
 						if l.ends[i] == h && l.open[i] {
-							l.lives[i] = life
+							l.lives[i] = h.life
 						}
 					}
 				}
@@ -68,9 +75,23 @@ func chaos(t *testing.T, seed uint64) {
 				w.logf("the disk of %d fails", h.sid)
 				h.step(DiskFailed{"test"})
 			}
-		case 8:
+		case 10:
 			if reconfigs {
 				w.reconfigure(sets[w.rng.IntN(len(sets))]...)
+			}
+		case 11:
+			h.slow = 30 * w.rng.IntN(3)
+		case 12:
+			w.logf("power cut")
+			for _, h := range w.hosts {
+				if h.node != nil {
+					h.crash()
+				}
+			}
+			for _, h := range w.hosts {
+				if w.rng.IntN(4) > 0 {
+					h.start()
+				}
 			}
 		}
 		for range w.rng.IntN(4) {
@@ -79,7 +100,10 @@ func chaos(t *testing.T, seed uint64) {
 			w.run(w.ms(3))
 		}
 	}
-	clear(w.isolated)
+	clear(w.side)
+	for _, h := range w.hosts {
+		h.slow = 0
+	}
 	w.start()
 	w.until(time.Minute, "everybody has the same", w.settled)
 	n := len(w.history)

@@ -71,10 +71,11 @@ func (n *Node) activate(c *ensemble.Config, designated int64) (leave bool) {
 	case designated == noVote && c.Version > old.Version && !c.Equal(old):
 		leaderChanged = !sameLeader(n.vote.leader, old, c)
 	}
-	if roleChanged || leaderChanged && designated != noVote {
-		n.direct = true
+	if !roleChanged && !leaderChanged {
+		return false
 	}
-	return roleChanged || leaderChanged
+	n.direct = designated != noVote || !leaderChanged
+	return true
 }
 
 // sameLeader reports whether a leader votes in both configs and is reached at the same addresses.

@@ -44,20 +44,19 @@ func (n *Node) reload() {
 // disk (8.3 I15). Then the state is brought to the end of the log, uncommitted transactions included (ZKDatabase.fastForwardDataBase), and
 // the next role begins.
 func (n *Node) drain() {
-	if n.role != Looking || n.election != nil {
-		return
-	}
-	if n.restore != 0 || len(n.saving) > 0 || n.synced < n.log.last() && !mutant(looksBeforeDrain) {
-		return
-	}
-	if !mutant(fastForwardForgotten) {
-		n.apply(n.log.last())
-	}
-	if n.direct {
-		n.direct = false
-		n.enter()
-	} else {
-		n.look()
+	for n.role == Looking && n.election == nil {
+		if n.restore != 0 || len(n.saving) > 0 || n.synced < n.log.last() && !mutant(looksBeforeDrain) {
+			return
+		}
+		if !mutant(fastForwardForgotten) {
+			n.apply(n.log.last())
+		}
+		if direct := n.direct; direct {
+			n.direct = false
+			n.enter() // may fail at once
+		} else {
+			n.look()
+		}
 	}
 	held := n.heard
 	n.heard = nil

@@ -32,8 +32,8 @@ type world struct {
 	trace   []string
 	verbose bool
 	config  *ensemble.Config
-	// isolated servers reach nobody.
-	isolated map[int64]bool
+	// side is where a server is of a network that is cut in parts.
+	side map[int64]int
 	snaps    int
 	syncs    map[uint64]int // tag of a sync: length of the history when it was asked
 	tags     uint64
@@ -53,9 +53,11 @@ type host struct {
 	committed, seen   *ensemble.Config
 	// disk operations end in order
 	diskFree time.Duration
+	slow     int // how many ms it may take more
 	// memory
 	state     []Record
 	serving   bool
+	asked     []int // lengths of the history at syncs that are not answered
 	listening bool
 	role      Role
 	wake      time.Duration
@@ -69,6 +71,7 @@ type link struct {
 	free   [2]time.Duration // towards each end
 	paused [2][]func()
 	pause  [2]bool
+	stuck  bool // nothing arrives any more, and nobody is told
 }
 
 type timed struct {
@@ -115,7 +118,7 @@ func members(t testing.TB, version int64, sids ...int64) *ensemble.Config {
 }
 
 func newWorld(t testing.TB, seed uint64, config *ensemble.Config, sids ...int64) *world {
-	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), links: map[LinkID]*link{}, config: config, isolated: map[int64]bool{}, syncs: map[uint64]int{}}
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), links: map[LinkID]*link{}, config: config, side: map[int64]int{}, syncs: map[uint64]int{}}
 	w.options = func(sid int64) Options {
 		return Options{SID: sid, Tick: 100 * time.Millisecond, InitLimit: 20, SyncLimit: 10, Reconfig: true}
 	}
@@ -158,6 +161,13 @@ func (w *world) fatalf(format string, args ...any) {
 		if h.node != nil {
 			c, l := h.node.Configs()
 			w.logf("%d: %+v deadline %v configs %x %x", h.sid, h.node.Status(), h.node.Deadline(), c.Version, l.Version)
+		}
+	}
+	for _, h := range w.hosts {
+		if h.node != nil && h.node.leader != nil {
+			for _, p := range h.node.leader.peers {
+				w.logf("%d has peer %+v", h.sid, *p)
+			}
 		}
 	}
 	tail := w.trace[max(0, len(w.trace)-500):]
@@ -217,7 +227,7 @@ func (h *host) start() {
 // crash loses everything that is not durable.
 func (h *host) crash() {
 	h.w.logf("%d crashes", h.sid)
-	h.node, h.serving, h.listening = nil, false, false
+	h.node, h.serving, h.listening, h.asked = nil, false, false, nil
 	h.life++
 	for _, id := range h.w.linkIDs() {
 		l := h.w.links[id]
@@ -270,7 +280,7 @@ func (w *world) deliver(id LinkID, end int, do func(h *host)) {
 	h := l.ends[end]
 	w.at(l.free[end]-w.now, func() {
 		run := func() {
-			if h.node != nil && h.life == l.lives[end] && l.open[end] {
+			if h.node != nil && h.life == l.lives[end] && l.open[end] && !l.stuck {
 				do(h)
 			}
 		}
@@ -293,7 +303,7 @@ func (h *host) step(ev Event) {
 // later runs do in this life of the host when the disk gets to it.
 func (h *host) onDisk(do func()) {
 	life := h.life
-	h.diskFree = max(h.diskFree, h.w.now) + h.w.ms(4)
+	h.diskFree = max(h.diskFree, h.w.now) + h.w.ms(h.slow+4)
 	h.w.at(h.diskFree-h.w.now, func() {
 		if h.life == life && h.node != nil {
 			do()
@@ -336,7 +346,7 @@ func (h *host) effect(e Effect) {
 	switch e := e.(type) {
 	case Notify:
 		to := w.host(e.To)
-		if to == nil || w.isolated[h.sid] || w.isolated[e.To] {
+		if to == nil || w.side[h.sid] != w.side[e.To] {
 			return
 		}
 		frame := e.Vote.AppendFrame(nil)
@@ -355,7 +365,7 @@ func (h *host) effect(e Effect) {
 			if h.life != life || h.node == nil {
 				return
 			}
-			if to.node == nil || !to.listening || w.isolated[h.sid] || w.isolated[e.SID] {
+			if to.node == nil || !to.listening || w.side[h.sid] != w.side[e.SID] {
 				h.step(DialFailed{e.Dial, "refused"})
 				return
 			}
@@ -396,8 +406,15 @@ func (h *host) effect(e Effect) {
 		if e.Packet.Type == wire.TypeRequest {
 			h.step(Sync{Link: e.Link})
 		}
-		if e.Packet.Type == wire.TypeSync && len(h.state) < len(w.history)-1000 {
-			w.fatalf("SYNC for nothing")
+		if e.Packet.Type == wire.TypeSync {
+			if len(h.asked) == 0 {
+				w.fatalf("%d gets a SYNC that it did not ask for", h.sid)
+			}
+			w.synced++
+			if len(h.state) < h.asked[0] {
+				w.fatalf("sync at learner %d shows %d transactions of %d", h.sid, len(h.state), h.asked[0])
+			}
+			h.asked = h.asked[1:]
 		}
 	case Append:
 		records := e.Records
@@ -479,7 +496,7 @@ func (h *host) effect(e Effect) {
 		}
 		h.show()
 	case StopServing:
-		h.serving = false
+		h.serving, h.asked = false, nil
 	case SyncDone:
 		w.synced++
 		if len(h.state) < w.syncs[e.Tag] {
@@ -607,6 +624,7 @@ func (w *world) askSync(h *host) {
 		h.step(Sync{Tag: w.tags})
 		return
 	}
+	h.asked = append(h.asked, len(w.history))
 	h.step(Forward{wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: []byte{1}}})
 }
 
