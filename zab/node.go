@@ -263,6 +263,9 @@ func (n *Node) CanReconfigure(c *ensemble.Config) bool {
 	return n.leader != nil && c.Quorum(n.leader.connected(peerLive))
 }
 
+// Role returns what the server does now.
+func (n *Node) Role() Role { return n.role }
+
 // Status is a picture of a node for those who watch it.
 type Status struct {
 	// Role is what the server does, Serving whether it has a quorum.
