@@ -112,7 +112,7 @@ func (c *Checker) Life(conns []*Connection) {
 		}
 		s.past = slices.Clone(s.past[max(0, len(s.past)-1):])
 	}
-	batch := batch{life: c.report.Lives}
+	batch := batch{life: c.report.Lives, members: c.opts.Members}
 	for _, conn := range conns {
 		c.stream(conn)
 		c.ids++
@@ -247,6 +247,13 @@ type connection struct {
 	head int   // the next unanswered write that may have been done
 	last int64 // the largest zxid of a reply: events up to there must have come
 	end  int64 // the largest zxid of a reply or an event: nothing after it was seen
+	due  []due // in the order of the requests
+}
+
+// due is an unanswered write whose data was read with a zxid: that one is its own.
+type due struct {
+	op   int
+	zxid int64
 }
 
 // skipReads moves head to a write, or to the end.
@@ -295,11 +302,12 @@ func (s *step) String() string {
 
 // batch is one life on its way into the replay.
 type batch struct {
-	life   int
-	conns  []*connection
-	steps  []step
-	events []received
-	made   []*connection // those whose handshake made a session
+	life    int
+	members bool // as in Options
+	conns   []*connection
+	steps   []step
+	events  []received
+	made    []*connection // those whose handshake made a session
 }
 
 func (b *batch) add(conn *Connection, id int64) {

@@ -46,9 +46,9 @@ func (r *replay) compareError(s *step, p *Part, want *result, otherwise ruleID) 
 	n, rule := r.tree.nodes[p.Path], otherwise
 	if absent := p.Err == jute.ErrNoNode; absent || want.err == jute.ErrNodeExists && p.Err == jute.OK {
 		if n != nil {
-			rule = r.blame(n, n.set, absent, otherwise)
+			rule = blame(n, n.set, r.life, absent, otherwise)
 		}
-	} else if _, ok := r.tree.ghosts[p.Path]; want.err == jute.ErrNoNode && (ok || r.tree.ended[p.Stat.EphemeralOwner]) {
+	} else if _, ok := r.tree.ghosts[p.Path]; (want.err == jute.ErrNoNode || p.Err == jute.ErrNodeExists) && (ok || r.tree.ended[p.Stat.EphemeralOwner]) {
 		rule = ephemeralOutlives
 	}
 	return &mismatch{rule: rule, path: p.Path, text: fmt.Sprintf("%v %s should be %q, not %q\n\t%v", p.Op, p.Path, want.err.Text(), p.Err.Text(), s)}
@@ -65,21 +65,21 @@ func (r *replay) compareResult(s *step, p *Part, want *result) *mismatch {
 	if field, lost := r.differs(&want.stat, &p.Stat, want.node); field != "" {
 		rule := versions
 		if lost != nil {
-			rule = r.blame(want.node, *lost, false, versions)
+			rule = blame(want.node, *lost, r.life, false, versions)
 		}
 		return &mismatch{rule: rule, path: p.Path, text: fmt.Sprintf("%s should be of %+v\n\t%v", field, want.stat, s)}
 	}
 	return nil
 }
 
-// blame finds the rule for a reply that does not know the last change of a znode, which was by's.
-func (r *replay) blame(n *node, by author, absent bool, otherwise ruleID) ruleID {
+// blame finds the rule for a reply of the life that does not know the last change of a znode, which was by's.
+func blame(n *node, by author, life int, absent bool, otherwise ruleID) ruleID {
 	switch {
 	case by.op == nil:
 		return otherwise
 	case absent && n.stat.EphemeralOwner != 0:
 		return ephemeralEarly
-	case by.life < r.life:
+	case by.life < life:
 		return durability
 	case by.op.Op == jute.OpMulti:
 		return atomicMulti
@@ -168,13 +168,13 @@ func (r *replay) compareRead(s *step, p *Part, n *node) *mismatch {
 		}
 		return bad(rule, "%s is not there", p.Path)
 	case p.Err != jute.OK:
-		return bad(r.blame(n, n.set, true, readExistence), "%s is there: %+v", p.Path, n.stat)
+		return bad(blame(n, n.set, r.life, true, readExistence), "%s is there: %+v", p.Path, n.stat)
 	}
 	if _, ok := p.shows(); ok {
 		if field, lost := r.differs(&n.stat, &p.Stat, n); field != "" {
 			rule := readStat
 			if lost != nil {
-				rule = r.blame(n, *lost, false, readStat)
+				rule = blame(n, *lost, r.life, false, readStat)
 			}
 			return bad(rule, "%s should be of %+v", field, n.stat)
 		}

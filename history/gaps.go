@@ -5,24 +5,23 @@ import (
 	"math"
 	"slices"
 	"sort"
-
-	"quoll/jute"
 )
 
 // gap is a zxid that no answered write has: an unanswered write, a session that was made or has expired, or nothing that anybody sees.
 type gap struct {
 	until  int64 // it was committed before this instant
 	since  int64 // and after this one
-	forced bool  // it can only be a session that was made
+	made   bool  // it may be a session that was made
+	forced bool  // it can be nothing else
+	before int   // gaps before it that are not forced
 	shown  []fact
 }
 
-// fact is what a Stat shows of the zxid of a gap.
+// fact is an answered operation that shows something of a znode.
 type fact struct {
 	path string
 	step *step
-	stat *jute.Stat
-	data *Data // if the same reply has it
+	part *Part
 }
 
 // epochOf is the upper half of a zxid; counting starts anew in each.
@@ -85,12 +84,13 @@ func merge(a, b []step) []step {
 	return append(append(all, a...), b...)
 }
 
-// bound finds when each gap was committed: after the call of all writes before it, and before the return of all replies from it on.
+// bound finds when each gap was committed: after the call of all writes before it, and if there is only one server of all reads that
+// do not show it; and before the return of all replies from it on.
 func (b *batch) bound(gaps []step) {
 	at, since := 0, int64(math.MinInt64)
 	for i := range gaps {
 		for ; at < len(b.steps) && b.steps[at].zxid < gaps[i].zxid; at++ {
-			if s := &b.steps[at]; s.write() {
+			if s := &b.steps[at]; s.write() || !b.members {
 				since = max(since, s.op.Call)
 			}
 		}
@@ -112,7 +112,7 @@ func (b *batch) force(gaps []step) {
 	var spans []span
 	latest := int64(math.MinInt64)
 	for i := range b.steps {
-		if s := &b.steps[i]; s.write() {
+		if s := &b.steps[i]; s.write() || !b.members {
 			latest = max(latest, s.op.Call)
 		}
 	}
@@ -132,10 +132,8 @@ func (b *batch) force(gaps []step) {
 		for ; j < len(spans) && spans[j].from < to; j++ {
 			to = max(to, spans[j].to)
 		}
-		if to-from == j-i && to <= len(gaps) {
-			for k := from; k < to; k++ {
-				gaps[k].gap.forced = true
-			}
+		for k := from; k < min(to, len(gaps)); k++ {
+			gaps[k].gap.made, gaps[k].gap.forced = true, to-from == j-i && to <= len(gaps)
 		}
 		i = j
 	}

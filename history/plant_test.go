@@ -97,7 +97,7 @@ var plants = []plant{
 			o.Children.Sum -= 12345
 		})
 	}},
-	{rule: ephemeralOutlives, name: "ephemeral of an ended session", fault: keepEphemeral},
+	{rule: ephemeralOutlives, name: "ephemeral of an ended session", fault: keepEphemeral, quiet: true},
 	{rule: ephemeralEarly, name: "ephemeral of a live session vanishes", fault: dropEphemeral},
 	{rule: sessionEnded, name: "write of an ended session", fault: deadAuthor},
 	{rule: sessionEnded, name: "renewal of an ended session", spoil: func(h *spoiler) bool {

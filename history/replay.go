@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ type mismatch struct {
 }
 
 // effortLimit is how many steps the search for what unanswered writes have done may take.
-const effortLimit = 30_000_000
+const effortLimit = 3_000_000
 
 func newReplay() *replay {
 	j := &journal{}
@@ -118,11 +119,22 @@ func (r *replay) lookAhead() {
 	if len(r.gaps) == 0 {
 		return
 	}
+	free := 0
+	for _, s := range r.gaps {
+		if s.gap.before = free; !s.gap.forced {
+			free++
+		}
+	}
 	paths := map[string]struct{}{}
+	tags := map[uint64]writer{}
 	for _, c := range r.conns {
-		for i := c.head; i < len(c.Ops); i++ {
+		c.due = nil
+		for i := c.Replies; i < len(c.Ops); i++ {
 			for _, p := range c.Ops[i].parts() {
 				paths[p.Path], paths[parentOf(p.Path)] = struct{}{}, struct{}{}
+				if p.writes() && p.Data.Length > 0 {
+					tags[p.Data.Tag] = writer{c, i}
+				}
 			}
 		}
 	}
@@ -133,51 +145,74 @@ func (r *replay) lookAhead() {
 			latest++
 			continue
 		}
-		if s.op.failed() {
-			continue
-		}
-		note := func(p *Part) {
-			path, ok := p.shows()
-			if !ok {
-				return
-			}
-			f := fact{path: path, step: s, stat: &p.Stat}
-			if p.Op != jute.OpExists && p.Op != jute.OpGetChildren2 && p.Op != jute.OpSetACL {
-				f.data = &p.Data
-			}
-			zxids := [...]int64{p.Stat.Czxid, p.Stat.Mzxid, p.Stat.Pzxid}
-			for k, zxid := range zxids {
-				if zxid < first || k > 0 && zxid == zxids[k-1] {
-					continue
-				}
-				if g := r.gapAt(zxid); g != nil && !slices.ContainsFunc(g.gap.shown, func(o fact) bool { return o.path == path }) {
-					g.gap.shown = append(g.gap.shown, f)
-				}
-			}
-			if _, ok := paths[path]; !ok || latest < 0 {
-				return
-			}
-			if list := r.seen[path]; len(list) == 0 || list[len(list)-1].step.zxid < r.gaps[latest].zxid {
-				r.seen[path] = append(list, f)
-			}
+		if w, ok := tags[s.op.Data.Tag]; ok && s.op.Op == jute.OpGetData && s.op.Err == jute.OK && r.gapAt(s.op.Stat.Mzxid) != nil {
+			w.conn.due = append(w.conn.due, due{w.op, s.op.Stat.Mzxid})
+			delete(tags, s.op.Data.Tag)
 		}
 		if s.op.Op != jute.OpMulti {
-			note(&s.op.Part)
+			r.noteShown(s, &s.op.Part, first)
+			r.noteSeen(s, &s.op.Part, paths, latest)
+		} else if !s.op.failed() {
+			for k := range s.op.Parts {
+				r.noteShown(s, &s.op.Parts[k], first)
+				r.noteSeen(s, &s.op.Parts[k], paths, latest)
+			}
+		}
+	}
+	for _, c := range r.conns {
+		slices.SortFunc(c.due, func(a, b due) int { return cmp.Compare(a.op, b.op) })
+	}
+}
+
+// writer is an unanswered write.
+type writer struct {
+	conn *connection
+	op   int
+}
+
+// noteShown hands the gaps what a Stat shows of them; the first one has the zxid first.
+func (r *replay) noteShown(s *step, p *Part, first int64) {
+	path, ok := p.shows()
+	if !ok {
+		return
+	}
+	zxids := [...]int64{p.Stat.Czxid, p.Stat.Mzxid, p.Stat.Pzxid}
+	for k, zxid := range zxids {
+		if zxid < first || k > 0 && zxid == zxids[k-1] {
 			continue
 		}
-		for k := range s.op.Parts {
-			note(&s.op.Parts[k])
+		if g := r.gapAt(zxid); g != nil && !slices.ContainsFunc(g.gap.shown, func(o fact) bool { return o.path == path }) {
+			g.gap.shown = append(g.gap.shown, fact{path, s, p})
+		}
+	}
+}
+
+// noteSeen remembers the operation if it is the first one on its znode after a gap.
+func (r *replay) noteSeen(s *step, p *Part, paths map[string]struct{}, latest int) {
+	path := p.Path
+	if p.Made != "" {
+		path = p.Made
+	}
+	if _, ok := paths[path]; !ok || latest < 0 {
+		return
+	}
+	switch p.Op {
+	case jute.OpCreate, jute.OpCreate2, jute.OpDelete, jute.OpSetData, jute.OpSetACL, jute.OpExists, jute.OpGetData, jute.OpGetChildren, jute.OpGetChildren2, jute.OpCheck:
+		if list := r.seen[path]; len(list) == 0 || list[len(list)-1].step.zxid < r.gaps[latest].zxid {
+			r.seen[path] = append(list, fact{path, s, p})
 		}
 	}
 }
 
 func (r *replay) gapAt(zxid int64) *step {
-	i, ok := slices.BinarySearchFunc(r.gaps, zxid, func(s *step, zxid int64) int { return int(min(1, max(-1, s.zxid-zxid))) })
+	i, ok := slices.BinarySearchFunc(r.gaps, zxid, compareZxid)
 	if !ok {
 		return nil
 	}
 	return r.gaps[i]
 }
+
+func compareZxid(s *step, zxid int64) int { return cmp.Compare(s.zxid, zxid) }
 
 // run goes through all steps. The mismatch it returns is one that no choice explains.
 func (r *replay) run() *mismatch {
@@ -218,9 +253,9 @@ func (r *replay) step(s *step) *mismatch {
 // enter begins a life: what nobody acknowledged of the lives before, and has not been done, never will be.
 func (r *replay) enter(life int) {
 	if was := r.life; was != life {
-		clear(r.tree.ghosts)
-		r.life = life
-		r.journal.add(func() { r.life = was })
+		ghosts := r.tree.ghosts
+		r.life, r.tree.ghosts = life, map[string]struct{}{}
+		r.journal.add(func() { r.life, r.tree.ghosts = was, ghosts })
 		r.commit()
 	}
 }
@@ -232,9 +267,13 @@ func (r *replay) choose(s *step) *mismatch {
 	if len(c.candidates) == 0 {
 		return r.place(s, candidate{})
 	}
-	c.candidates = append(c.candidates, candidate{})
+	if s.gap.made && len(s.gap.shown) == 0 && len(s.events) == 0 {
+		c.candidates = append([]candidate{{}}, c.candidates...)
+	} else {
+		c.candidates = append(c.candidates, candidate{})
+	}
 	c.key = r.key()
-	if _, ok := r.failed[c.key]; ok {
+	if _, ok := r.failed[c.key]; ok || r.overdue(s) {
 		return &mismatch{rule: openWrite, text: nothingFits}
 	}
 	r.journal.on = true
@@ -265,6 +304,10 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 			continue
 		}
 		c.life = max(c.life, conn.life)
+		next, sole := conn.next()
+		if sole = sole && next.op == conn.head; sole && next.zxid != s.zxid {
+			continue
+		}
 		hit := false
 		for i := conn.head; i < len(conn.Ops); i++ {
 			o := &conn.Ops[i]
@@ -343,38 +386,93 @@ func (r *replay) place(s *step, who candidate) *mismatch {
 		return bad
 	}
 	for _, f := range s.gap.shown {
-		if what := r.contradicts(f, s.zxid); what != "" {
+		if what := r.contradicts(f, s.zxid, false); what != "" {
 			return &mismatch{rule: openWrite, path: f.path, text: fmt.Sprintf("the %s of %s has zxid %#x, which no unanswered write explains\n\tseen in %v", what, f.path, s.zxid, f.step)}
 		}
 	}
 	for _, ch := range t.changes {
 		for _, path := range [...]string{ch.path, parentOf(ch.path)} {
-			list := r.seen[path]
-			i, _ := slices.BinarySearchFunc(list, s.zxid, func(f fact, zxid int64) int { return int(min(1, max(-1, f.step.zxid-zxid))) })
-			if i == len(list) {
-				continue
+			if bad := r.foresee(path, s); bad != nil {
+				return bad
 			}
-			if what := r.contradicts(list[i], s.zxid); what != "" {
-				return &mismatch{rule: openWrite, path: path, text: fmt.Sprintf("%s has another %s\n\tseen in %v", path, what, list[i].step)}
+		}
+	}
+	if next := r.at + 1; next == len(r.steps) || r.steps[next].gap == nil {
+		for path := range r.touched {
+			if bad := r.foresee(path, s); bad != nil {
+				return bad
 			}
 		}
 	}
 	return nil
 }
 
-// contradicts reports what a Stat that is seen later says of the znode as it is after zxid, if that differs.
-func (r *replay) contradicts(f fact, zxid int64) string {
-	want := f.stat
-	if want.Czxid > zxid {
-		return ""
+// foresee holds a znode, as it is after the gap, against the next operation on it.
+func (r *replay) foresee(path string, s *step) *mismatch {
+	list := r.seen[path]
+	i, _ := slices.BinarySearchFunc(list, s.zxid, func(f fact, zxid int64) int { return cmp.Compare(f.step.zxid, zxid) })
+	if i == len(list) {
+		return nil
 	}
-	n := r.tree.nodes[f.path]
+	next, _ := slices.BinarySearchFunc(r.gaps, s.zxid+1, compareZxid)
+	for next < len(r.gaps) && r.gaps[next].gap.forced {
+		next++
+	}
+	final := next == len(r.gaps) || r.gaps[next].zxid > list[i].step.zxid
+	if what := r.contradicts(list[i], s.zxid, final); what != "" {
+		rule := openWrite
+		// What answered writes did is not the fault of the unanswered ones.
+		if _, ok := r.tree.ghosts[path]; ok && r.tree.nodes[path] == nil {
+			rule = ephemeralOutlives
+		} else if n := r.tree.nodes[path]; n != nil && n.set.op != nil && n.set.op.Return != Never && list[i].part.Stat.Mzxid < n.stat.Mzxid {
+			if _, ok := list[i].part.shows(); ok {
+				rule = blame(n, n.set, list[i].step.conn.life, false, readStat)
+			}
+		}
+		return &mismatch{rule: rule, path: path, text: fmt.Sprintf("%s has another %s\n\tseen in %v", path, what, list[i].step)}
+	}
+	return nil
+}
+
+// contradicts names what is wrong with a znode, as it is after zxid, when an operation later is answered so. Nothing but zxids of gaps
+// and sessions' ends change it in between; if it is final, no gaps either.
+func (r *replay) contradicts(f fact, zxid int64, final bool) string {
+	p, n := f.part, r.tree.nodes[f.path]
+	want := &p.Stat
+	creates := p.Op == jute.OpCreate || p.Op == jute.OpCreate2
+	_, shown := p.shows()
 	switch {
+	case p.Err == jute.ErrNoNode && !creates, p.Err == jute.OK && creates && f.step.zxid > zxid:
+		if final && n != nil && n.stat.EphemeralOwner == 0 {
+			return "existence"
+		}
+		return ""
+	case p.Err == jute.ErrNodeExists, p.Err == jute.ErrBadVersion, p.Err == jute.ErrNotEmpty, p.Err == jute.OK && !shown:
+		if final && n == nil && f.step.op.Op != jute.OpMulti {
+			return "existence"
+		}
+		return ""
+	case !shown || want.Czxid > zxid:
+		return ""
 	case n == nil || n.stat.Czxid != want.Czxid:
 		return "creation"
-	case want.Mzxid <= zxid && (n.stat.Mzxid != want.Mzxid || n.stat.Version != want.Version || n.stat.DataLength != want.DataLength || f.data != nil && n.data != *f.data):
+	}
+	// A write shows the znode after itself.
+	version, aversion := want.Version, want.Aversion
+	if p.Op == jute.OpSetData {
+		version--
+	} else if p.Op == jute.OpSetACL {
+		aversion--
+	}
+	alone := f.step.op.Op != jute.OpMulti
+	switch {
+	case n.stat.Version > version && version >= 0, n.stat.Aversion > aversion && aversion >= 0, final && n.stat.Version != version, final && n.stat.Aversion != aversion:
+		return "version"
+	case p.Op == jute.OpSetData:
+		return ""
+	case want.Mzxid <= zxid && (n.stat.Mzxid != want.Mzxid || n.stat.DataLength != want.DataLength || p.Op == jute.OpGetData && n.data != p.Data):
 		return "data"
-	case want.Pzxid <= zxid && (n.stat.Pzxid != want.Pzxid || n.stat.Cversion != want.Cversion):
+	case alone && want.Pzxid <= zxid && (n.stat.Pzxid != want.Pzxid || n.stat.Cversion != want.Cversion), alone && n.stat.Cversion > want.Cversion:
 		return "list of children"
 	}
 	return ""
@@ -448,7 +546,7 @@ func (r *replay) settle(o *Op) {
 				known(p.Made)
 			}
 		case jute.OpDelete, jute.OpSetData, jute.OpGetData:
-			if p.Err == jute.OK || p.Err == jute.ErrNoNode && p.Op == jute.OpGetData {
+			if p.Err == jute.OK || p.Err == jute.ErrNoNode {
 				known(p.Path)
 			}
 		case jute.OpExists:
@@ -494,6 +592,53 @@ func (r *replay) commit() {
 	clear(r.touched)
 	clear(r.failed)
 	r.conns = slices.DeleteFunc(r.conns, func(c *connection) bool { return c.life < r.life })
+}
+
+// next is the next write of the connection whose zxid is known.
+func (c *connection) next() (due, bool) {
+	for _, d := range c.due {
+		if d.op >= c.head {
+			return d, true
+		}
+	}
+	return due{}, false
+}
+
+// overdue reports whether there are too few gaps left for all the writes that must come before some zxid, because one whose zxid is known
+// is behind them on its connection.
+func (r *replay) overdue(s *step) bool {
+	type deadline struct {
+		zxid int64
+		need int // writes of one connection beyond those of its earlier deadlines
+	}
+	var all []deadline
+	for _, c := range r.conns {
+		if c.life < r.life {
+			continue
+		}
+		at, need := c.head, 0
+		for _, d := range c.due {
+			if d.op < c.head {
+				continue
+			}
+			for ; at <= d.op; at++ {
+				if c.Ops[at].writes() {
+					need++
+				}
+			}
+			all = append(all, deadline{d.zxid, need})
+			need = 0
+		}
+	}
+	slices.SortFunc(all, func(a, b deadline) int { return cmp.Compare(a.zxid, b.zxid) })
+	need := 0
+	for _, d := range all {
+		g := r.gapAt(d.zxid)
+		if need += d.need; d.zxid < s.zxid || need > g.gap.before+1-s.gap.before {
+			return true
+		}
+	}
+	return false
 }
 
 // key stands for all that the rest of the replay depends on and that choices can differ in. A zxid that no reply shows does not matter.
@@ -546,7 +691,7 @@ func (r *replay) report(bad *mismatch) *mismatch {
 	if bad.open || bad.undecided {
 		b.WriteString("\n    none of the ways in which the unanswered writes may have been done leads further")
 		for _, c := range r.conns {
-			for i := c.Replies; i < min(len(c.Ops), c.Replies+around); i++ {
+			for i := c.head; c.life == r.life && i < min(len(c.Ops), c.head+around); i++ {
 				if c.Ops[i].writes() {
 					b.WriteString("\n\t" + c.describe(i))
 				}

@@ -449,6 +449,7 @@ func (s *sim) write(c *simClient, o *Op) {
 	if o.Op == jute.OpCloseSession && len(owned) > 0 && s.strike(keepEphemeral) {
 		for path, n := range owned {
 			s.tree.nodes[path] = n
+			s.tree.own(c.conn.Session, path)
 			break
 		}
 	}

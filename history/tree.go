@@ -200,7 +200,6 @@ func (t *tree) create(a author, p *Part, zxid int64) result {
 		t.own(a.session, path)
 	}
 	t.nodes[path] = n
-	delete(t.ghosts, path)
 	t.journal.add(func() { delete(t.nodes, path) })
 	t.keep(parent)
 	parent.listed = a
@@ -251,8 +250,12 @@ func (t *tree) end(a author, zxid int64) {
 	for path := range owned {
 		t.remove(a, path, zxid)
 		t.ghosts[path] = struct{}{}
+		t.journal.add(func() { delete(t.ghosts, path) })
 	}
 	delete(t.owned, a.session)
 	t.ended[a.session] = true
-	t.journal.add(func() { t.owned[a.session] = owned; delete(t.ended, a.session) })
+	t.journal.add(func() {
+		t.owned[a.session] = owned
+		delete(t.ended, a.session)
+	})
 }

@@ -24,6 +24,7 @@ func now() int64 { return int64(time.Since(began)) }
 // Few znodes and many clients: almost every request has others beside it on the same path.
 var (
 	dirs   = []string{"/h", "/h/a", "/h/b", "/h/c", "/h/q"}
+	upper  = append([]string{"/"}, dirs...)
 	leaves = func() (paths []string) {
 		for _, dir := range dirs[1:4] {
 			for i := range 12 {
@@ -35,7 +36,7 @@ var (
 		}
 		return paths
 	}()
-	hot      = append(slices.Clone(dirs), leaves...)
+	hot      = append(slices.Clone(upper), leaves...)
 	openACL  = []jute.ACLText{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}}
 	sequence = "/h/q/s-"
 )
@@ -342,9 +343,9 @@ func (p *player) generate() history.Op {
 	case k < 250:
 		o.Op = jute.OpExists
 	case k < 320:
-		o.Op, o.Path = jute.OpGetChildren, dirs[p.rng.IntN(len(dirs))]
+		o.Op, o.Path = jute.OpGetChildren, upper[p.rng.IntN(len(upper))]
 	case k < 420:
-		o.Op, o.Path = jute.OpGetChildren2, dirs[p.rng.IntN(len(dirs))]
+		o.Op, o.Path = jute.OpGetChildren2, upper[p.rng.IntN(len(upper))]
 	default:
 		o.Op = jute.OpGetData
 	}
@@ -355,7 +356,7 @@ func (p *player) generate() history.Op {
 func (p *player) write(multi bool) history.Part {
 	path := leaves[p.rng.IntN(len(leaves))]
 	if p.rng.IntN(20) == 0 {
-		path = hot[p.rng.IntN(len(hot))]
+		path = dirs[p.rng.IntN(len(dirs))]
 	}
 	version := int32(-1)
 	if v, ok := p.versions[path]; ok && p.rng.IntN(3) == 0 {
@@ -403,7 +404,7 @@ func (p *player) write(multi bool) history.Part {
 // look has the player read everything first: what others did without an answer is known then.
 func (p *player) look() {
 	p.sweep = slices.Clone(hot)
-	for _, dir := range dirs {
+	for _, dir := range upper {
 		p.sweep = append(p.sweep, "?"+dir)
 	}
 	slices.Reverse(p.sweep)
