@@ -125,8 +125,9 @@ type Record struct {
 type Disk struct {
 	// Zxid is the last transaction in the log, or of the snapshot if that is newer; 0 if there is neither.
 	Zxid int64
-	// Untrusted says that there is neither snapshot nor log, and nobody said that this is intended (db.autocreate=false, no file "initialize"): the server
-	// may not vote before it got a snapshot (Java reports zxid -1).
+	// Untrusted says that there is neither snapshot nor log, and nobody said that this is intended (db.autocreate=false, no file "initialize"), or was not
+	// when the server came up without and has persisted no currentEpoch since: what it got is not sealed, and it may not vote yet (Java reports zxid -1,
+	// though only until a snapshot is there). In Restored it is what it was before; the node knows when it ends.
 	Untrusted bool
 	// AcceptedEpoch and CurrentEpoch are the values of the two files, by the rules at start of docs/spec/storage-format.md section 8.2; but a log
 	// that is ahead of currentEpoch, cut off in the middle of a synchronization, is fine here.
