@@ -78,7 +78,7 @@ type disk struct {
 	epochs [2]int64
 	// committed and seen are the configs in the files.
 	committed, seen *ensemble.Config
-	// blank says that the server lost everything and has got nothing since.
+	// blank says that the server lost everything and was not synchronized since, with an epoch that seals what it got.
 	blank bool
 
 	ops []diskOp
@@ -218,9 +218,9 @@ func (s *server) phase(op *diskOp) {
 		side := d.sideOf(op)
 		if op.phase == 0 {
 			side.hist = append(side.hist, op.ids...)
+			s.synchronizing(op)
 		} else {
 			side.synced = len(side.hist)
-			s.synchronizing(op)
 		}
 	case opTruncate:
 		side := d.sideOf(op)
@@ -242,14 +242,14 @@ func (s *server) phase(op *diskOp) {
 		switch {
 		case op.file == zab.CurrentEpoch && op.phase == 2:
 			if d.aside {
-				d.side, d.aside, d.blank = d.next, false, false
+				d.side, d.aside, d.unsealed = d.next, false, true
 				s.ghost.matched = 0
 			}
 		case op.phase == 4:
 			w.epochDurable(s, op.file, op.epoch)
 			d.epochs[op.file] = op.epoch
 			if op.file == zab.CurrentEpoch {
-				d.unsealed = false
+				d.unsealed, d.blank = false, false
 			}
 		}
 	case opConfigure:
@@ -270,7 +270,6 @@ func (s *server) synchronizing(op *diskOp) {
 	if op.aside {
 		return
 	}
-	d.blank = false
 	if op.kind != opAppend || s.w.zxid(d.hist)>>32 > d.epochs[zab.CurrentEpoch] {
 		d.unsealed = true
 	}
@@ -308,7 +307,7 @@ func (s *server) contents() zab.Disk {
 	w, d := s.w, &s.disk
 	view := d.view()
 	c := zab.Disk{Zxid: w.zxid(view.hist), AcceptedEpoch: d.epochs[zab.AcceptedEpoch], CurrentEpoch: d.epochs[zab.CurrentEpoch]}
-	c.Untrusted = d.blank && !d.aside
+	c.Untrusted = d.blank
 	recent := view.hist[view.logFrom:]
 	if n := w.draw.recent; n >= 0 && len(recent) > n {
 		recent = recent[len(recent)-n:]
@@ -369,7 +368,7 @@ func (s *server) diskFails(op *diskOp) {
 		return
 	}
 	d.crash()
-	s.ghost.matched, s.ghost.kept = 0, 0
+	s.ghost.matched = 0
 	w.look(atDisk, s)
 	s.step(zab.DiskFailed{Reason: "the disk fails"})
 }

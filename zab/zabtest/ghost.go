@@ -63,10 +63,11 @@ type serverGhost struct {
 	cause wire.Type
 
 	role zab.Role
-	// looking and established are the leaders that others named since this server looks, a bit for each, in votes of those that look
-	// and those that have a leader; leading are those that said that they lead.
-	looking, established [maxServers]uint16
-	leading              uint16
+	// said is this server's last vote in an election, votes are those that it has heard since it looks: of each server for each leader that of the
+	// latest round. established has the leaders, a bit for each, that a server said that it follows or is.
+	said        wire.Notification
+	votes       [maxServers][maxServers]wire.Notification
+	established [maxServers]uint16
 	// designated are the leaders that may be followed without an election; handOver says that any may.
 	designated uint16
 	handOver   bool
@@ -78,27 +79,27 @@ type serverGhost struct {
 	// ackedEpoch and acked are the epoch of the last ACK of NEWLEADER and the length of the history that was acknowledged since.
 	ackedEpoch int64
 	acked      int
-	// matched is how much of the durable history is known to be shown; kept how much was at most, without a crash since.
-	matched, kept int
+	// matched is how much of the durable history is known to be shown.
+	matched int
 	// verified is how much of the state is known to be what was shown.
 	verified int
 }
 
 // start forgets what belongs to a life.
 func (g *serverGhost) start() {
-	g.role, g.looking, g.established, g.leading = zab.Looking, [maxServers]uint16{}, [maxServers]uint16{}, 0
+	g.enter(zab.Looking)
 	g.designated, g.handOver, g.lame, g.verified = 0, false, false, 0
 }
 
 // wiped forgets what the disk knew.
 func (g *serverGhost) wiped() {
-	g.promised, g.ackedEpoch, g.acked, g.matched, g.kept = -1, -1, 0, 0, 0
+	g.promised, g.matched = -1, 0
 }
 
 // enter notes that another role began.
 func (g *serverGhost) enter(role zab.Role) {
 	if role == zab.Looking {
-		g.looking, g.established, g.leading = [maxServers]uint16{}, [maxServers]uint16{}, 0
+		g.said, g.votes, g.established = wire.Notification{}, [maxServers][maxServers]wire.Notification{}, [maxServers]uint16{}
 	}
 	if role == zab.Leading {
 		g.lame = false
@@ -112,15 +113,11 @@ func (g *serverGhost) hear(from *server, v *wire.Notification) {
 	if v.Leader < 1 || v.Leader > maxServers || v.Zxid == -1 {
 		return
 	}
-	bit := uint16(1) << (v.Leader - 1)
-	switch zab.Role(v.State) {
-	case zab.Looking:
-		g.looking[from.index] |= bit
-	case zab.Leading:
-		g.leading |= 1 << from.index
-		g.established[from.index] |= bit
-	case zab.Following:
-		g.established[from.index] |= bit
+	if known := &g.votes[from.index][v.Leader-1]; v.Round >= known.Round {
+		*known = *v
+	}
+	if v.State == int32(zab.Leading) || v.State == int32(zab.Following) {
+		g.established[from.index] |= 1 << (v.Leader - 1)
 	}
 }
 
@@ -245,8 +242,9 @@ func (w *World) notifies(s *server, e *zab.Notify) {
 	g.vote = e
 	w.look(atVote, s)
 	g.vote = nil
-	if e.Vote.State == int32(zab.Looking) {
-		g.designated, g.handOver = 0, false
+	// What those get who have no vote is no vote of the election.
+	if e.Vote.State == int32(zab.Looking) && (s.committed.IsVoter(e.To) || s.seen.IsVoter(e.To)) {
+		g.designated, g.handOver, g.said = 0, false, e.Vote
 	}
 }
 
@@ -333,11 +331,15 @@ func (w *World) matched(s *server) int {
 	return m
 }
 
-// holders are the servers that acknowledged a transaction and have it on their disks; the leader counts when it has it.
+// holders are the servers that acknowledged a transaction and have it on their disks; the leader counts when it has it. One that lost its disk since
+// counts too: nobody is elected with its vote.
 func (w *World) holders(leader *server, id txnID) uint16 {
 	depth := w.txns[id].depth
 	return w.mask(func(s *server) bool {
-		return s.disk.durable().has(id, depth) && (s == leader || s.ghost.acked >= depth && s.ghost.ackedEpoch == leader.ghost.serve.Epoch)
+		if s == leader {
+			return s.disk.durable().has(id, depth)
+		}
+		return s.ghost.acked >= depth && s.ghost.ackedEpoch == leader.ghost.serve.Epoch && (s.disk.blank || s.disk.durable().has(id, depth))
 	})
 }
 

@@ -64,8 +64,8 @@ var invariants = []invariant{
 		[]moment{atShown, atApply}, (*World).gaplessDelivery},
 	{"I13", "DSN'11 claim 3; ZOOKEEPER-3911, 4643, 4646, 4785", "what is committed is on so many disks that nobody without it can be elected, after a crash of anybody",
 		[]moment{atDisk, atGrown}, (*World).durable},
-	{"I14", "ZOOKEEPER-1549, 3642, 5094", "truncating and installing a snapshot take back nothing that is committed",
-		[]moment{atDisk}, (*World).nothingTakenBack},
+	{"I14", "ZOOKEEPER-1549, 3642, 5094", "TRUNC and SNAP take back nothing that is committed when they are sent",
+		[]moment{atSend}, (*World).nothingTakenBack},
 	{"I15", "ZOOKEEPER-3023, 5094, 2845", "what a server says that it has is on its disk, and its state is that history when it looks for a leader",
 		[]moment{atSend, atVote}, (*World).saysWhatItHas},
 	{"I16", "DSN'11 step f.2.1; ZOOKEEPER-3911, 4643, 4646", "before the ACK of NEWLEADER the leader's initial history is durable, and then the epoch",
@@ -197,26 +197,32 @@ func (w *World) elected(s *server) string {
 	if g.dials < 1 || g.dials > maxServers {
 		return fmt.Sprintf("server %d follows %d", s.sid, g.dials)
 	}
-	bit := uint16(1) << (g.dials - 1)
-	mine := uint16(1) << s.index
-	looking, all := mine, mine
+	l := int(g.dials - 1)
+	bit, mine := uint16(1)<<l, uint16(1)<<s.index
+	agreeing, following := mine, mine
 	for i := range w.servers {
-		if g.looking[i]&bit != 0 {
-			looking |= 1 << i
+		v := &g.votes[i][l]
+		if sameVote(v, &g.said) {
+			agreeing |= 1 << i
 		}
-		if (g.looking[i]|g.established[i])&bit != 0 {
-			all |= 1 << i
+		if g.established[i]&bit != 0 || sameVote(v, &g.votes[l][l]) {
+			following |= 1 << i
 		}
 	}
 	switch {
-	case w.decides(s, looking):
-	case w.decides(s, all) && (g.leading|mine)&bit != 0:
+	case w.decides(s, agreeing):
+	case w.decides(s, following&^mine) && g.established[l]&bit != 0:
 	case g.designated&bit != 0 || g.handOver:
 		w.cover.hit(pointHandOver)
 	default:
-		return fmt.Sprintf("server %d follows %d, which %b and %b name", s.sid, g.dials, looking, all)
+		return fmt.Sprintf("server %d follows %d, for which %b vote and which %b follow", s.sid, g.dials, agreeing, following)
 	}
 	return ""
+}
+
+// sameVote reports whether two votes are for the same leader with the same history in the same round.
+func sameVote(a, b *wire.Notification) bool {
+	return a.Leader != 0 && a.Leader == b.Leader && a.Zxid == b.Zxid && a.Round == b.Round && a.PeerEpoch == b.PeerEpoch
 }
 
 func (w *World) untrusted(s *server) string {
@@ -288,11 +294,14 @@ func (w *World) durable(*server) string {
 }
 
 func (w *World) nothingTakenBack(s *server) string {
-	m := w.matched(s)
-	if m < s.ghost.kept {
-		return fmt.Sprintf("server %d has %d committed transactions and had %d", s.sid, m, s.ghost.kept)
+	p, l := s.ghost.packet, s.ghost.link
+	if p.Type != wire.TypeTrunc && p.Type != wire.TypeSnap {
+		return ""
 	}
-	s.ghost.kept = m
+	learner := l.ends[learnerEnd]
+	if kept, m := w.txns[w.find(p.Zxid)].depth, w.matched(learner); m > kept {
+		return fmt.Sprintf("server %d sends %v %s to server %d, which has %d committed transactions", s.sid, p.Type, w.zxidText(p.Zxid), learner.sid, m)
+	}
 	return ""
 }
 

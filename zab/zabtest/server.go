@@ -41,6 +41,8 @@ type server struct {
 	ghost serverGhost
 
 	effects []zab.Effect
+	// running says that effects are being carried out: those of steps made meanwhile come behind them.
+	running bool
 	// flushing says that steps were made whose effects are still to be run.
 	flushing bool
 	// wake is when the next tick is planned.
@@ -100,13 +102,13 @@ func (s *server) crash() {
 		w.cover.hit(pointLeaderLostWithTail)
 	}
 	w.mark('X', uint64(s.index))
-	s.up, s.node, s.serving, s.listening = false, nil, false, false
+	s.up, s.node, s.serving, s.listening, s.running = false, nil, false, false, false
 	s.life++
 	s.app.stop()
 	s.crashed()
 	w.forgetVotes(s)
 	s.disk.crash()
-	s.ghost.matched, s.ghost.kept = 0, 0
+	s.ghost.matched = 0
 	s.state = nil
 	w.disconnect(s)
 	if w.tracing() {
@@ -124,7 +126,7 @@ func (s *server) step(ev zab.Event) {
 	w.steps++
 	s.node.Step(s.clock.read(w.now), ev)
 	s.changed()
-	if s.flushing {
+	if s.flushing || s.running {
 		return
 	}
 	if w.draw.batching > 0 && s.rng.chance(w.draw.batching) {
@@ -137,7 +139,7 @@ func (s *server) step(ev zab.Event) {
 
 // run gives waiting requests to the node and carries out the effects, until there are none.
 func (s *server) run() {
-	s.flushing = false
+	s.flushing, s.running = false, true
 	life := s.life
 	for {
 		s.propose()
@@ -165,6 +167,7 @@ func (s *server) run() {
 			}
 		}
 	}
+	s.running = false
 	if at := s.clock.when(s.node.Deadline()); at < s.wake {
 		s.wake = at
 		s.w.planAt(due{kind: dueTick, server: s.index, life: life}, at)

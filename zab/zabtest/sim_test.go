@@ -48,7 +48,7 @@ func TestSimulation(t *testing.T) {
 					mu.Lock()
 					failures[f.Invariant]++
 					if failures[f.Invariant] <= 3 {
-						t.Errorf("%v\n%s", f, f.Stack)
+						t.Errorf("%v\n%.1500s", f, f.Stack)
 					}
 					mu.Unlock()
 					cover := w.cover
