@@ -76,18 +76,14 @@ func (o *Operation) Append(b []byte) []byte {
 var MultiEnd = MultiHeader{Type: -1, Done: true, Err: -1}
 
 // DecodeMulti reads the body of a multi or multiRead: operations that are either all writes or all reads. It refuses what
-// ZooKeeper's decoder refuses (a null path, a null ACL but in createTTL, create modes that the opcode does not take) and normalises as it does: create
+// ZooKeeper's decoder refuses (a null ACL but in createTTL, create modes that the opcode does not take) and normalises as it does: create
 // and create2 of a container become createContainer, and createTTL without a TTL mode becomes create or createContainer
 // (MultiOperationRecord, Op).
 func DecodeMulti(d *Decoder) []Operation {
 	var ops []Operation
-	nullPath := false // found out when all is decoded, so that any other error counts for more
 	for {
 		var h MultiHeader
 		h.Decode(d)
-		if h.Done && nullPath {
-			d.Fail(ErrMulti)
-		}
 		if d.err != nil {
 			return nil
 		}
@@ -107,7 +103,6 @@ func DecodeMulti(d *Decoder) []Operation {
 			d.Fail(ErrMulti)
 			return nil
 		}
-		nullPath = nullPath || o.Path == nil && !o.read()
 		if err := o.normalise(); err != nil {
 			d.Fail(err)
 			return nil

@@ -464,7 +464,7 @@ func (pr *preparer) check(txn *tree.Txn, o *jute.Operation, r *Request) jute.Cod
 
 // multi prepares its operations one after the other; at the first that fails everything is taken back.
 func (pr *preparer) multi(txn *tree.Txn, ops []jute.Operation, r *Request) jute.Code {
-	if len(ops) > 0 && (ops[0].Op == jute.OpGetData || ops[0].Op == jute.OpGetChildren) {
+	if len(ops) > 0 && (ops[0].Op == jute.OpGetData || ops[0].Op == jute.OpGetChildren) || slices.ContainsFunc(ops, func(o jute.Operation) bool { return o.Path == nil }) {
 		return jute.ErrMarshalling
 	}
 	digest := pr.digest
@@ -503,15 +503,9 @@ func (pr *preparer) closeSession(txn *tree.Txn, session int64) jute.Code {
 		var p pending
 		return pr.look(path, &p) && p.stat.EphemeralOwner == session
 	}
-	paths := slices.DeleteFunc(pr.tree.Ephemerals(session), func(path string) bool { return !owned(path) })
-	applied := len(paths)
-	for _, path := range pr.newborn[session] {
-		if n := pr.tree.Lookup(path); owned(path) && (n == nil || int64(n.Owner()) != session) {
-			paths = append(paths, path)
-		}
-	}
-	slices.Sort(paths[applied:])
-	paths = paths[:applied+len(slices.Compact(paths[applied:]))]
+	paths := slices.DeleteFunc(append(pr.tree.Ephemerals(session), pr.newborn[session]...), func(path string) bool { return !owned(path) })
+	slices.Sort(paths) // so that the transaction is a function of the state, and what is still on its way is there once
+	paths = slices.Compact(paths)
 	delete(pr.newborn, session)
 	size := 0
 	txn.Paths = []string{}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	zk "quoll/client"
@@ -28,6 +29,7 @@ type flavour struct {
 	// single is where requests may be too large: nothing is pipelined there, since it is a matter of chance how many answers get out before
 	// the end of the connection.
 	single bool
+	binary string // the quoll to test; empty is that of this tree
 }
 
 var flavours = []flavour{
@@ -47,7 +49,7 @@ const superUser = "super:secret"
 // options are those of any server of a round. Only expire lets a session end, and nothing removes containers.
 func (f *flavour) options(dir string) peer.Options {
 	return peer.Options{
-		Dir: dir,
+		Dir: dir, Binary: f.binary,
 		Config: append([]string{
 			"tickTime=100", "maxSessionTimeout=3600000", "maxClientCnxns=0",
 		}, f.config...),
@@ -124,24 +126,23 @@ func (t *track) shows() (map[string]string, error) {
 	}
 	lines := make(map[string]string, len(all))
 	for path, z := range all {
-		// The order of entries that an auth entry became is that of a hash table.
-		slices.SortStableFunc(z.ACL, compareACL)
+		sortACL(z.ACL)
 		z.Stat = t.player.Stat(z.Stat)
 		lines[path] = fmt.Sprintf("data %.60q null %t %+v %v", z.Data, z.Data == nil, z.Stat, z.ACL)
 	}
 	return lines, c.Close()
 }
 
-func compareACL(a, b jute.ACL) int {
-	if a.Scheme == "digest" && b.Scheme == "digest" && a.Perms == b.Perms {
-		if a.ID < b.ID {
-			return -1
+// sortACL sorts digest entries side by side with the same permissions: they may have come from one auth entry, in the order of a hash table.
+func sortACL(acl []jute.ACL) {
+	for i := 0; i < len(acl); {
+		j := i + 1
+		for j < len(acl) && acl[i].Scheme == "digest" && acl[j].Scheme == "digest" && acl[i].Perms == acl[j].Perms {
+			j++
 		}
-		if a.ID > b.ID {
-			return 1
-		}
+		slices.SortFunc(acl[i:j], func(a, b jute.ACL) int { return strings.Compare(a.ID, b.ID) })
+		i = j
 	}
-	return 0
 }
 
 // holds is what the files of a stopped server say: its sessions, and the digest of its tree with normalised stats.

@@ -37,6 +37,9 @@ type Options struct {
 
 	// Env are further environment variables, NAME=value.
 	Env []string
+
+	// Binary is the quoll to start; empty means the one under test.
+	Binary string
 }
 
 // Kind is a kind of server.
@@ -78,7 +81,10 @@ func StartJava(opts Options) (*Server, error) {
 
 // StartQuoll builds quoll and starts it with the same zoo.cfg that StartJava would write.
 func StartQuoll(opts Options) (*Server, error) {
-	bin, err := binary()
+	bin, err := opts.Binary, error(nil)
+	if bin == "" {
+		bin, err = binary()
+	}
 	if err != nil {
 		return nil, err
 	}

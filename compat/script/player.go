@@ -26,6 +26,9 @@ const maxFrame = 64 << 20
 
 // Player does the steps of scripts, one after the other, against one server, and knows the connections and sessions that they have made.
 type Player struct {
+	// Wrap, if not nil, gives what takes the place of a new connection.
+	Wrap func(net.Conn) net.Conn
+
 	addr  string
 	norm  *normaliser
 	conns map[string]*conn
@@ -325,6 +328,9 @@ func (r *Player) open(s *Step) (*conn, error) {
 	gone := errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)
 	if err != nil && !gone {
 		return nil, err
+	}
+	if r.Wrap != nil && !gone {
+		nc = r.Wrap(nc)
 	}
 	c = &conn{Conn: nc, in: bufio.NewReader(nc), name: s.Conn, ended: gone}
 	r.conns[s.Conn] = c
