@@ -66,6 +66,11 @@ compat: ## tests against real servers and clients, all of them required (make pe
 crash: ## 500 cycles of load, kill -9 and restart, every tenth restart by Apache ZooKeeper (15 minutes)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_CRASH_CYCLES=500 $(GO) test -count=1 -timeout 90m -run TestCrash -v ./compat/crash
 
+.PHONY: oracle
+oracle: ## 1,000,000 random operations on ZooKeeper and quoll, all compared, and mistakes planted in quoll that must be found (30 minutes)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_ORACLE_SEED=0 QUOLL_ORACLE_OPS=1000000 $(GO) test -count=1 -timeout 120m -run TestOracle -v ./compat/oracle
+	QUOLL_REQUIRE_PEERS=1 QUOLL_ORACLE_MUTANTS=all $(GO) test -count=1 -timeout 60m -run TestMutants -v ./compat/oracle
+
 .PHONY: wayback
 wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, all of it compared (10 minutes)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_WAYBACK_INSTANTS=100 $(GO) test -count=1 -timeout 90m -run TestWayBack -v ./compat/crash

@@ -39,7 +39,7 @@ var deviations = []deviation{
 	{name: "ACL entry without an id in a multi", reason: "the multi fails as a whole without a transaction, but ZooKeeper goes on as if the operations before were under way; quoll takes them back"},
 	{name: "quota counters that went wrong", reason: "counters that a client has set, or that were there before the limits, are off; ZooKeeper counts anew at a start as far as its snapshot has them, quoll always"},
 	{name: "renewal with a wrong password", reason: "ZooKeeper closes the live connection of the session before it looks at the password, quoll leaves it alone"},
-	{name: "limits", reason: "answers above 16 MiB, transactions too large to be read back, more than 100 identities, unread output, watched paths above 128 MiB"},
+	{name: "limits: ", reason: "answers above 16 MiB, transactions too large to be read back, more than 100 identities, unread output, watched paths above 128 MiB"},
 }
 
 // unknown is a request of an opcode that does not exist.

@@ -18,6 +18,6 @@
 // What is different on purpose is a row of [deviations]; nothing else may differ. The first difference ends a round. It is then made as small
 // as possible by leaving out programs, steps and parts, each attempt with fresh servers, and printed as a script.
 //
-// TestOracle is the oracle: QUOLL_ORACLE_OPS operations (20,000 if not set), QUOLL_ORACLE_SEED repeats a run. TestVariants runs the same
+// TestOracle is the oracle: QUOLL_ORACLE_OPS operations (20,000 if not set), QUOLL_ORACLE_SEED is the seed (1 if not set, drawn if 0). TestVariants runs the same
 // programs on quoll alone in variants that must not matter. TestMutants plants mistakes in quoll and looks for them.
 package oracle

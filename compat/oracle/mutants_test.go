@@ -44,14 +44,14 @@ var mutants = []mutant{
 // TestMutants looks for each mutant in at most QUOLL_ORACLE_OPS operations (50,000), and says how many it took.
 func TestMutants(t *testing.T) {
 	peer.RequireJVM(t)
+	seed := seedSetting(t)
 	some := mutants
 	if os.Getenv("QUOLL_ORACLE_MUTANTS") != "all" {
-		i := rand.IntN(len(mutants))
+		i := int(seed) % len(mutants)
 		some = mutants[i : i+1]
 		t.Log("one of them; QUOLL_ORACLE_MUTANTS=all takes all")
 	}
 	most := setting(t, "QUOLL_ORACLE_OPS", 50000)
-	seed := uint64(setting(t, "QUOLL_ORACLE_SEED", 1))
 	for _, m := range some {
 		t.Run(m.name, func(t *testing.T) {
 			binary := m.build(t)

@@ -135,8 +135,7 @@ func (s *subject) play(t *testing.T, program []*script.Step) (answers [][]string
 
 // TestVariants plays the same programs on quoll in each variant.
 func TestVariants(t *testing.T) {
-	seed := uint64(setting(t, "QUOLL_ORACLE_SEED", int(rand.Uint32())))
-	t.Logf("QUOLL_ORACLE_SEED=%d", seed)
+	seed := seedSetting(t)
 	for i := range flavours {
 		f := &flavours[i]
 		t.Run(f.name, func(t *testing.T) {
