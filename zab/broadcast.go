@@ -104,7 +104,12 @@ func (l *leader) committable(zxid int64) bool {
 // is a probe sent from now on.
 func (l *leader) sync(ev Sync) {
 	if ev.Link != 0 {
-		if p := l.find(ev.Link); p == nil || p.phase != peerLive {
+		p := l.find(ev.Link)
+		if p == nil || p.phase != peerLive {
+			return
+		}
+		if len(l.syncs) >= maxSyncs {
+			p.fail("%d syncs wait", len(l.syncs))
 			return
 		}
 	}

@@ -49,10 +49,10 @@
 // Before an [Append] that carries a config there is a [Configure] that names it as last seen: it is durable no later than the record.
 //
 // While a learner is synchronized it is told a history that is not yet its own: Truncate, InstallSnapshot, Append and Apply belong together until
-// PersistEpoch for CurrentEpoch. A driver may hold the records under a temporary name until that moment, so that the history and the epoch
-// appear together and Apache ZooKeeper finds epoch(last zxid) <= currentEpoch after a kill at any instant; [Synced] then says that the
-// temporary file is durable. Reload takes back what was not sealed in this way if it was held aside; if it was not, what is on the disk is the truth, which
-// is as safe: epochs are compared before zxids, so nobody is elected for a history without the epoch that makes it whole.
+// PersistEpoch for CurrentEpoch. A driver should hold what is of a later epoch than currentEpoch, and all behind it, under temporary names until that moment, so
+// that history and epoch appear together and Apache ZooKeeper finds epoch(last zxid) <= currentEpoch after a kill at any instant (8.3 I2; write
+// currentEpoch.tmp before the log gets its name). [Synced] then says that the temporary file is durable, and Reload discards it. A driver that does not is as safe:
+// epochs are compared before zxids, so nobody is elected for a history without the epoch that makes it whole.
 //
 // [Restored] says what the disk holds after its effect, and that the state in memory is exactly that.
 //

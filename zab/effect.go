@@ -83,6 +83,7 @@ type (
 	Append struct{ Records []Record }
 
 	// Truncate cuts the log behind Zxid, which is the zxid of a record in it or of its snapshot, durably, and builds the state anew from what is left.
+	// The driver need not read the link of the leader meanwhile; what it delivers all the same is kept, up to OutstandingBytes.
 	Truncate struct {
 		Restore RestoreID
 		Zxid    int64

@@ -126,7 +126,9 @@ func (n *Node) observer() bool {
 // look begins an election.
 func (n *Node) look() {
 	n.role = Looking
-	n.round++
+	// The round of a leader that was followed may be one in which this server voted before, with a history that TRUNC has changed since.
+	n.round = max(n.round, n.looked) + 1
+	n.promised = max(n.promised, n.accepted)
 	n.election = &election{n: n, initial: n.initialVote(), interval: n.opts.MinNotificationInterval, settleAt: Never}
 	n.election.resendAt = n.now + n.election.interval
 	if n.opts.ReadOnly && !n.readOnly && n.readOnlyAt == Never {
@@ -138,6 +140,9 @@ func (n *Node) look() {
 
 // hear is the rules on receipt of a vote (section 3.3; R1 and R2 are in package wire).
 func (n *Node) hear(h Heard) {
+	if h.From == n.opts.SID {
+		return // nobody else is this server
+	}
 	if n.role == Looking && n.election == nil {
 		n.hold(h)
 		return
@@ -147,7 +152,10 @@ func (n *Node) hear(h Heard) {
 		return
 	}
 	switch {
-	case !n.votes(h.From): // R4
+	case !n.votes(h.From): // R4; who has a leader needs no answer, which Java gives, and then an observer and a voter that looks may answer each other for ever
+		if v.state != Looking {
+			return
+		}
 		answer := n.vote
 		answer.round = n.round
 		n.emit(Notify{h.From, n.notification(answer)})
@@ -209,6 +217,7 @@ func decides(c *ensemble.Config, set ensemble.Set) bool {
 // propose makes b the vote of this server and tells everybody, itself included.
 func (e *election) propose(b ballot) {
 	n := e.n
+	n.looked = n.round
 	e.proposal = b
 	e.proposal.round, e.proposal.state, e.proposal.version = n.round, Looking, wire.NotificationVersion
 	e.settleAt = Never
@@ -243,6 +252,12 @@ func (e *election) take(sid int64, b ballot) {
 			return
 		}
 		switch {
+		case b.leader == n.opts.SID && b.round >= n.round && (b.zxid != e.initial.zxid || b.epoch != e.initial.epoch):
+			// Somebody repeats a vote that is not true any more: a new round for all, or it would win with it.
+			n.round = b.round + 1
+			e.votes = nil
+			e.propose(e.initial)
+			return
 		case b.round > n.round:
 			n.round = b.round
 			e.votes = nil

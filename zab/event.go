@@ -60,7 +60,8 @@ type (
 		Link LinkID
 		// Bytes is the sum of wire.Packet.Size of packets not reported before, each in one piece or in parts.
 		Bytes int
-		// Snapshot says that the snapshot of SendSnapshot was written.
+		// Snapshot says that the snapshot of SendSnapshot was written. Until then a Sent without bytes says now and then that it goes on; the driver ends the
+		// link when no byte leaves for InitLimit ticks.
 		Snapshot bool
 	}
 

@@ -91,7 +91,7 @@ func (l *leader) join(sid, accepted int64) {
 	}
 	member := n.committed.Server(sid) != nil || n.lastSeen.Server(sid) != nil
 	if member || mutant(strangersCountInJoin) {
-		if accepted >= l.epoch {
+		if accepted = max(accepted, n.promised); accepted >= l.epoch {
 			l.epoch = accepted + 1
 			if mutant(epochReused) {
 				l.epoch = accepted
@@ -232,9 +232,12 @@ func (l *leader) checkQuorum() {
 
 func (l *leader) tick() {
 	n := l.n
-	l.advance()
-	if n.leader != l {
-		return
+	for phase := leaderPhase(-1); phase != l.phase; {
+		phase = l.phase
+		l.advance()
+		if n.leader != l {
+			return
+		}
 	}
 	if n.now >= l.deadline {
 		n.leave("its time is over in phase %d", l.phase)

@@ -48,6 +48,9 @@ type learner struct {
 	config  *ensemble.Config
 	// acked is the last proposal that was acknowledged.
 	acked int64
+	// held are packets that came while log or state were being replaced, of heldBytes.
+	held      []wire.Packet
+	heldBytes int
 	// inflight is what the link has not sent.
 	inflight int
 }
@@ -64,12 +67,17 @@ func (n *Node) follow() {
 		n.leave("server %d is in no config", n.vote.leader)
 		return
 	}
+	if at := n.dialled + n.opts.ConnectPause; n.now < at {
+		n.learner.retryAt = at
+		return
+	}
 	n.learner.connect()
 }
 
 func (l *learner) connect() {
 	n := l.n
 	n.dials++
+	n.dialled = n.now
 	l.dial, l.retryAt = n.dials, Never
 	l.attempts++
 	n.emit(Dial{l.dial, l.sid})
@@ -138,6 +146,12 @@ func (l *learner) receive(p wire.Packet) {
 		l.leaderInfo(p)
 	case learnerPromised:
 		l.synchronize(p)
+	case learnerRestoring:
+		// A driver may leave the link unread meanwhile, then there are none.
+		l.held = append(l.held, p)
+		if l.heldBytes += p.Size(); l.heldBytes > n.opts.OutstandingBytes {
+			l.fail("more than %d bytes came while the log was cut", n.opts.OutstandingBytes)
+		}
 	case learnerSyncing, learnerSealing, learnerSealed, learnerServing:
 		l.packet(p)
 	default:
@@ -237,6 +251,13 @@ func (l *learner) restored() {
 		return
 	}
 	l.phase = learnerSyncing
+	held := l.held
+	l.held, l.heldBytes = nil, 0
+	for _, p := range held {
+		if n.learner == l {
+			l.receive(p)
+		}
+	}
 	l.heard()
 }
 

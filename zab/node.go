@@ -54,8 +54,8 @@ type Node struct {
 
 	// vote is the result of the last election, told to those who ask; in its beginning a vote for this server (QuorumPeer.currentVote).
 	vote ballot
-	// round is the logical clock of elections, in memory only.
-	round int64
+	// round is the logical clock of elections, in memory only; looked is the last one in which this server voted.
+	round, looked int64
 	// direct says that a reconfig named the next role: the role before is left, and vote.leader followed without an election (reconfigFlag).
 	direct bool
 	// heard are the newest votes that came while a role was being left, in the order of their senders' first.
@@ -67,6 +67,8 @@ type Node struct {
 	// What the disk has: see section 4.2. accepted and current are only set when they are durable.
 	accepted, current int64
 	untrusted         bool
+	// promised is the highest epoch that a member is known to have accepted.
+	promised int64
 	// saving are the epoch files being written, in order.
 	saving []EpochPersisted
 	// log is what is in the log and in the state.
@@ -79,6 +81,8 @@ type Node struct {
 	restore, restores RestoreID
 
 	dials DialID
+	// dialled is when the last dial began: a leader that turns this server away at once is not asked again at once.
+	dialled time.Duration
 	// served is the last zxid that was committed while this server served: no leader may take it back.
 	served  int64
 	serving bool // Serve was emitted last
@@ -95,7 +99,7 @@ func New(opts Options, state State) *Node {
 	if state.LastSeen == nil {
 		state.LastSeen = state.Committed
 	}
-	n := &Node{opts: opts.withDefaults(), committed: state.Committed, lastSeen: state.LastSeen, readOnlyAt: Never}
+	n := &Node{opts: opts.withDefaults(), committed: state.Committed, lastSeen: state.LastSeen, readOnlyAt: Never, dialled: -time.Minute}
 	n.log.limits(&n.opts)
 	n.load(state.Disk)
 	n.vote = n.initialVote()

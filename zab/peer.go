@@ -128,6 +128,12 @@ func (p *peer) info(packet wire.Packet) {
 	p.sid, p.observer = info.SID, packet.Type == wire.TypeObserverInfo
 	p.phase, p.deadline = peerJoined, Never
 	p.l.join(p.sid, accepted)
+	if accepted > p.l.epoch && p.l.phase == leaderBroadcasting && n.votes(p.sid) {
+		// A leader that came to nothing made it promise a later epoch, so it can follow none of this one. In Java it stays out until somebody else fails.
+		n.promised = max(n.promised, accepted)
+		n.leave("voter %d has promised epoch %d", p.sid, accepted)
+		return
+	}
 	if p.l.phase >= leaderPromising {
 		p.leaderInfo()
 	}
@@ -226,8 +232,13 @@ func (p *peer) sent(ev Sent) {
 	if ev.Snapshot {
 		p.snapshotting = false
 	}
-	if p.phase == peerSyncing && !p.snapshotting { // later there are pings, which leave even if nobody is there
-		p.deadline = n.now + n.opts.initTime()
+	if p.phase == peerSyncing { // later there are pings, which leave even if nobody is there
+		if !p.snapshotting {
+			p.deadline = n.now + n.opts.initTime()
+		}
+		if p.l.phase == leaderSynchronizing { // the quorum may need the one that takes long
+			p.l.deadline = max(p.l.deadline, n.now+n.opts.initTime())
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ func (n *Node) leave(format string, args ...any) {
 	n.stopServing()
 	n.leader, n.learner, n.election = nil, nil, nil
 	n.role, n.heard = Looking, nil
-	if n.dirty && !mutant(tailKeptAfterTrunc) || n.restore != 0 {
+	if n.dirty || n.restore != 0 {
 		n.reload()
 	}
 	n.dirty = false
@@ -96,6 +96,10 @@ func (n *Node) restored(ev Restored) {
 		return // it was overtaken by a Reload
 	}
 	n.restore = 0
+	if n.learner == nil && mutant(tailKeptAfterTrunc) {
+		n.synced = n.log.last()
+		return
+	}
 	n.load(ev.Disk)
 	if n.learner != nil {
 		n.dirty = true // until the epoch seals what comes now
@@ -129,6 +133,7 @@ func (n *Node) epochPersisted(ev EpochPersisted) {
 	file := &n.accepted
 	if ev.File == CurrentEpoch {
 		file = &n.current
+		n.untrusted = false // a leader's whole history is here
 	}
 	if ev.Epoch < *file && !mutant(lowerEpochAccepted) {
 		panic(fmt.Sprintf("zab: %v goes back from %d to %d", ev.File, *file, ev.Epoch))

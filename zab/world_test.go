@@ -33,11 +33,11 @@ type world struct {
 	verbose bool
 	config  *ensemble.Config
 	// side is where a server is of a network that is cut in parts.
-	side map[int64]int
-	snaps    int
-	syncs    map[uint64]int // tag of a sync: length of the history when it was asked
-	tags     uint64
-	synced   int
+	side   map[int64]int
+	snaps  int
+	syncs  map[uint64]int // tag of a sync: length of the history when it was asked
+	tags   uint64
+	synced int
 }
 
 // host is a server: its node, its disk and its state.
@@ -49,6 +49,8 @@ type host struct {
 	// durable
 	disk              []Record // the whole history
 	logFrom           int      // what lies before is only in a snapshot
+	staged            []Record // the same with what is not sealed by its epoch, nil without that
+	stagedFrom        int
 	accepted, current int64
 	committed, seen   *ensemble.Config
 	// disk operations end in order
@@ -206,15 +208,30 @@ func (w *world) start() {
 }
 
 func (h *host) contents() Disk {
-	d := Disk{AcceptedEpoch: h.accepted, CurrentEpoch: h.current, Recent: slices.Clone(h.disk[h.logFrom:])}
-	if len(h.disk) > 0 {
-		d.Zxid = h.disk[len(h.disk)-1].Zxid
+	disk, from := h.disk, h.logFrom
+	if h.staged != nil {
+		disk, from = h.staged, h.stagedFrom
 	}
-	return d
+	return Disk{AcceptedEpoch: h.accepted, CurrentEpoch: h.current, Recent: slices.Clone(disk[from:]), Zxid: lastOf(disk)}
+}
+
+func lastOf(records []Record) int64 {
+	if len(records) == 0 {
+		return 0
+	}
+	return records[len(records)-1].Zxid
+}
+
+// seal makes the staged history the own one.
+func (h *host) seal() {
+	if h.staged != nil {
+		h.disk, h.logFrom, h.staged = h.staged, h.stagedFrom, nil
+	}
 }
 
 func (h *host) start() {
 	h.life++
+	h.staged = nil
 	h.state = slices.Clone(h.disk)
 	h.onWire = map[LinkID][]Record{}
 	h.diskFree, h.wake = h.w.now, Never
@@ -313,6 +330,9 @@ func (h *host) onDisk(do func()) {
 
 func (h *host) restored(id RestoreID) {
 	h.state = slices.Clone(h.disk)
+	if h.staged != nil {
+		h.state = slices.Clone(h.staged)
+	}
 	h.step(Restored{Restore: id, Disk: h.contents()})
 }
 
@@ -345,6 +365,9 @@ func (h *host) effect(e Effect) {
 	w := h.w
 	switch e := e.(type) {
 	case Notify:
+		if v := e.Vote; v.State == int32(Looking) && v.Leader == h.sid && v.Zxid > lastOf(h.disk) && h.node.role == Looking {
+			w.fatalf("%d votes with %#x, its disk has %#x", h.sid, v.Zxid, lastOf(h.disk))
+		}
 		to := w.host(e.To)
 		if to == nil || w.side[h.sid] != w.side[e.To] {
 			return
@@ -389,6 +412,12 @@ func (h *host) effect(e Effect) {
 			w.logf("%d closes link %d: %s", h.sid, e.Link, e.Reason)
 		}
 	case Send:
+		if p := e.Packet; (p.Type == wire.TypeAck || p.Type == wire.TypeAckEpoch) && p.Zxid > lastOf(h.disk) && counterOf(p.Zxid) != 0 {
+			w.fatalf("%d sends %v %#x, its disk has %#x", h.sid, p.Type, p.Zxid, lastOf(h.disk))
+		}
+		if e.Packet.Type == wire.TypeAck && epochOf(e.Packet.Zxid) > h.current {
+			w.fatalf("%d acknowledges %#x in epoch %d", h.sid, e.Packet.Zxid, h.current)
+		}
 		h.send(e.Link, e.Packet, nil)
 	case SendSnapshot:
 		w.snaps++
@@ -419,7 +448,16 @@ func (h *host) effect(e Effect) {
 	case Append:
 		records := e.Records
 		h.onDisk(func() {
-			h.disk = append(h.disk, records...)
+			for _, r := range records {
+				if h.staged == nil && epochOf(r.Zxid) > h.current {
+					h.staged, h.stagedFrom = slices.Clone(h.disk), h.logFrom
+				}
+				if h.staged != nil {
+					h.staged = append(h.staged, r)
+				} else {
+					h.disk = append(h.disk, r)
+				}
+			}
 			h.step(Synced{records[len(records)-1].Zxid})
 		})
 	case Truncate:
@@ -439,7 +477,7 @@ func (h *host) effect(e Effect) {
 	case InstallSnapshot:
 		records := h.onWire[e.Link]
 		h.onDisk(func() {
-			h.disk, h.logFrom = records, len(records)
+			h.staged, h.stagedFrom = append([]Record{}, records...), len(records)
 			w.logf("%d installs a snapshot %#x", h.sid, e.Zxid)
 			h.restored(e.Restore)
 			l := w.links[e.Link]
@@ -452,7 +490,10 @@ func (h *host) effect(e Effect) {
 			}
 		})
 	case Reload:
-		h.onDisk(func() { h.restored(e.Restore) })
+		h.onDisk(func() {
+			h.staged = nil
+			h.restored(e.Restore)
+		})
 	case ReadLog:
 		var records []Record
 		for _, r := range h.disk[h.logFrom:] {
@@ -473,6 +514,7 @@ func (h *host) effect(e Effect) {
 				h.accepted = e.Epoch
 			} else {
 				h.current = e.Epoch
+				h.seal()
 			}
 			h.step(EpochPersisted(e))
 		})
@@ -537,7 +579,7 @@ func (h *host) send(id LinkID, p wire.Packet, snapshot []Record) {
 	})
 	w.at(w.ms(2), func() {
 		if h.node != nil && h.life == life && l.open[1-end] {
-			if snapshot != nil {
+			if p.Type == wire.TypeSnap {
 				h.step(Sent{Link: id, Snapshot: true})
 			} else {
 				h.step(Sent{Link: id, Bytes: len(b)})
