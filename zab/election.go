@@ -102,7 +102,8 @@ type election struct {
 	settleAt time.Duration
 }
 
-// initialVote is the vote of a server for itself, as far as it may be elected.
+// initialVote is the vote of a server for itself, as far as it may be elected. A voter of the last seen config only may too, unlike in Java: it may be
+// the only one that has the reconfig in its log, and then nobody else can be elected, since the votes of both configs are needed.
 func (n *Node) initialVote() ballot {
 	b := ballot{leader: n.opts.SID, zxid: n.log.last(), epoch: n.current, round: n.round, version: wire.NotificationVersion}
 	if n.untrusted && !mutant(untrustedVotes) {
@@ -111,7 +112,7 @@ func (n *Node) initialVote() ballot {
 	switch {
 	case n.observer():
 		b.leader, b.zxid, b.epoch = noVote, noVote, noVote
-	case !n.committed.IsVoter(n.opts.SID):
+	case !n.votes(n.opts.SID):
 		b.leader = noVote
 	}
 	return b

@@ -40,8 +40,9 @@ type learner struct {
 	deadline time.Duration
 	// epoch is the leader's.
 	epoch int64
-	// restoreTo is where a TRUNC or SNAP ends.
-	restoreTo int64
+	// restoreTo is where a TRUNC or SNAP ends, truncating says that it is a TRUNC.
+	restoreTo  int64
+	truncating bool
 	// sealAt is the last record before NEWLEADER, sealing says that its epoch was given to the disk; config is NEWLEADER's.
 	sealAt  int64
 	sealing bool
@@ -224,7 +225,7 @@ func (l *learner) synchronize(p wire.Packet) {
 			return
 		}
 		n.note("%v to %s, the log ends at %s", p.Type, zxidString(p.Zxid), zxidString(n.log.last()))
-		l.phase, l.restoreTo = learnerRestoring, p.Zxid
+		l.phase, l.restoreTo, l.truncating = learnerRestoring, p.Zxid, p.Type == wire.TypeTrunc
 		n.dirty = true
 		if p.Type == wire.TypeTrunc && mutant(truncForgotten) {
 			l.phase = learnerSyncing

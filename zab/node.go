@@ -67,6 +67,8 @@ type Node struct {
 	// What the disk has: see section 4.2. accepted and current are only set when they are durable.
 	accepted, current int64
 	untrusted         bool
+	// unfit says that the log could not be cut as the leader wanted, so that nothing but a snapshot helps: the server speaks as one that is untrusted.
+	unfit bool
 	// promised is the highest epoch that a member is known to have accepted.
 	promised int64
 	// saving are the epoch files being written, in order.
@@ -114,10 +116,15 @@ func (n *Node) load(d Disk) {
 	}
 	n.accepted, n.current = d.AcceptedEpoch, d.CurrentEpoch
 	n.saving = nil
-	n.untrusted = d.Untrusted
+	n.untrusted = d.Untrusted || n.unfit
 	n.log.reset(d.Zxid, d.Recent)
 	n.synced = d.Zxid
 	n.dirty = false
+	if v := n.lastSeen.Version; counterOf(v) != 0 && v > max(n.committed.Version, d.Zxid) && epochOf(v) >= n.current {
+		// The reconfig was proposed in the last epoch and is not in the log: this server never acknowledged it, and is as one that never heard of it.
+		n.lastSeen = n.committed
+		n.emit(Configure{n.committed, n.lastSeen})
+	}
 }
 
 // Step takes in one event. now is a monotonic time since any beginning, never less than before.
@@ -169,6 +176,7 @@ func (n *Node) Step(now time.Duration, ev Event) {
 		n.restored(ev)
 	case RestoreFailed:
 		if ev.Restore == n.restore {
+			n.unfit = n.learner != nil && n.learner.truncating
 			n.leave("the state cannot be restored: %s", ev.Reason)
 		}
 	case DiskFailed:

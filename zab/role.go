@@ -133,7 +133,7 @@ func (n *Node) epochPersisted(ev EpochPersisted) {
 	file := &n.accepted
 	if ev.File == CurrentEpoch {
 		file = &n.current
-		n.untrusted = false // a leader's whole history is here
+		n.untrusted, n.unfit = false, false // a leader's whole history is here
 	}
 	if ev.Epoch < *file && !mutant(lowerEpochAccepted) {
 		panic(fmt.Sprintf("zab: %v goes back from %d to %d", ev.File, *file, ev.Epoch))
