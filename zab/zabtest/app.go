@@ -111,6 +111,9 @@ func (w *World) prepare(s *server, zxid int64, r *request) (zab.Record, bool) {
 			return zab.Record{}, false
 		}
 		w.cover.hit(pointReconfigProposed)
+		if w.tracing() {
+			w.tracef("%d proposes config %s: %v, before %v", s.sid, w.zxidText(zxid), membersOf(c), membersOf(committed))
+		}
 		if !c.IsVoter(s.sid) {
 			w.cover.hit(pointLeaderRemoved)
 		}
@@ -236,4 +239,16 @@ func (w *World) config(version int64, members []int64) *ensemble.Config {
 		w.hierarchy(c)
 	}
 	return c
+}
+
+// membersOf are the sids of a config, observers being negative.
+func membersOf(c *ensemble.Config) (members []int64) {
+	for i := range c.Servers {
+		if c.Servers[i].Role == ensemble.Observer {
+			members = append(members, -c.Servers[i].ID)
+		} else {
+			members = append(members, c.Servers[i].ID)
+		}
+	}
+	return members
 }

@@ -190,6 +190,10 @@ func (s *server) diskPhase() {
 		s.diskFails(op)
 		return
 	}
+	if side := d.sideOf(op); op.kind == opTruncate && op.phase == 0 && w.cut(side.hist, op.zxid) < side.logFrom {
+		s.restoreFails(op, "the snapshot is of a later transaction")
+		return
+	}
 	w.cover.phases[op.kind][op.phase]++
 	w.mark(uint64(op.kind)<<8|uint64(op.phase), uint64(s.index))
 	s.phase(op)
@@ -347,15 +351,7 @@ func (s *server) diskFails(op *diskOp) {
 		s.step(zab.LogRead{Link: link})
 		return
 	case (op.kind == opTruncate || op.kind == opInstall) && d.rng.chance(500):
-		w.cover.hit(pointRestoreFails)
-		restore, link := op.restore, op.link
-		install := op.kind == opInstall
-		d.ops = append(d.ops[:0], d.ops[1:]...)
-		s.turnDisk()
-		if l := w.link(link); install && l != nil {
-			l.resume(s)
-		}
-		s.step(zab.RestoreFailed{Restore: restore, Reason: "the disk fails"})
+		s.restoreFails(op, "the disk fails")
 		return
 	case op.kind == opReload:
 		s.turnDisk() // it is repeated
@@ -371,4 +367,17 @@ func (s *server) diskFails(op *diskOp) {
 	s.ghost.matched = 0
 	w.look(atDisk, s)
 	s.step(zab.DiskFailed{Reason: "the disk fails"})
+}
+
+// restoreFails answers that a Truncate or InstallSnapshot does not work.
+func (s *server) restoreFails(op *diskOp, reason string) {
+	w, d := s.w, &s.disk
+	w.cover.hit(pointRestoreFails)
+	restore, link := op.restore, w.link(op.link)
+	d.ops = append(d.ops[:0], d.ops[1:]...)
+	s.turnDisk()
+	if link != nil {
+		link.resume(s)
+	}
+	s.step(zab.RestoreFailed{Restore: restore, Reason: reason})
 }

@@ -233,8 +233,7 @@ func (w *World) healNetwork() {
 // wipe takes the disk of a server, if those that are left can still decide.
 func (w *World) wipe(a *action) {
 	s := w.victim(a)
-	trusted := w.mask(func(o *server) bool { return o != s && !o.disk.blank })
-	if !w.decidesEverywhere(trusted) {
+	if !w.live(w.mask(func(o *server) bool { return o != s })) {
 		return
 	}
 	w.cover.hit(pointWiped)

@@ -62,12 +62,13 @@ type serverGhost struct {
 	// cause is the type of the packet that came last, 0 if it was a vote.
 	cause wire.Type
 
-	role zab.Role
-	// said is this server's last vote in an election, votes are those that it has heard since it looks: of each server for each leader that of the
-	// latest round. established has the leaders, a bit for each, that a server said that it follows or is.
-	said        wire.Notification
-	votes       [maxServers][maxServers]wire.Notification
-	established [maxServers]uint16
+	// role is what the server does, found that its leader was looked at.
+	role  zab.Role
+	found bool
+	// said is this server's last vote in an election. votes are those that it has heard since it looks, of those that look, and established of those that
+	// have a leader: of each server for each leader that of the latest round.
+	said               wire.Notification
+	votes, established [maxServers][maxServers]wire.Notification
 	// designated are the leaders that may be followed without an election; handOver says that any may.
 	designated uint16
 	handOver   bool
@@ -99,12 +100,12 @@ func (g *serverGhost) wiped() {
 // enter notes that another role began.
 func (g *serverGhost) enter(role zab.Role) {
 	if role == zab.Looking {
-		g.said, g.votes, g.established = wire.Notification{}, [maxServers][maxServers]wire.Notification{}, [maxServers]uint16{}
+		g.said, g.votes, g.established = wire.Notification{}, [maxServers][maxServers]wire.Notification{}, [maxServers][maxServers]wire.Notification{}
 	}
 	if role == zab.Leading {
 		g.lame = false
 	}
-	g.role = role
+	g.role, g.found = role, false
 }
 
 // hear notes a vote.
@@ -113,11 +114,12 @@ func (g *serverGhost) hear(from *server, v *wire.Notification) {
 	if v.Leader < 1 || v.Leader > maxServers || v.Zxid == -1 {
 		return
 	}
-	if known := &g.votes[from.index][v.Leader-1]; v.Round >= known.Round {
-		*known = *v
-	}
+	votes := &g.votes
 	if v.State == int32(zab.Leading) || v.State == int32(zab.Following) {
-		g.established[from.index] |= 1 << (v.Leader - 1)
+		votes = &g.established
+	}
+	if known := &votes[from.index][v.Leader-1]; known.Leader == 0 || v.Round >= known.Round {
+		*known = *v
 	}
 }
 
@@ -348,14 +350,22 @@ func (w *World) decides(s *server, mask uint16) bool {
 	return w.quorum(s.committed, mask) && (s.seen.Version <= s.committed.Version || w.quorum(s.seen, mask))
 }
 
-// decidesEverywhere reports whether the servers of a mask may decide by what any server knows and nobody has overtaken.
-func (w *World) decidesEverywhere(mask uint16) bool {
-	if !w.quorum(w.inForce, mask) {
+// live reports whether the servers of a mask, left alone, can decide: those of them that have their disks are a quorum of the newest config in force, of the
+// newest that is in force on one of them, and of each newer one that one of them has seen.
+func (w *World) live(mask uint16) bool {
+	mask &= w.mask(func(s *server) bool { return !s.disk.blank })
+	newest := w.first
+	for _, s := range w.servers {
+		if mask>>s.index&1 == 1 && s.disk.committed.Version > newest.Version {
+			newest = s.disk.committed
+		}
+	}
+	if !w.quorum(w.inForce, mask) || !w.quorum(newest, mask) {
 		return false
 	}
 	for _, s := range w.servers {
-		for _, c := range [...]*ensemble.Config{s.disk.committed, s.disk.seen, s.committed, s.seen} {
-			if c != nil && c.Version > w.inForce.Version && !w.quorum(c, mask) {
+		for _, c := range [...]*ensemble.Config{s.disk.seen, s.seen} {
+			if mask>>s.index&1 == 1 && c != nil && c.Version > newest.Version && !w.quorum(c, mask) {
 				return false
 			}
 		}

@@ -194,6 +194,10 @@ func (w *World) leaderComplete(s *server) string {
 
 func (w *World) elected(s *server) string {
 	g := &s.ghost
+	if g.found {
+		return "" // it dials again
+	}
+	g.found = true
 	if g.dials < 1 || g.dials > maxServers {
 		return fmt.Sprintf("server %d follows %d", s.sid, g.dials)
 	}
@@ -201,17 +205,17 @@ func (w *World) elected(s *server) string {
 	bit, mine := uint16(1)<<l, uint16(1)<<s.index
 	agreeing, following := mine, mine
 	for i := range w.servers {
-		v := &g.votes[i][l]
-		if sameVote(v, &g.said) {
+		looking, established := &g.votes[i][l], &g.established[i][l]
+		if sameVote(looking, &g.said) || sameVote(established, &g.said) {
 			agreeing |= 1 << i
 		}
-		if g.established[i]&bit != 0 || sameVote(v, &g.votes[l][l]) {
+		if established.Leader != 0 || sameVote(looking, &g.established[l][l]) {
 			following |= 1 << i
 		}
 	}
 	switch {
 	case w.decides(s, agreeing):
-	case w.decides(s, following&^mine) && g.established[l]&bit != 0:
+	case w.decides(s, following&^mine) && g.established[l][l].State == int32(zab.Leading):
 	case g.designated&bit != 0 || g.handOver:
 		w.cover.hit(pointHandOver)
 	default:

@@ -12,11 +12,16 @@ import (
 func (w *World) calm() {
 	r := streamOf(w.seed, purposePlan+1)
 	chosen := w.chooseQuorum(&r)
+	if chosen == 0 {
+		w.cover.hit(pointNoQuorum)
+		return
+	}
 	w.draw.burst, w.draw.wireTail, w.draw.voteLoss = 1, 0, 0
 	for i := range w.draw.weights {
 		w.draw.weights[i] = 0
 	}
 	w.actions, w.undos = nil, nil
+	w.quiet = w.draw.maxCounter > 0 // or it would be used up all the time
 	for _, s := range w.servers {
 		s.disk.slow, s.disk.stuck, s.disk.failing = 1, false, false
 		s.crashInEffects, s.crashInPhases, s.pausedUntil = 0, 0, 0
@@ -63,16 +68,17 @@ func (w *World) await(bound time.Duration, what string, done func() bool) {
 	}
 }
 
-// chooseQuorum chooses who is left: everybody, or just enough.
+// chooseQuorum chooses who is left: everybody, or just enough; nobody if there is no quorum, since a config was proposed that needs a server that had just lost
+// its disk.
 func (w *World) chooseQuorum(r *stream) (chosen uint16) {
 	all := uint16(1)<<len(w.servers) - 1
-	if w.draw.healAll {
+	switch {
+	case !w.live(all):
+		return 0
+	case w.draw.healAll:
 		return all
 	}
-	trusted := func() uint16 {
-		return chosen & w.mask(func(s *server) bool { return !s.disk.blank })
-	}
-	for chosen != all && !w.decidesEverywhere(trusted()) {
+	for !w.live(chosen) {
 		chosen |= 1 << r.intn(len(w.servers))
 	}
 	return chosen

@@ -11,7 +11,9 @@ func TestSeed(t *testing.T) {
 		t.Skip("QUOLL_SEED is not set")
 	}
 	w := NewWorld()
+	w.traceVotes = os.Getenv("QUOLL_VOTES") != ""
 	w.trace = func(line string) { t.Log(line) }
+	t.Logf("%+v", func() draw { r := streamOf(number(t, "QUOLL_SEED", 0), purposeDraw); return newDraw(&r) }())
 	if f := w.Run(number(t, "QUOLL_SEED", 0)); f != nil {
 		t.Errorf("%v\n%s", f, f.Stack)
 	}

@@ -214,6 +214,9 @@ func (s *server) receive(l *link, p *wire.Packet, snapshot history) {
 // heard gives a vote to the node.
 func (s *server) heard(from *server, v *wire.Notification) {
 	s.w.mark(uint64(s.index)<<40|uint64(v.State)<<32|uint64(v.Leader), uint64(v.Zxid))
+	if w := s.w; w.tracing() && w.traceVotes {
+		w.tracef("%d>%d %v: %d with %s of epoch %d, round %d", from.sid, s.sid, zab.Role(v.State), v.Leader, w.zxidText(v.Zxid), v.PeerEpoch, v.Round)
+	}
 	s.ghost.hear(from, v)
 	s.step(zab.Heard{From: from.sid, Vote: *v})
 }

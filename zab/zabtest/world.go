@@ -42,7 +42,9 @@ type World struct {
 	hash uint64
 	// trace gets a line for whatever a reader of the run wants to know, if it is set.
 	trace func(line string)
-	set   ensemble.Set
+	// traceVotes says that votes are traced too.
+	traceVotes bool
+	set        ensemble.Set
 }
 
 // maxServers bounds the servers of a run.
