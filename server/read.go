@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"quoll/config/properties"
 	"quoll/jute"
 	"quoll/tree"
 )
@@ -268,7 +269,7 @@ func (q *query) getEphemerals() jute.Code {
 		return jute.ErrMarshalling
 	}
 	prefix := jute.JavaText(raw)
-	if strings.TrimSpace(prefix) == "" || prefix == "/" {
+	if trimmed := properties.Trim(prefix); trimmed == "" || trimmed == "/" {
 		prefix = ""
 	}
 	var found []string
