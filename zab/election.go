@@ -26,7 +26,7 @@ func ballotOf(v wire.Notification) ballot {
 	return ballot{v.Leader, v.Zxid, v.Round, v.PeerEpoch, Role(v.State), v.Version}
 }
 
-// beats is the order of votes: epoch, then zxid, then sid; a server without weight is never elected (totalOrderPredicate).
+// beats is the order of votes: epoch, then zxid, then who is a voter of c, which all are in Java, then sid; a server without weight is never elected (totalOrderPredicate).
 func (b ballot) beats(o ballot, c *ensemble.Config) bool {
 	if c.Weight(b.leader) == 0 && !mutant(weightIgnored) {
 		return false
@@ -39,6 +39,9 @@ func (b ballot) beats(o ballot, c *ensemble.Config) bool {
 	}
 	if b.zxid != o.zxid {
 		return b.zxid > o.zxid && !mutant(zxidIgnoredInVote)
+	}
+	if voter := c.IsVoter(b.leader); voter != c.IsVoter(o.leader) {
+		return voter // those who have not seen the newer config cannot vote for the other
 	}
 	return b.leader > o.leader
 }
@@ -102,8 +105,7 @@ type election struct {
 	settleAt time.Duration
 }
 
-// initialVote is the vote of a server for itself, as far as it may be elected. A voter of the last seen config only may too, unlike in Java: it may be
-// the only one that has the reconfig in its log, and then nobody else can be elected, since the votes of both configs are needed.
+// initialVote is the vote of a server for itself, as far as it may be elected.
 func (n *Node) initialVote() ballot {
 	b := ballot{leader: n.opts.SID, zxid: n.log.last(), epoch: n.current, round: n.round, version: wire.NotificationVersion}
 	if n.untrusted && !mutant(untrustedVotes) {
@@ -112,7 +114,7 @@ func (n *Node) initialVote() ballot {
 	switch {
 	case n.observer():
 		b.leader, b.zxid, b.epoch = noVote, noVote, noVote
-	case !n.votes(n.opts.SID):
+	case !n.committed.IsVoter(n.opts.SID):
 		b.leader = noVote
 	}
 	return b
@@ -335,7 +337,14 @@ func (e *election) tick() {
 		return
 	}
 	if n.now >= e.resendAt {
-		e.send()
+		if e.proposal.leader == noVote && n.lastSeen.IsVoter(n.opts.SID) && !n.observer() && e.interval > 2*n.opts.MinNotificationInterval {
+			// Nobody of the config in force is as far as this server, which only the config that was seen lets vote, since only it has
+			// that reconfig in its log. The votes of both configs are needed, so nobody else can win; in Java nobody does.
+			e.initial.leader = n.opts.SID
+			e.propose(e.initial)
+		} else {
+			e.send()
+		}
 		e.interval = min(2*e.interval, n.opts.MaxNotificationInterval)
 		e.resendAt = n.now + e.interval
 	}
