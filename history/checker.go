@@ -112,7 +112,7 @@ func (c *Checker) Life(conns []*Connection) {
 		}
 		s.past = slices.Clone(s.past[max(0, len(s.past)-1):])
 	}
-	batch := batch{life: c.report.Lives, members: c.opts.Members}
+	batch := batch{life: c.report.Lives, members: c.opts.Members, latest: map[int]*connection{}}
 	for _, conn := range conns {
 		c.stream(conn)
 		c.ids++
@@ -247,6 +247,7 @@ type connection struct {
 	head int   // the next unanswered write that may have been done
 	last int64 // the largest zxid of a reply: events up to there must have come
 	end  int64 // the largest zxid of a reply or an event: nothing after it was seen
+	back int64 // when its client had the next connection of this life; Never if it had none
 	due  []due // in the order of the requests
 }
 
@@ -303,7 +304,8 @@ func (s *step) String() string {
 // batch is one life on its way into the replay.
 type batch struct {
 	life    int
-	members bool // as in Options
+	members bool                // as in Options
+	latest  map[int]*connection // of each client
 	conns   []*connection
 	steps   []step
 	events  []received
@@ -314,8 +316,13 @@ func (b *batch) add(conn *Connection, id int64) {
 	if conn.Session == 0 {
 		return
 	}
-	c := &connection{Connection: conn, id: id, life: b.life, head: conn.Replies}
+	c := &connection{Connection: conn, id: id, life: b.life, head: conn.Replies, back: Never}
 	c.skipReads()
+	// Connections come in the order of their calls.
+	if before := b.latest[conn.Client]; before != nil {
+		before.back = conn.Call
+	}
+	b.latest[conn.Client] = c
 	b.conns = append(b.conns, c)
 	if conn.New {
 		b.made = append(b.made, c)

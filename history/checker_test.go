@@ -1,6 +1,11 @@
 package history
 
-import "testing"
+import (
+	"slices"
+	"testing"
+
+	"quoll/jute"
+)
 
 // seeds is how many simulated histories each test looks at.
 const seeds = 300
@@ -24,4 +29,48 @@ func TestValidHistories(t *testing.T) {
 	if all.Open == 0 || all.Done == 0 || all.Done == all.Open || all.Events == 0 || all.Lives <= seeds {
 		t.Errorf("these histories show too little: %+v", all)
 	}
+}
+
+// TestMembers has a write through one member of an ensemble and reads through another that lags behind, over a change of epochs.
+func TestMembers(t *testing.T) {
+	const first, second = 1<<32 + 1, 2<<32 + 1
+	create := func(path string, zxid, call int64) Op {
+		return Op{Part: Part{Op: jute.OpCreate, Path: path, Made: path}, Zxid: zxid, Call: call, Return: call + 1}
+	}
+	ask := func(op jute.Op, code jute.Code, zxid, call int64) Op {
+		return Op{Part: Part{Op: op, Path: "/b", Err: code}, Zxid: zxid, Call: call, Return: call + 1}
+	}
+	for _, c := range []struct {
+		name    string
+		members bool
+		reads   []Op
+		want    []string
+	}{
+		{"a stale read", true, []Op{ask(jute.OpGetChildren, jute.ErrNoNode, first, 40)}, nil},
+		{"a stale read from one server", false, []Op{ask(jute.OpGetChildren, jute.ErrNoNode, first, 40)}, []string{"read-order"}},
+		{"a read after sync", true, []Op{ask(jute.OpSync, jute.OK, second, 40), ask(jute.OpGetChildren, jute.OK, second, 50)}, nil},
+		{"a sync that does not catch up", true, []Op{ask(jute.OpSync, jute.OK, first, 40)}, []string{"read-order"}},
+		{"a read that goes back", true, []Op{ask(jute.OpGetChildren, jute.OK, second, 40), ask(jute.OpGetChildren, jute.ErrNoNode, first, 50)}, []string{"session-order"}},
+		{"a read of the future", true, []Op{ask(jute.OpGetChildren, jute.OK, second, 20)}, []string{"write-order"}},
+		{"a read that is not of its zxid", true, []Op{ask(jute.OpGetChildren, jute.OK, first, 40)}, []string{"read-existence"}},
+	} {
+		writer := &Connection{Session: 1, New: true, Call: 1, Return: 2, Ops: []Op{create("/a", first, 10), create("/b", second, 30)}, Replies: 2}
+		reader := &Connection{Session: 2, New: true, Call: 1, Return: 2, Ops: c.reads, Replies: len(c.reads)}
+		var got []string
+		for _, v := range Check(Options{Members: c.members}, []*Connection{writer, reader}).Violations {
+			got = append(got, v.Rule)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, not %q", c.name, got, c.want)
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	s := simulate(simConfig{seed: 1, clients: 16, steps: 100_000, multis: true})
+	ops := 0
+	for b.Loop() {
+		ops += Check(Options{}, s.lives...).Ops
+	}
+	b.ReportMetric(float64(ops)/b.Elapsed().Seconds(), "ops/s")
 }

@@ -32,6 +32,7 @@ type replay struct {
 	failed  map[uint64]struct{} // states that lead nowhere
 	deepest *mismatch           // how far it went
 	effort  int                 // steps since the first choice
+	wide    bool                // lost connections may do something after their clients have come back, which they hardly ever do
 	expect  []expected          // of the step
 }
 
@@ -62,7 +63,7 @@ type mismatch struct {
 }
 
 // effortLimit is how many steps the search for what unanswered writes have done may take.
-const effortLimit = 3_000_000
+const effortLimit = 5_000_000
 
 func newReplay() *replay {
 	j := &journal{}
@@ -102,7 +103,7 @@ func (r *replay) extend(b *batch) {
 		r.last = max(r.last, c.end)
 	}
 	clear(r.failed)
-	r.effort = 0
+	r.effort, r.wide = 0, false
 	r.lookAhead()
 }
 
@@ -159,6 +160,46 @@ func (r *replay) lookAhead() {
 			}
 		}
 	}
+	r.bind()
+}
+
+// bind finds the writes that alone explain what is seen of a zxid.
+func (r *replay) bind() {
+	type key struct {
+		path    string
+		creates bool
+	}
+	writers := map[key][]writer{} // a sequential one under its prefix
+	for _, c := range r.conns {
+		for i := c.Replies; i < len(c.Ops); i++ {
+			for _, p := range c.Ops[i].parts() {
+				if k := (key{p.Path, p.Op != jute.OpSetData}); p.Op == jute.OpSetData || p.Op == jute.OpCreate || p.Op == jute.OpCreate2 {
+					writers[k] = append(writers[k], writer{c, i})
+				}
+			}
+		}
+	}
+	for _, s := range r.gaps {
+		only := func(path string, creates bool) {
+			list := writers[key{path, creates}]
+			if n := len(path) - 10; creates && n > 0 {
+				list = append(list[:len(list):len(list)], writers[key{path[:n], true}]...)
+			}
+			if len(list) == 1 && !slices.ContainsFunc(list[0].conn.due, func(d due) bool { return d.op == list[0].op }) {
+				list[0].conn.due = append(list[0].conn.due, due{list[0].op, s.zxid})
+			}
+		}
+		for _, f := range s.gap.shown {
+			if f.part.Stat.Mzxid == s.zxid {
+				only(f.path, f.part.Stat.Czxid == s.zxid)
+			}
+		}
+		for _, e := range s.events {
+			if e.event.Zxid == s.zxid && (e.event.Type == jute.EventNodeDataChanged || e.event.Type == jute.EventNodeCreated) {
+				only(e.event.Path, e.event.Type == jute.EventNodeCreated)
+			}
+		}
+	}
 	for _, c := range r.conns {
 		slices.SortFunc(c.due, func(a, b due) int { return cmp.Compare(a.op, b.op) })
 	}
@@ -193,7 +234,10 @@ func (r *replay) noteSeen(s *step, p *Part, paths map[string]struct{}, latest in
 	if p.Made != "" {
 		path = p.Made
 	}
-	if _, ok := paths[path]; !ok || latest < 0 {
+	if latest < 0 {
+		return
+	}
+	if _, ok := paths[path]; !ok {
 		return
 	}
 	switch p.Op {
@@ -267,11 +311,6 @@ func (r *replay) choose(s *step) *mismatch {
 	if len(c.candidates) == 0 {
 		return r.place(s, candidate{})
 	}
-	if s.gap.made && len(s.gap.shown) == 0 && len(s.events) == 0 {
-		c.candidates = append([]candidate{{}}, c.candidates...)
-	} else {
-		c.candidates = append(c.candidates, candidate{})
-	}
 	c.key = r.key()
 	if _, ok := r.failed[c.key]; ok || r.overdue(s) {
 		return &mismatch{rule: openWrite, text: nothingFits}
@@ -281,12 +320,12 @@ func (r *replay) choose(s *step) *mismatch {
 	return r.try(c)
 }
 
-// candidates are the writes that may have the zxid, those first of which it shows something.
+// candidates are the writes that may have the zxid, and nothing, the likely ones first; none if nothing is the only one.
 func (r *replay) candidates(s *step, c *choice) []candidate {
 	if s.gap.forced {
 		return nil
 	}
-	var good, others []candidate
+	var good, others, late []candidate
 	touch := func(path string) {
 		r.touched[path], r.unknown[path] = struct{}{}, struct{}{}
 	}
@@ -322,10 +361,13 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 				touchSession(conn.Session)
 			}
 		}
-		if hit {
-			good = append(good, candidate{conn: conn})
-		} else {
-			others = append(others, candidate{conn: conn})
+		switch who := (candidate{conn: conn}); {
+		case s.gap.since > conn.back:
+			late = append(late, who)
+		case hit:
+			good = append(good, who)
+		default:
+			others = append(others, who)
 		}
 	}
 	var expired []int64
@@ -337,9 +379,34 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 	}
 	slices.Sort(expired)
 	for _, id := range expired {
-		others = append(others, candidate{expired: id})
+		late = append(late, candidate{expired: id})
 	}
-	return append(good, others...)
+	if len(good)+len(others)+len(late) == 0 {
+		return nil
+	}
+	// Servers mostly carry out what comes first.
+	for _, list := range [...][]candidate{good, others} {
+		slices.SortStableFunc(list, func(a, b candidate) int {
+			return cmp.Compare(a.conn.Ops[a.conn.head].Call, b.conn.Ops[b.conn.head].Call)
+		})
+	}
+	if !r.wide {
+		late = nil
+	}
+	// What was sent together mostly stays together.
+	if r.at > 0 {
+		last := r.steps[r.at-1].conn
+		if n := len(r.choices); n > 0 && r.choices[n-1].at == r.at-1 {
+			last = r.choices[n-1].candidates[r.choices[n-1].next-1].conn
+		}
+		if i := slices.IndexFunc(others, func(who candidate) bool { return who.conn == last }); i > 0 {
+			others = slices.Concat(others[i:i+1], others[:i], others[i+1:])
+		}
+	}
+	if s.gap.made && len(s.gap.shown) == 0 && len(s.events) == 0 {
+		return slices.Concat([]candidate{{}}, good, others, late)
+	}
+	return slices.Concat(good, others, []candidate{{}}, late)
 }
 
 // try goes on with the next candidate that fits what is known of the zxid.
@@ -352,6 +419,7 @@ func (r *replay) try(c *choice) *mismatch {
 			return nil
 		}
 		bad.at = c.at
+		r.note(bad)
 		r.journal.rewind(c.mark)
 	}
 	return bad
@@ -483,11 +551,16 @@ func (r *replay) contradicts(f fact, zxid int64, final bool) string {
 func (r *replay) back(bad *mismatch) *mismatch {
 	r.note(bad)
 	// At a gap it also matters which writes are left.
-	if r.steps[bad.at].gap == nil && !r.depends(bad.path) {
+	gap := r.steps[bad.at].gap != nil
+	if len(r.choices) == 0 || !gap && !r.depends(bad.path) {
+		bad.open = gap
 		return bad
 	}
+	first := r.choices[0].at
 	for len(r.choices) > 0 {
-		if r.effort > effortLimit {
+		if r.effort > effortLimit && !r.wide {
+			break
+		} else if r.effort > effortLimit {
 			return &mismatch{at: r.deepest.at, undecided: true, text: fmt.Sprintf("the search for what the unanswered writes have done was given up; the last mismatch: %s: %s", Rules[r.deepest.rule].Name, r.deepest.text)}
 		}
 		c := r.choices[len(r.choices)-1]
@@ -496,9 +569,15 @@ func (r *replay) back(bad *mismatch) *mismatch {
 		if bad = r.try(c); bad == nil {
 			return nil
 		}
-		r.note(bad)
 		r.failed[c.key] = struct{}{}
 		r.choices = r.choices[:len(r.choices)-1]
+	}
+	if !r.wide {
+		// Once more, with all candidates, from the first choice on.
+		r.journal.rewind(0)
+		r.at, r.choices, r.wide, r.effort, r.deepest, r.journal.on = first-1, nil, true, 0, nil, false
+		clear(r.failed)
+		return nil
 	}
 	bad = r.deepest
 	bad.open = true
@@ -507,7 +586,7 @@ func (r *replay) back(bad *mismatch) *mismatch {
 
 // note remembers the mismatch that came last in the history.
 func (r *replay) note(bad *mismatch) {
-	if r.deepest == nil || bad.at > r.deepest.at || bad.at == r.deepest.at && bad.text != nothingFits {
+	if r.deepest == nil || bad.at > r.deepest.at || bad.at == r.deepest.at && r.deepest.rule == openWrite && bad.text != nothingFits {
 		r.deepest = bad
 	}
 }
@@ -587,7 +666,7 @@ func (r *replay) commit() {
 	if len(r.choices) == 0 || len(r.unknown) > 0 || slices.ContainsFunc(r.choices, func(c *choice) bool { return c.life >= r.life }) {
 		return
 	}
-	r.choices, r.deepest, r.effort = nil, nil, 0
+	r.choices, r.deepest, r.effort, r.wide = nil, nil, 0, false
 	r.journal.on, r.journal.undo = false, nil
 	clear(r.touched)
 	clear(r.failed)

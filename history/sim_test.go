@@ -59,7 +59,6 @@ type sim struct {
 	armed      bool
 	struck     bool // the fault has happened
 	acked      *Op  // the last write that was acknowledged, and what was before it
-	ackedBy    *simClient
 	changed    map[string]*node
 	afterwards func() // shows what the fault has done
 }
@@ -201,6 +200,7 @@ func (s *sim) step() {
 				s.zxid++
 				s.tree.apply(author{session: session, op: &Op{Part: Part{Op: jute.OpCloseSession}}}, s.zxid)
 				s.announce(true)
+				s.acked = nil
 				delete(s.touched, session)
 			}
 		}
@@ -443,9 +443,6 @@ func (s *sim) write(c *simClient, o *Op) {
 		fill(&o.Part, results[0])
 	}
 	s.announce(o.Op == jute.OpCloseSession)
-	if len(s.tree.changes) > 0 && o.Op != jute.OpCloseSession && o.Op != jute.OpMulti && o.Made == o.Path {
-		s.acked, s.ackedBy, s.changed = o, c, before
-	}
 	if o.Op == jute.OpCloseSession && len(owned) > 0 && s.strike(keepEphemeral) {
 		for path, n := range owned {
 			s.tree.nodes[path] = n
@@ -453,8 +450,8 @@ func (s *sim) write(c *simClient, o *Op) {
 			break
 		}
 	}
-	if o.Op == jute.OpSetData && o.Err == jute.OK {
-		s.acked, s.ackedBy, s.changed = o, c, before
+	if o.Op == jute.OpSetData && o.Err == jute.OK && len(o.Path) <= len("/h/a") {
+		s.acked, s.changed = o, map[string]*node{o.Path: before[o.Path]}
 	} else if len(s.tree.changes) > 0 {
 		s.acked = nil
 	}

@@ -122,6 +122,9 @@ func run(t *testing.T, kind peer.Kind, ops, perLife, seed int64) {
 			records = append(records, p.records...)
 		}
 		judge.lives <- records
+		if kills%20 == 0 {
+			t.Logf("%d requests answered after %v", answers.Load(), time.Since(start).Round(time.Second))
+		}
 		if t.Failed() {
 			break
 		}

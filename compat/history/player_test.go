@@ -3,11 +3,9 @@ package history
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -119,9 +117,9 @@ func (p *player) connect(addr string) error {
 
 // play sends and receives until the connection ends. It is not an error that it ends it itself.
 func (p *player) play() error {
-	window := 1 + p.rng.IntN(16)
+	window := 1 + p.rng.IntN(10)
 	left := 200 + p.rng.IntN(8000) // requests before something else is done
-	drop := p.rng.IntN(3) == 0     // the connection, with requests under way
+	drop := p.rng.IntN(4) == 0     // the connection, with requests under way
 	p.rec.Ops = make([]history.Op, 0, 1024)
 	for {
 		p.out = p.out[:0]
@@ -364,8 +362,8 @@ func (p *player) write(multi bool) history.Part {
 	}
 	o := history.Part{Path: path, Version: version}
 	k := p.rng.IntN(100)
-	if len(p.queue) > 8 && k < 10 {
-		k = 10
+	if len(p.queue) > 8 && k < 16 {
+		k = 8
 	}
 	switch {
 	case k < 8:
@@ -428,12 +426,10 @@ func (p *player) prepare(addr string) error {
 			return err
 		}
 	}
-	return errors.Join(p.conn.Close())
+	return p.conn.Close()
 }
 
 // newPlayer makes a client with random choices of its own.
 func newPlayer(id int, seed int64, answers *atomic.Int64) *player {
 	return &player{id: id, rng: rand.New(rand.NewPCG(uint64(seed), uint64(id))), versions: map[string]int32{}, answers: answers}
 }
-
-func (p *player) String() string { return "client " + strconv.Itoa(p.id) }
