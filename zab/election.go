@@ -156,7 +156,7 @@ func (n *Node) hear(h Heard) {
 	}
 	switch {
 	case !n.votes(h.From): // R4; who has a leader needs no answer, which Java gives, and then an observer and a voter that looks may answer each other for ever
-		if v.state != Looking {
+		if v.state != Looking || !n.mayAnswer(h.From) {
 			return
 		}
 		answer := n.vote
@@ -188,6 +188,31 @@ func (n *Node) hold(h Heard) {
 	if len(n.heard) < 100 {
 		n.heard = append(n.heard, h)
 	}
+}
+
+// mayAnswer reports whether a server without a vote has not been answered for a while: two that look, neither of which lets the other vote, would answer each
+// other as fast as the network allows. In Java they do.
+func (n *Node) mayAnswer(sid int64) bool {
+	for i := range n.answered {
+		if a := &n.answered[i]; a.sid == sid {
+			if n.now < a.at+n.opts.MinNotificationInterval/2 {
+				return false
+			}
+			a.at = n.now
+			return true
+		}
+	}
+	if len(n.answered) >= 100 {
+		n.answered = n.answered[:0]
+	}
+	n.answered = append(n.answered, answered{sid, n.now})
+	return true
+}
+
+// answered is when a server was answered.
+type answered struct {
+	sid int64
+	at  time.Duration
 }
 
 // votes reports whether sid may vote: in the config in force or the last seen one.
@@ -246,12 +271,21 @@ func (e *election) send() {
 // take takes the vote of another server into account. It may end the election.
 func (e *election) take(sid int64, b ballot) {
 	n := e.n
-	if !n.votes(sid) || !n.votes(b.leader) {
+	if !n.votes(sid) || !n.votes(b.leader) && b.leader != noVote {
 		return
 	}
 	switch b.state {
 	case Looking:
 		if e.initial.zxid == untrustedZxid || b.zxid == untrustedZxid {
+			return
+		}
+		if b.leader == noVote {
+			// It has a vote only by a config that it does not know. Java does not hear it, and when its round is later they never meet.
+			if b.round > n.round {
+				n.round = b.round
+				e.votes = nil
+				e.propose(e.initial)
+			}
 			return
 		}
 		switch {

@@ -58,6 +58,8 @@ type Node struct {
 	round, looked int64
 	// direct says that a reconfig named the next role: the role before is left, and vote.leader followed without an election (reconfigFlag).
 	direct bool
+	// answered are servers without a vote that were answered lately.
+	answered []answered
 	// heard are the newest votes that came while a role was being left, in the order of their senders' first.
 	heard []Heard
 
