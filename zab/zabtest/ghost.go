@@ -351,7 +351,8 @@ func (w *World) decides(s *server, mask uint16) bool {
 }
 
 // live reports whether the servers of a mask, left alone, can decide: those of them that have their disks are a quorum of the newest config in force, of the
-// newest that is in force on one of them, and of each newer one that one of them has seen.
+// newest that is in force on one of them, and of each newer one that one of them has seen; and nobody has more than each voter of the one in force,
+// since those who have not seen a newer one cannot follow others.
 func (w *World) live(mask uint16) bool {
 	mask &= w.mask(func(s *server) bool { return !s.disk.blank })
 	newest := w.first
@@ -363,6 +364,12 @@ func (w *World) live(mask uint16) bool {
 	if !w.quorum(w.inForce, mask) || !w.quorum(newest, mask) {
 		return false
 	}
+	electable := w.mask(func(s *server) bool {
+		return mask>>s.index&1 == 1 && newest.IsVoter(s.sid) && newest.Weight(s.sid) > 0 && w.mask(func(o *server) bool { return mask>>o.index&1 == 1 && w.ahead(o, s) }) == 0
+	})
+	if electable == 0 {
+		return false
+	}
 	for _, s := range w.servers {
 		for _, c := range [...]*ensemble.Config{s.disk.seen, s.seen} {
 			if mask>>s.index&1 == 1 && c != nil && c.Version > newest.Version && !w.quorum(c, mask) {
@@ -371,6 +378,12 @@ func (w *World) live(mask uint16) bool {
 		}
 	}
 	return true
+}
+
+// ahead reports whether a has more on its disk than b: what decides elections.
+func (w *World) ahead(a, b *server) bool {
+	e, o := a.disk.epochs[zab.CurrentEpoch], b.disk.epochs[zab.CurrentEpoch]
+	return e > o || e == o && w.zxid(a.disk.durable()) > w.zxid(b.disk.durable())
 }
 
 // epochDurable sees what becomes durable in an epoch file.

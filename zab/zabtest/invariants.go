@@ -186,8 +186,13 @@ func (w *World) leaderComplete(s *server) string {
 	if !w.beginsEpoch(s) && (!s.serving || s.role != zab.Leading) {
 		return ""
 	}
-	if w.matched(s) < len(w.shown) {
-		return fmt.Sprintf("server %d leads with %d of %d committed transactions", s.sid, w.matched(s), len(w.shown))
+	epoch := s.ghost.serve.Epoch
+	if w.beginsEpoch(s) {
+		epoch = s.ghost.epoch.Epoch
+	}
+	before := w.cut(w.shown, epoch<<32)
+	if w.matched(s) < before {
+		return fmt.Sprintf("server %d leads epoch %d with %d of %d transactions committed before", s.sid, epoch, w.matched(s), before)
 	}
 	return ""
 }
@@ -215,7 +220,7 @@ func (w *World) elected(s *server) string {
 	}
 	switch {
 	case w.decides(s, agreeing):
-	case w.decides(s, following&^mine) && g.established[l][l].State == int32(zab.Leading):
+	case w.decides(s, following&^mine) && (l == int(s.index) || g.established[l][l].State == int32(zab.Leading)):
 	case g.designated&bit != 0 || g.handOver:
 		w.cover.hit(pointHandOver)
 	default:
@@ -285,11 +290,7 @@ func (w *World) durable(*server) string {
 		if behind>>s.index&1 == 0 || !w.inForce.IsVoter(s.sid) {
 			continue
 		}
-		epoch, last := s.disk.epochs[zab.CurrentEpoch], w.zxid(s.disk.durable())
-		voters := w.mask(func(o *server) bool {
-			e := o.disk.epochs[zab.CurrentEpoch]
-			return !o.disk.blank && (e < epoch || e == epoch && w.zxid(o.disk.durable()) <= last)
-		})
+		voters := w.mask(func(o *server) bool { return !o.disk.blank && !w.ahead(o, s) })
 		if w.quorum(w.inForce, voters) {
 			return fmt.Sprintf("server %d has %d of %d committed transactions and could be elected by %07b", s.sid, w.matched(s), len(w.shown), voters)
 		}

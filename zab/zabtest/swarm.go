@@ -158,7 +158,7 @@ func (d *draw) latency(r *stream) time.Duration {
 	if r.chance(d.wireTail) {
 		t *= 30
 	}
-	return t * time.Duration(d.burst)
+	return min(t*time.Duration(d.burst), time.Second)
 }
 
 // rate is the speed of a clock.
