@@ -82,17 +82,18 @@ func run(t *testing.T, kind peer.Kind, ops, perLife, seed int64) {
 	for id := range players {
 		all = append(all, newPlayer(id, seed, &answers))
 	}
-	if err := all[0].prepare(server.Addr()); err != nil {
-		t.Fatal(err)
-	}
-	first := all[0].records
 	rng := rand.New(rand.NewPCG(uint64(seed), players))
 	start, kills := time.Now(), 0
 	for answers.Load() < ops && !judge.done() {
 		goal := answers.Load() + perLife/2 + rng.Int64N(perLife)
+		begin := all[0].prepare
 		if kills > 0 {
-			all[0].look()
+			begin = all[0].look
 		}
+		if err := begin(server.Addr()); err != nil {
+			t.Fatal(err)
+		}
+		records := all[0].records
 		var dying atomic.Bool
 		var work sync.WaitGroup
 		errs := make(chan error, players)
@@ -116,8 +117,6 @@ func run(t *testing.T, kind peer.Kind, ops, perLife, seed int64) {
 				t.Error(err)
 			}
 		}
-		records := first
-		first = nil
 		for _, p := range all {
 			records = append(records, p.records...)
 		}

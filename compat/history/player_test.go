@@ -59,7 +59,7 @@ type player struct {
 	rec     *history.Connection
 	conn    *client.RawConn
 	out     []byte
-	sweep   []string // to be read first
+	looking bool // at everything
 	answers *atomic.Int64
 }
 
@@ -267,10 +267,8 @@ func (p *player) decode(d *jute.Decoder, o *history.Part) {
 		for range d.Count() {
 			name := d.Text()
 			o.Children.Add(name)
-			if p.sweep != nil && o.Path == "/h/q" {
-				path := "/h/q/" + string(name)
-				p.queue = append(p.queue, path)
-				p.sweep = append(p.sweep, path)
+			if p.looking && o.Path == "/h/q" {
+				p.queue = append(p.queue, "/h/q/"+string(name))
 			}
 		}
 		if o.Op == jute.OpGetChildren2 {
@@ -311,13 +309,6 @@ func (p *player) learn(o *history.Part) {
 
 // generate makes the next request.
 func (p *player) generate() history.Op {
-	if n := len(p.sweep); n > 0 {
-		path := p.sweep[n-1]
-		if p.sweep = p.sweep[:n-1]; path[0] == '?' {
-			return history.Op{Part: history.Part{Op: jute.OpGetChildren2, Path: path[1:]}}
-		}
-		return history.Op{Part: history.Part{Op: jute.OpGetData, Path: path}}
-	}
 	if p.rng.IntN(14) == 0 {
 		o := history.Op{Part: history.Part{Op: jute.OpMulti}}
 		for range 1 + p.rng.IntN(4) {
@@ -399,34 +390,53 @@ func (p *player) write(multi bool) history.Part {
 	return o
 }
 
-// look has the player read everything first: what others did without an answer is known then.
-func (p *player) look() {
-	p.sweep = slices.Clone(hot)
-	for _, dir := range upper {
-		p.sweep = append(p.sweep, "?"+dir)
-	}
-	slices.Reverse(p.sweep)
-	p.queue = nil
-}
-
 // prepare makes the directories of an empty server.
 func (p *player) prepare(addr string) error {
+	return p.visit(addr, func() {
+		for _, dir := range dirs {
+			p.request(history.Op{Part: history.Part{Op: jute.OpCreate, Path: dir}})
+		}
+	})
+}
+
+// look reads everything: then it is known what the writes have done that nobody answered.
+func (p *player) look(addr string) error {
+	p.looking, p.queue = true, nil
+	defer func() { p.looking = false }()
+	return p.visit(addr, func() {
+		for _, path := range upper {
+			p.request(history.Op{Part: history.Part{Op: jute.OpGetChildren2, Path: path}})
+		}
+		for _, path := range hot {
+			p.request(history.Op{Part: history.Part{Op: jute.OpGetData, Path: path}})
+		}
+	}, func() {
+		for _, path := range p.queue {
+			p.request(history.Op{Part: history.Part{Op: jute.OpGetData, Path: path}})
+		}
+	})
+}
+
+// visit has a connection for some rounds of requests, each answered before the next.
+func (p *player) visit(addr string, rounds ...func()) error {
+	p.records = nil
 	if err := p.connect(addr); err != nil {
 		return err
 	}
-	p.out = p.out[:0]
-	for _, dir := range dirs {
-		p.request(history.Op{Part: history.Part{Op: jute.OpCreate, Path: dir}})
-	}
-	if _, err := p.conn.Write(p.out); err != nil {
-		return err
-	}
-	for range dirs {
-		if err := p.receive(); err != nil {
+	defer p.conn.Close()
+	for _, round := range rounds {
+		p.out = p.out[:0]
+		round()
+		if _, err := p.conn.Write(p.out); err != nil {
 			return err
 		}
+		for p.rec.Replies < len(p.rec.Ops) {
+			if err := p.receive(); err != nil {
+				return err
+			}
+		}
 	}
-	return p.conn.Close()
+	return nil
 }
 
 // newPlayer makes a client with random choices of its own.
