@@ -428,12 +428,13 @@ func (r *replay) try(c *choice) *mismatch {
 // place lets the candidate have the zxid.
 func (r *replay) place(s *step, who candidate) *mismatch {
 	t := r.tree
-	a := author{session: who.expired, op: &Op{Part: Part{Op: jute.OpCloseSession}, Zxid: s.zxid}, life: r.life}
+	anyOrder := who.expired != 0
 	switch {
 	case who.conn != nil:
 		c := who.conn
 		r.enter(c.life)
-		a = author{c.Session, &c.Ops[c.head], c.life}
+		a := author{c.Session, &c.Ops[c.head], c.life}
+		anyOrder = a.op.Op == jute.OpCloseSession
 		was := c.head
 		r.done++
 		r.journal.add(func() { c.head = was; r.done-- })
@@ -446,11 +447,11 @@ func (r *replay) place(s *step, who candidate) *mismatch {
 			}
 		}
 	case who.expired != 0:
-		t.apply(a, s.zxid)
+		t.apply(author{who.expired, &Op{Part: Part{Op: jute.OpCloseSession}, Return: Never}, r.life}, s.zxid)
 	default:
 		t.results, t.changes = t.results[:0], t.changes[:0]
 	}
-	if bad := r.fire(s, a.op.Op == jute.OpCloseSession); bad != nil {
+	if bad := r.fire(s, anyOrder); bad != nil {
 		return bad
 	}
 	for _, f := range s.gap.shown {
