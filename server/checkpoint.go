@@ -3,8 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -12,7 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"quoll/jute"
+	"quoll/replica"
 	"quoll/store"
 	"quoll/tree"
 	"quoll/txnlog"
@@ -28,8 +26,6 @@ const (
 	// snapshotBytes is how much log there may be before ZooKeeper's next snapshot, unless that one is larger: what a Java server would replay.
 	snapshotBytes = 64 << 20
 
-	// captureSlice is how many znodes are read out of the tree at a time, so that writers wait for microseconds and not for a whole checkpoint.
-	captureSlice = 256
 	// backgroundRate is how many bytes a second a snapshot or the rebuilding of the store writes, so that clients notice neither.
 	backgroundRate = 48 << 20
 
@@ -113,7 +109,7 @@ func (s *Server) Snapshot() (SnapshotTaken, error) {
 func newCheckpointer(s *Server) *checkpointer {
 	return &checkpointer{
 		s: s, captures: make(chan checkpoint, 1), ended: make(chan struct{}),
-		options: store.Options{FS: s.opts.StoreFS, Dir: filepath.Join(s.opts.DataDir, "quoll", "store"), Logger: s.log},
+		options: s.replica.StoreOptions(),
 	}
 }
 
@@ -233,67 +229,14 @@ func (k *checkpointer) commit(c *tree.Capture, mark uint32, background bool) (er
 		k.failed(c)
 	}()
 	if k.store == nil {
-		if k.store, err = openStore(k.options); err != nil {
+		if k.store, err = replica.OpenStore(k.options); err != nil {
 			return err
 		}
 	}
 	if _, ok := k.store.State(); !ok && !c.Full {
 		return errors.New("the store has nothing that these changes could be added to")
 	}
-	c.Sort()
-	b := k.store.Begin(c.Full)
-	for _, s := range c.Sessions {
-		if s.Gone {
-			b.EndSession(s.ID)
-		} else {
-			b.Session(s.ID, s.Timeout)
-		}
-	}
-	for _, a := range c.ACLs {
-		if a.ACL == nil {
-			b.EndACL(a.Number)
-		} else {
-			b.ACL(a.Number, a.ACL)
-		}
-	}
-	pace := k.pacer(background && c.Full)
-	b.Pace(pace)
-	slice := make([]captured, 0, captureSlice)
-	for more := true; more; {
-		slice = slice[:0]
-		k.s.readTree(func(t *tree.Tree) {
-			more, _ = c.Next(captureSlice, func(n *tree.Node) error {
-				slice = append(slice, captured{n.Path(), n.Data(), t.ACLNumber(n), n.Persisted(), false})
-				return nil
-			}, func(path string) error {
-				slice = append(slice, captured{path: path, gone: true})
-				return nil
-			})
-		})
-		size := 0
-		for i := range slice {
-			if n := &slice[i]; n.gone {
-				b.Delete(n.path)
-			} else {
-				b.Put(n.path, n.data, n.acl, &n.stat)
-				size += len(n.path) + len(n.data) + 80
-			}
-		}
-		if err := pace(size); err != nil {
-			b.Abort()
-			return err
-		}
-	}
-	return b.Commit(store.State{Zxid: c.Zxid, Digest: c.Digest, Znodes: int64(c.Znodes), RecordSum: mark})
-}
-
-// captured is a znode as it was at a cut.
-type captured struct {
-	path string
-	data []byte
-	acl  int64
-	stat jute.StatPersisted
-	gone bool
+	return replica.WriteStore(k.store, c, mark, k.s.readTree, k.pacer(background && c.Full))
 }
 
 // close ends a capture.
@@ -332,19 +275,6 @@ func (k *checkpointer) failed(c *tree.Capture) {
 	}
 	c.Close()
 	k.full.Store(true)
-}
-
-// openStore opens the store, or a new one in the place of one that cannot be used.
-func openStore(o store.Options) (*store.Store, error) {
-	s, err := store.Open(o)
-	if err == nil || errors.Is(err, store.ErrLocked) || txnlog.IsFull(err) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EMFILE) {
-		return s, err // what is in it may be good
-	}
-	o.Logger.Warn("the store cannot be opened and is built anew from ZooKeeper's files", "dir", o.Dir, "error", err)
-	if removeErr := store.Remove(o); removeErr != nil {
-		return nil, errors.Join(err, removeErr)
-	}
-	return store.Open(o)
 }
 
 // drop removes the store. The next checkpoint makes a new one.
@@ -405,65 +335,26 @@ func (k *checkpointer) room() error {
 // snapshot writes one of ZooKeeper's snapshots from a view of the store, and closes that.
 func (k *checkpointer) snapshot(view *store.View, background bool) (err error) {
 	defer func() { err = errors.Join(err, view.Close()) }()
-	var src txnlog.SnapshotSource
-	err = view.Sessions(func(id int64, timeout int32) {
-		src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
-	})
-	if err == nil {
-		err = view.ACLs(func(number int64, acl []jute.ACL) {
-			src.ACLs = append(src.ACLs, txnlog.ACLList{Number: number, ACL: acl})
-		})
-	}
+	src, err := replica.StoreSource(view, k.pacer(background))
 	if err != nil {
 		return err
-	}
-	pace := k.pacer(background)
-	src.Nodes = func(b []byte) (_ []byte, more bool, err error) {
-		before := len(b)
-		if b, more, err = view.Nodes(b); err == nil {
-			err = pace(len(b) - before)
-		}
-		return b, more, err
 	}
 	return k.write(src, view.State().Zxid, view.State().Digest)
 }
 
 // startingSnapshot writes a snapshot from the tree itself, before anybody is served.
 func (k *checkpointer) startingSnapshot() error {
-	t := k.s.tree
-	c := t.Cut(true)
+	c := k.s.tree.Cut(true)
 	defer c.Close()
-	var src txnlog.SnapshotSource
-	for _, s := range c.Sessions {
-		src.Sessions = append(src.Sessions, txnlog.Session{ID: s.ID, Timeout: s.Timeout})
-	}
-	for _, a := range c.ACLs {
-		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: a.Number, ACL: a.ACL})
-	}
-	src.Nodes = func(b []byte) ([]byte, bool, error) {
-		more, err := c.Next(captureSlice, func(n *tree.Node) error {
-			stat := n.Persisted()
-			b = txnlog.AppendNode(b, n.Path(), n.Data(), t.ACLNumber(n), &stat)
-			return nil
-		}, nil)
-		return b, more, err
-	}
 	k.full.Store(true)
 	k.wanted.Store(false)
-	return k.write(src, c.Zxid, c.Digest)
+	return k.write(replica.TreeSource(k.s.tree, c), c.Zxid, c.Digest)
 }
 
 // write writes a snapshot.
 func (k *checkpointer) write(src txnlog.SnapshotSource, zxid, digest int64) error {
-	begin, o := time.Now(), k.s.opts
-	src.Ours = true
-	if o.DigestEnabled {
-		src.Digest = func() txnlog.SnapshotDigest { return txnlog.SnapshotDigest{Zxid: zxid, Digest: digest} }
-	}
-	if o.SerializeLastProcessedZxid {
-		src.LastZxid = func() int64 { return zxid }
-	}
-	file, size, err := txnlog.WriteSnapshot(o.FS, k.s.dirs.snap, zxid, txnlog.Compression(o.SnapshotCompression), src)
+	begin := time.Now()
+	file, size, err := replica.WriteSnapshot(&k.s.replica, k.s.dirs.snap, src, zxid, digest)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"quoll/config"
 	"quoll/jute"
 	"quoll/metrics"
+	"quoll/replica"
 	"quoll/tree"
 	"quoll/txnlog"
 )
@@ -76,7 +77,8 @@ type Server struct {
 	}
 	apply       applier
 	checkpoints *checkpointer // nil in memory
-	dirs        dataDirs      // set once at start; empty in memory
+	replica     replica.Options
+	dirs        dataDirs // set once at start; empty in memory
 	wg          sync.WaitGroup
 	stop        chan struct{}
 	once        sync.Once

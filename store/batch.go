@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
@@ -153,7 +152,7 @@ func (b *Batch) create() (*table, error) {
 	if err := b.s.Err(); err != nil {
 		return nil, err
 	}
-	t := &table{path: b.s.path(stageName, strconv.FormatInt(staged.Add(1), 10)+".sst")}
+	t := &table{path: b.s.path(stageName, fmt.Sprintf("%012d.sst", staged.Add(1)))}
 	f, err := b.s.fs.Create(t.path, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)

@@ -108,8 +108,9 @@ func (f *fence) MaybeError(op errorfs.Op) error {
 // pebbleFS is what the fence looks at: the file system, where Pebble needs it otherwise than it is.
 type pebbleFS struct {
 	vfs.FS
-	mu   sync.Mutex
-	open map[*openFile]bool
+	still bool // see Options
+	mu    sync.Mutex
+	open  map[*openFile]bool
 }
 
 type openFile struct {
@@ -165,8 +166,11 @@ func (fs *pebbleFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, erro
 	return fs.opened(fs.FS.Create(name, c))
 }
 
-// Remove syncs the directory before a marker goes: its successor must be there.
+// Remove syncs the directory before a marker goes: its successor must be there. What Pebble removes in the background stays in a store that is still.
 func (fs *pebbleFS) Remove(name string) error {
+	if base := fs.PathBase(name); fs.still && fs.PathBase(fs.PathDir(name)) != stageName && (strings.HasSuffix(base, ".sst") || strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "OPTIONS-")) {
+		return nil
+	}
 	if err := fs.beforeMarker(name); err != nil {
 		return err
 	}

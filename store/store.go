@@ -24,6 +24,9 @@ type Options struct {
 	FS     vfs.FS       // nil: the operating system's
 	Dir    string       // made if missing; everything of the store is below it
 	Logger *slog.Logger // nil: silence
+	// Still keeps Pebble from doing anything by itself, so that a simulation can be repeated: tables are not compacted, and those that are not needed any more
+	// stay on the disk.
+	Still bool
 }
 
 // ErrLocked says that a store is open in this directory already, in this process or another one.
@@ -83,7 +86,7 @@ func Open(o Options) (*Store, error) {
 	if s.lock, err = lockDir(&o); err != nil {
 		return nil, err
 	}
-	if err := s.open(); err != nil {
+	if err := s.open(o.Still); err != nil {
 		s.release()
 		return nil, fmt.Errorf("store: open %s: %w", o.Dir, err)
 	}
@@ -123,7 +126,7 @@ func (s *Store) path(names ...string) string {
 	return s.fs.PathJoin(append([]string{s.dir}, names...)...)
 }
 
-func (s *Store) open() error {
+func (s *Store) open(still bool) error {
 	names, err := s.fs.List(s.dir)
 	if err != nil {
 		return err
@@ -163,8 +166,8 @@ func (s *Store) open() error {
 		return err
 	}
 	dir := s.path(strconv.FormatInt(number, 10))
-	s.files = &pebbleFS{FS: s.fs, open: map[*openFile]bool{}}
-	s.opts = pebbleOptions(errorfs.Wrap(s.files, s.fence), s.fence)
+	s.files = &pebbleFS{FS: s.fs, still: still, open: map[*openFile]bool{}}
+	s.opts = pebbleOptions(errorfs.Wrap(s.files, s.fence), s.fence, still)
 	return s.fence.do(func() (err error) {
 		if s.db, err = pebble.Open(dir, s.opts); err != nil {
 			return err
@@ -266,7 +269,7 @@ func Remove(o Options) error {
 	return nil
 }
 
-func pebbleOptions(fs vfs.FS, f *fence) *pebble.Options {
+func pebbleOptions(fs vfs.FS, f *fence, still bool) *pebble.Options {
 	o := &pebble.Options{
 		FS:                         fs,
 		Logger:                     f,
@@ -296,6 +299,7 @@ func pebbleOptions(fs vfs.FS, f *fence) *pebble.Options {
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 		o.TargetFileSizes[i] = tableSize
 	}
+	o.DisableAutomaticCompactions, o.DisableTableStats = still, still
 	o.EnsureDefaults()
 	return o
 }

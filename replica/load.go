@@ -1,0 +1,289 @@
+package replica
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/adler32"
+	"path/filepath"
+	"time"
+
+	"quoll/store"
+	"quoll/tree"
+	"quoll/txnlog"
+)
+
+// ErrTTLNodes is the error of a data directory with TTL nodes while extendedTypesEnabled is off.
+var ErrTTLNodes = errors.New("the data directory has TTL nodes but extendedTypesEnabled is not true: ZooKeeper would delete them and all below; set extendedTypesEnabled=true")
+
+// State is what a data directory held, in memory, and what goes on from there.
+type State struct {
+	// SnapDir and LogDir are the version-2 directories.
+	SnapDir, LogDir string
+	// Tree is the state after the last transaction of the log. It has the ephemerals of sessions that are no more, if there are any.
+	Tree *tree.Tree
+	// Mark is the Adler-32 of the log record of that transaction, 0 if it is in no log.
+	Mark uint32
+	// Store is open, but nil if it cannot be opened. Whole says that the tree came from it: what changes from here on is all that it lacks.
+	Store *store.Store
+	Whole bool
+	// Newest is the newest snapshot that looks whole, with the digest if that was easy to have; Found says that there is one.
+	Newest txnlog.SnapshotInfo
+	Found  bool
+	// Base is the zxid of the snapshot or of the store that the log was replayed behind.
+	Base int64
+	// Recent are the last records of the log, as many as were asked for and no more than were replayed.
+	Recent []txnlog.Record
+}
+
+// Load makes a tree from what the data directory has: from the store and the log behind it if the store belongs to ZooKeeper's files, otherwise from
+// those alone. What is torn at the log's end is cut, and what is left is durable. Without any file the tree is the empty one, which has no snapshot yet. keep is how
+// many records are kept.
+func Load(o *Options, keep int) (state *State, err error) {
+	begin := time.Now()
+	st := &State{}
+	if st.SnapDir, st.LogDir, err = txnlog.PrepareDirs(o.FS, o.DataDir, o.DataLogDir, o.DataDirAutocreate); err != nil {
+		return nil, err
+	}
+	if st.Newest, st.Found, err = txnlog.NewestSnapshot(o.FS, st.SnapDir); err != nil {
+		st.Found, st.Newest.Ours = true, false // the damage is told when it is loaded
+	}
+	st.Store, err = OpenStore(o.StoreOptions())
+	if errors.Is(err, store.ErrLocked) {
+		return nil, fmt.Errorf("%w %s: %w", txnlog.ErrDataDir, o.StoreOptions().Dir, err)
+	} else if err != nil {
+		o.Logger.Error("there is no store; it is tried again while the server runs", "dir", o.StoreOptions().Dir, "error", err)
+	}
+	defer func() {
+		if err != nil && st.Store != nil {
+			err = errors.Join(err, st.Store.Close())
+		}
+	}()
+	r := replayer{o: o, st: st, keep: keep}
+	if st.Store != nil {
+		if state, ok := st.Store.State(); ok {
+			err := r.fromStore(state)
+			var unfit *unfitError
+			if errors.As(err, &unfit) {
+				o.Logger.Warn("the store is built anew from ZooKeeper's files", "reason", unfit.Error())
+			} else if err != nil {
+				return nil, err
+			}
+		}
+	}
+	if st.Tree == nil {
+		r, st.Recent = replayer{o: o, st: st, keep: keep}, nil
+		if err := r.fromFiles(); err != nil {
+			return nil, err
+		}
+	}
+	if r.read.Tail != nil {
+		o.Logger.Warn("cutting the incomplete end of the transaction log; nothing in it was acknowledged", "tail", r.read.Tail.String())
+	}
+	st.Tree.SettleOrphans()
+	if st.Tree.NumTTLs() > 0 && !o.ExtendedTypesEnabled {
+		return nil, fmt.Errorf("%s: %w", o.DataDir, ErrTTLNodes)
+	}
+	if err := r.read.Settle(o.FS); err != nil {
+		return nil, err
+	}
+	took := time.Since(begin)
+	o.Metrics.DBInitTime.Observe(took.Milliseconds())
+	o.Logger.Info("loaded the data directory", "dir", o.DataDir, "from", r.from, "transactions", r.read.Records,
+		"znodes", st.Tree.Len(), "sessions", st.Tree.Sessions(), "zxid", hex(st.Tree.LastZxid()), "digest", st.Tree.Digest(), "took", took.Round(time.Millisecond))
+	return st, nil
+}
+
+// unfitError is why a store does not belong to ZooKeeper's files, or is damaged: it has to be built anew.
+type unfitError struct{ reason string }
+
+func (e *unfitError) Error() string { return e.reason }
+
+func unfit(format string, args ...any) error { return &unfitError{fmt.Sprintf(format, args...)} }
+
+// replayer makes a tree and applies the records of the log to it.
+type replayer struct {
+	o       *Options
+	st      *State
+	keep    int    // see Load
+	from    string // what it began with
+	read    txnlog.ReadResult
+	result  tree.Result
+	changes []tree.Change
+	trusted bool // a wrong digest is counted and no more
+	// Over a fuzzy snapshot digests are compared only from the transaction on that the snapshot's own digest belongs to.
+	compare     bool
+	until       int64
+	untilDigest int64
+}
+
+// fromStore loads the store and replays the log behind it. The error is an unfitError if that was no good.
+func (r *replayer) fromStore(state store.State) error {
+	newest, found := r.st.Newest, r.st.Found
+	begin := time.Now()
+	if found && !newest.Ours {
+		return unfit("%s was written by another server", newest.File)
+	}
+	if err := r.checkMark(state); err != nil {
+		return err
+	}
+	// Snapshots come out of the store, but for one from a start whose store was never finished and one that somebody has put there.
+	if found && (newest.Zxid > state.Zxid || newest.Zxid == state.Zxid && newest.HasDigest && newest.Digest != state.Digest) {
+		return unfit("it has the state of zxid %s and digest %d, and %s is another or a later one", hex(state.Zxid), state.Digest, newest.File)
+	}
+	loader := tree.NewLoader(true)
+	loader.Expect(int(state.Znodes))
+	err := r.st.Store.Load(store.Loading{
+		Session: loader.Session,
+		ACL:     loader.ACL,
+		Piece:   func() store.Piece { return loader.Piece() },
+		Link:    func(p store.Piece) error { return loader.Link(p.(*tree.Piece)) },
+	})
+	if err != nil {
+		return unfit("%v", err)
+	}
+	t, err := loader.Finish()
+	if err != nil {
+		return unfit("%v", err)
+	}
+	if int64(t.Len()) != state.Znodes || t.Digest() != state.Digest {
+		return unfit("it has %d znodes with the digest %d and should have %d with %d", t.Len(), t.Digest(), state.Znodes, state.Digest)
+	}
+	t.SetLastZxid(state.Zxid)
+	t.Track()
+	r.o.Metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
+	r.from, r.compare = "store", r.o.DigestEnabled
+	r.st.Tree, r.st.Mark, r.st.Base, r.st.Whole = t, state.RecordSum, state.Zxid, true
+	if err := r.replay(true); err != nil {
+		r.st.Tree, r.st.Mark, r.st.Whole = nil, 0, false
+		return err
+	}
+	return nil
+}
+
+// checkMark reports whether ZooKeeper's files lead to the store's state: the log has the record that it ends with, or the newest snapshot is it.
+func (r *replayer) checkMark(state store.State) error {
+	if state.RecordSum == 0 {
+		newest := r.st.Newest
+		if newest.Zxid != state.Zxid || newest.HasDigest && newest.Digest != state.Digest {
+			return unfit("it has the state of zxid %s, which neither the log nor the newest snapshot leads to", hex(state.Zxid))
+		}
+		return nil
+	}
+	verdict := unfit("the log does not have the transaction %s that it ends with", hex(state.Zxid))
+	done := errors.New("enough was read")
+	_, err := txnlog.ReadLogs(r.o.FS, r.st.LogDir, state.Zxid, r.o.MaxEntry(), func(rec txnlog.Record) error {
+		if rec.Zxid == state.Zxid {
+			if verdict = nil; adler32.Checksum(rec.Entry) != state.RecordSum {
+				verdict = unfit("the transaction %s that it ends with is another one in %s", hex(state.Zxid), rec.File)
+			}
+		}
+		return done
+	})
+	if err != nil && !errors.Is(err, done) {
+		return unfit("%v", err)
+	}
+	return verdict
+}
+
+// fromFiles loads the newest good snapshot and replays the log behind it.
+func (r *replayer) fromFiles() error {
+	o := r.o
+	begin := time.Now()
+	var loader *tree.Loader
+	snap, found, err := txnlog.LoadNewestSnapshot(o.FS, r.st.SnapDir, o.MaxEntry(), func() txnlog.SnapshotSink {
+		loader = tree.NewLoader(false)
+		return loader
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.st.SnapDir, err)
+	}
+	for _, skipped := range snap.Skipped {
+		o.Logger.Warn("skipped a damaged snapshot", "error", skipped)
+	}
+	if !found && !o.SnapshotTrustEmpty {
+		if err := r.refuseLogsAlone(); err != nil {
+			return err
+		}
+	}
+	t := tree.New()
+	r.from, r.trusted, r.compare = "nothing", true, o.DigestEnabled
+	if found {
+		if t, err = loader.Finish(); err != nil {
+			return fmt.Errorf("%s: %w", snap.File, err)
+		}
+		t.SetLastZxid(snap.Zxid)
+		r.from = filepath.Base(snap.File)
+		if snap.HasDigest && snap.DigestZxid == snap.Zxid && snap.Zxid > 0 && snap.Digest != t.Digest() && o.DigestEnabled {
+			o.mismatch(snap.Zxid, t.Digest(), snap.Digest)
+		}
+		if snap.HasDigest && snap.DigestZxid > snap.Zxid {
+			r.compare, r.until, r.untilDigest = false, snap.DigestZxid, snap.Digest
+		}
+	}
+	r.st.Tree, r.st.Base = t, snap.Zxid
+	o.Metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
+	return r.replay(found)
+}
+
+// refuseLogsAlone fails if there are transactions but no snapshot that they could follow (FileTxnSnapLog.restore).
+func (r *replayer) refuseLogsAlone() error {
+	read, err := txnlog.ReadLogs(r.o.FS, r.st.LogDir, 1, r.o.MaxEntry(), func(txnlog.Record) error { return nil })
+	if err != nil || read.Records == 0 {
+		return err
+	}
+	torn, err := txnlog.Snapshots(r.o.FS, r.st.SnapDir)
+	if err != nil {
+		return err
+	}
+	text := ""
+	for i := len(torn) - 1; i >= 0; i-- {
+		text += "; passed over " + torn[i].Path + ", which is not whole"
+	}
+	return fmt.Errorf("%s: No snapshot found, but there are log entries. Something is broken! Put back the snapshot that belongs to %s, or set snapshot.trust.empty=true to replay the log from an empty tree%s",
+		r.st.SnapDir, read.Files[0], text)
+}
+
+// replay applies the log behind the tree, which has a state or is new.
+func (r *replayer) replay(found bool) (err error) {
+	begin := time.Now()
+	if r.read, err = txnlog.ReplayLogs(r.o.FS, r.st.LogDir, r.st.Tree.LastZxid(), found, r.o.MaxEntry(), r.record); err != nil {
+		return err
+	}
+	r.o.Metrics.StartupTxnsLoaded.Observe(r.read.Records)
+	r.o.Metrics.StartupTxnsLoadTime.Observe(time.Since(begin).Milliseconds())
+	return nil
+}
+
+func (r *replayer) record(rec txnlog.Record) error {
+	txn, err := tree.DecodeTxn(rec.Entry)
+	if err != nil {
+		return err
+	}
+	t := r.st.Tree
+	r.changes = t.Apply(&txn, &r.result, r.changes[:0])
+	r.st.Mark = adler32.Checksum(rec.Entry)
+	wrong, want := false, txn.Digest
+	switch digest := t.Digest(); {
+	case r.until != 0 && txn.Zxid >= r.until:
+		wrong, want = txn.Zxid == r.until && digest != r.untilDigest, r.untilDigest
+		r.until, r.compare = 0, r.o.DigestEnabled
+	case r.compare && txn.HasDigest:
+		wrong = txn.Digest != digest
+	}
+	switch {
+	case !wrong:
+	case r.trusted:
+		r.o.mismatch(txn.Zxid, t.Digest(), want)
+	default:
+		return unfit("the digest after transaction %s is %d and not %d, as the log has it", hex(txn.Zxid), t.Digest(), want)
+	}
+	if r.keep > 0 {
+		rec.Entry = bytes.Clone(rec.Entry)
+		r.st.Recent = append(r.st.Recent, rec)
+		if len(r.st.Recent) >= 2*r.keep {
+			r.st.Recent = append(r.st.Recent[:0], r.st.Recent[r.keep:]...)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,59 @@
+package replica
+
+import (
+	"quoll/jute"
+	"quoll/store"
+	"quoll/tree"
+	"quoll/txnlog"
+)
+
+// StoreSource is the state in a view of the store, for a snapshot. pace is called with the number of bytes after each portion, and its error ends the writing.
+func StoreSource(view *store.View, pace func(bytes int) error) (src txnlog.SnapshotSource, err error) {
+	err = view.Sessions(func(id int64, timeout int32) {
+		src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
+	})
+	if err == nil {
+		err = view.ACLs(func(number int64, acl []jute.ACL) {
+			src.ACLs = append(src.ACLs, txnlog.ACLList{Number: number, ACL: acl})
+		})
+	}
+	src.Nodes = func(b []byte) (_ []byte, more bool, err error) {
+		before := len(b)
+		if b, more, err = view.Nodes(b); err == nil {
+			err = pace(len(b) - before)
+		}
+		return b, more, err
+	}
+	return src, err
+}
+
+// TreeSource is the state in a full capture of a tree, which does not change meanwhile.
+func TreeSource(t *tree.Tree, c *tree.Capture) (src txnlog.SnapshotSource) {
+	for _, s := range c.Sessions {
+		src.Sessions = append(src.Sessions, txnlog.Session{ID: s.ID, Timeout: s.Timeout})
+	}
+	for _, a := range c.ACLs {
+		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: a.Number, ACL: a.ACL})
+	}
+	src.Nodes = func(b []byte) ([]byte, bool, error) {
+		more, err := c.Next(captureSlice, func(n *tree.Node) error {
+			stat := n.Persisted()
+			b = txnlog.AppendNode(b, n.Path(), n.Data(), t.ACLNumber(n), &stat)
+			return nil
+		}, nil)
+		return b, more, err
+	}
+	return src
+}
+
+// WriteSnapshot writes the snapshot of a zxid into a version-2 directory, with the blocks that the configuration asks for.
+func WriteSnapshot(o *Options, dir string, src txnlog.SnapshotSource, zxid, digest int64) (file string, size int64, err error) {
+	src.Ours = true
+	if o.DigestEnabled {
+		src.Digest = func() txnlog.SnapshotDigest { return txnlog.SnapshotDigest{Zxid: zxid, Digest: digest} }
+	}
+	if o.SerializeLastProcessedZxid {
+		src.LastZxid = func() int64 { return zxid }
+	}
+	return txnlog.WriteSnapshot(o.FS, dir, zxid, txnlog.Compression(o.SnapshotCompression), src)
+}
