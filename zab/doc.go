@@ -63,7 +63,8 @@
 // the driver cannot decode ends the link with LinkDown. Packets of a link are delivered by [Received] in order.
 //
 // Votes ([Notify], [Heard]) go over the election port, where the driver keeps one connection per peer as section 2 says, and one unsent vote
-// per peer: the newest. It dials when there is a vote to send and no connection. Losing a vote is harmless.
+// per peer: the newest. It dials when there is a vote to send and no connection, and sends the last vote again on a new connection, as Java does: who
+// comes up late depends on it, since votes are repeated less and less often. Losing a vote is otherwise harmless.
 //
 // The driver resolves names and knows addresses by [Configure]; the node only names servers by their sids.
 //

@@ -343,7 +343,7 @@ func (e *election) count(sid int64, b ballot) {
 // elected reports whether b, the vote of a server that has a leader, has a quorum, and that leader says itself that it leads: nobody follows one that
 // does not know it (FastLeaderElection.checkLeader).
 func (e *election) elected(t tally, b ballot) bool {
-	if !e.n.quorum(t.supporters(b)) {
+	if !decides(e.n.committed, t.supporters(b)) {
 		return false
 	}
 	if b.leader == e.n.opts.SID {

@@ -157,6 +157,11 @@ func (w *world) logf(format string, args ...any) {
 	w.trace = append(w.trace, line)
 }
 
+// saw reports whether a line of the trace has the text.
+func (w *world) saw(text string) bool {
+	return slices.ContainsFunc(w.trace, func(line string) bool { return strings.Contains(line, text) })
+}
+
 func (w *world) fatalf(format string, args ...any) {
 	w.t.Helper()
 	for _, h := range w.hosts {
