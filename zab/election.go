@@ -341,16 +341,16 @@ func (e *election) count(sid int64, b ballot) {
 }
 
 // elected reports whether b, the vote of a server that has a leader, has a quorum, and that leader says itself that it leads: nobody follows one that
-// does not know it (FastLeaderElection.checkLeader).
+// does not know it (FastLeaderElection.checkLeader). To follow it the quorum of the config in force is enough: in Java a server that has seen a config that
+// the leader knows nothing of stays out for ever.
 func (e *election) elected(t tally, b ballot) bool {
-	if !decides(e.n.committed, t.supporters(b)) {
-		return false
-	}
-	if b.leader == e.n.opts.SID {
-		return b.round == e.n.round
+	n := e.n
+	supporters := t.supporters(b)
+	if b.leader == n.opts.SID {
+		return b.round == n.round && n.quorum(supporters)
 	}
 	i, ok := t.find(b.leader)
-	return ok && t[i].vote.state == Leading || mutant(leaderNotAsked)
+	return decides(n.committed, supporters) && (ok && t[i].vote.state == Leading || mutant(leaderNotAsked))
 }
 
 // decide ends the election.
