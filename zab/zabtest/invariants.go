@@ -214,13 +214,18 @@ func (w *World) elected(s *server) string {
 		if sameVote(looking, &g.said) || sameVote(established, &g.said) {
 			agreeing |= 1 << i
 		}
-		if established.Leader != 0 || sameVote(looking, &g.established[l][l]) {
+		if established.Leader != 0 {
 			following |= 1 << i
+		}
+		for j := range w.servers {
+			if sameVote(looking, &g.established[j][l]) {
+				following |= 1 << i
+			}
 		}
 	}
 	switch {
 	case w.decides(s, agreeing):
-	case w.decides(s, following&^mine) && (l == int(s.index) || g.established[l][l].State == int32(zab.Leading)):
+	case w.quorum(s.committed, (agreeing|following)&^mine) && (l == int(s.index) || g.established[l][l].State == int32(zab.Leading)):
 	case g.designated&bit != 0 || g.handOver:
 		w.cover.hit(pointHandOver)
 	default:

@@ -38,13 +38,14 @@ func (w *World) calm() {
 		}
 	}
 	bound := 10 * time.Duration(w.draw.initLimit) * tickTime
-	w.await(bound, "a leader whose members have the same history", w.settled)
+	w.await(bound, "a leader whom all members follow", func() bool { return w.settled(false) })
+	w.quiet = true
+	w.await(bound, "the same history everywhere", func() bool { return w.settled(true) })
 	shown := len(w.shown)
 	l := w.leading()
 	l.enqueueRequest(request{op: jute.OpSetData}) // of no session: an error, which is a transaction too
 	l.step(zab.Tick{})
-	w.await(bound, "one transaction more", func() bool { return len(w.shown) > shown && w.settled() })
-	w.quiet = true
+	w.await(bound, "one transaction more", func() bool { return len(w.shown) > shown && w.settled(true) })
 	c := &w.clients[0]
 	c.disconnect()
 	w.await(bound, "an answer to a sync", func() bool {
@@ -84,8 +85,8 @@ func (w *World) chooseQuorum(r *stream) (chosen uint16) {
 	return chosen
 }
 
-// settled reports whether there is a leader, and all members that are up serve what was shown.
-func (w *World) settled() bool {
+// settled reports whether there is a leader, and all members that are up follow it; and have what was shown, if that is asked for.
+func (w *World) settled(same bool) bool {
 	l := w.leading()
 	if l == nil || l.committed.Version != l.seen.Version {
 		return false
@@ -94,7 +95,7 @@ func (w *World) settled() bool {
 		if !s.up || s.out || s.committed.Server(s.sid) == nil && l.committed.Server(s.sid) == nil {
 			continue
 		}
-		if !s.serving || s.leader != l.sid || len(s.state) != len(w.shown) || s.committed.Version != l.committed.Version {
+		if !s.serving || s.leader != l.sid || same && len(s.state) != len(w.shown) || s.committed.Version != l.committed.Version {
 			return false
 		}
 	}

@@ -125,8 +125,14 @@ func (s *server) step(ev zab.Event) {
 	w := s.w
 	w.steps++
 	s.node.Step(s.clock.read(w.now), ev)
-	s.changed()
-	if s.flushing || s.running {
+	if s.running {
+		return
+	}
+	if s.changed() {
+		s.run() // so that what is known of the role, in ghost, is what it came from
+		return
+	}
+	if s.flushing {
 		return
 	}
 	if w.draw.batching > 0 && s.rng.chance(w.draw.batching) {
@@ -143,6 +149,7 @@ func (s *server) run() {
 	life := s.life
 	for {
 		s.propose()
+		s.changed()
 		effects := s.node.Effects(s.effects[:0])
 		s.effects = effects
 		if len(effects) == 0 {
@@ -386,13 +393,15 @@ func (s *server) dialDone(to *server, dial zab.DialID) {
 	s.step(zab.LinkUp{Link: l.id, Dial: dial})
 }
 
-// changed looks at the role after a step.
-func (s *server) changed() {
+// changed reports whether the role is another one than after the step before.
+func (s *server) changed() bool {
 	role := s.node.Role()
-	if role != s.ghost.role {
-		s.ghost.enter(role)
-		s.w.cover.entered[role]++
+	if role == s.ghost.role {
+		return false
 	}
+	s.ghost.enter(role)
+	s.w.cover.entered[role]++
+	return true
 }
 
 // deliver takes what the node hands to the server behind it.
