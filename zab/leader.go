@@ -40,6 +40,9 @@ type leader struct {
 	proposed int64
 	// lame says that another leader was designated: nothing is committed any more (8.3 I26).
 	lame bool
+	// synced is what this server's disk had at syncedAt, when it last had all or got on.
+	synced   int64
+	syncedAt time.Duration
 	// pingAt is when to ping and to look whether there is still a quorum.
 	pingAt time.Duration
 	// syncs wait for their commit and for a round of probes, in order; probe counts the rounds.
@@ -241,6 +244,13 @@ func (l *leader) tick() {
 	}
 	if n.now >= l.deadline {
 		n.leave("its time is over in phase %d", l.phase)
+		return
+	}
+	if n.synced != l.synced || n.synced == n.log.last() {
+		l.synced, l.syncedAt = n.synced, n.now
+	} else if n.now >= l.syncedAt+n.opts.syncTime() {
+		// A follower would be cut off for that; who has a better disk can lead. Java waits for ever.
+		n.leave("its disk does not get on behind %s", zxidString(n.synced))
 		return
 	}
 	l.commit()

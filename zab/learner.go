@@ -197,7 +197,7 @@ func (l *learner) ackEpoch(current int64) {
 	if n.synced != last {
 		panic(fmt.Sprintf("zab: ACKEPOCH with zxid %#x, of which %#x is durable", last, n.synced))
 	}
-	if n.untrusted && !mutant(untrustedVotes) {
+	if n.untrusted && !mutant(untrustedVotes) || n.unfit && current == -1 {
 		last = untrustedZxid
 	}
 	l.phase = learnerPromised

@@ -69,7 +69,8 @@ type Node struct {
 	// What the disk has: see section 4.2. accepted and current are only set when they are durable.
 	accepted, current int64
 	untrusted         bool
-	// unfit says that the log could not be cut as the leader wanted, so that nothing but a snapshot helps: the server speaks as one that is untrusted.
+	// unfit says that the log could not be cut as the leader wanted. When the leader has counted this server's ACKEPOCH, the next one, which does not count,
+	// speaks as if there were no log, and is answered with a snapshot.
 	unfit bool
 	// promised is the highest epoch that a member is known to have accepted.
 	promised int64
@@ -118,7 +119,7 @@ func (n *Node) load(d Disk) {
 	}
 	n.accepted, n.current = d.AcceptedEpoch, d.CurrentEpoch
 	n.saving = nil
-	n.untrusted = d.Untrusted || n.unfit
+	n.untrusted = d.Untrusted
 	n.log.reset(d.Zxid, d.Recent)
 	n.synced = d.Zxid
 	n.dirty = false
