@@ -151,7 +151,7 @@ func (d *disk) duration(unit time.Duration) time.Duration {
 	if d.rng.chance(20) {
 		t *= 30
 	}
-	return t * time.Duration(d.slow)
+	return min(t*time.Duration(d.slow), time.Second)
 }
 
 // enqueue adds an operation to the queue of a server's disk.

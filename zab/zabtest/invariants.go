@@ -208,7 +208,10 @@ func (w *World) elected(s *server) string {
 	}
 	l := int(g.dials - 1)
 	bit, mine := uint16(1)<<l, uint16(1)<<s.index
-	agreeing, following := mine, mine
+	agreeing, following := mine, uint16(0)
+	if g.said.Leader == g.dials {
+		following = mine
+	}
 	for i := range w.servers {
 		looking, established := &g.votes[i][l], &g.established[i][l]
 		if sameVote(looking, &g.said) || sameVote(established, &g.said) {
@@ -225,7 +228,7 @@ func (w *World) elected(s *server) string {
 	}
 	switch {
 	case w.decides(s, agreeing):
-	case w.quorum(s.committed, (agreeing|following)&^mine) && (l == int(s.index) || g.established[l][l].State == int32(zab.Leading)):
+	case w.quorum(s.committed, agreeing&^mine|following) && (l == int(s.index) || g.established[l][l].State == int32(zab.Leading)):
 	case g.designated&bit != 0 || g.handOver:
 		w.cover.hit(pointHandOver)
 	default:
