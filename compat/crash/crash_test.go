@@ -14,7 +14,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -42,18 +41,6 @@ const (
 	deadline = time.Minute
 )
 
-func environ(t *testing.T, name string, otherwise int64) int64 {
-	value := os.Getenv(name)
-	if value == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || n < 1 {
-		t.Fatalf("%s=%s is not a number above 0", name, value)
-	}
-	return n
-}
-
 // superConfig makes superUser what it is.
 var superConfig = func() string {
 	sum := sha1.Sum([]byte(superUser))
@@ -62,8 +49,8 @@ var superConfig = func() string {
 }()
 
 func TestCrash(t *testing.T) {
-	cycles := int(environ(t, "QUOLL_CRASH_CYCLES", 20))
-	seed := environ(t, "QUOLL_CRASH_SEED", time.Now().UnixNano())
+	cycles := int(peer.Setting(t, "QUOLL_CRASH_CYCLES", 20))
+	seed := peer.Setting(t, "QUOLL_CRASH_SEED", time.Now().UnixNano())
 	t.Logf("%d cycles; QUOLL_CRASH_SEED=%d", cycles, seed)
 	r := newRun(t, seed)
 	began := time.Now()

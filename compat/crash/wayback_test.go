@@ -35,8 +35,8 @@ func TestWayBack(t *testing.T) {
 	if os.Getenv("QUOLL_REQUIRE_PEERS") != "1" {
 		peer.RequireJVM(t)
 	}
-	instants := int(environ(t, "QUOLL_WAYBACK_INSTANTS", 5))
-	seed := environ(t, "QUOLL_WAYBACK_SEED", time.Now().UnixNano())
+	instants := int(peer.Setting(t, "QUOLL_WAYBACK_INSTANTS", 5))
+	seed := peer.Setting(t, "QUOLL_WAYBACK_SEED", time.Now().UnixNano())
 	t.Logf("%d instants; QUOLL_WAYBACK_SEED=%d", instants, seed)
 	began := time.Now()
 	var all struct{ compared, digests, acked, done, undone int }

@@ -51,7 +51,7 @@ func TestMutants(t *testing.T) {
 		some = mutants[i : i+1]
 		t.Log("one of them; QUOLL_ORACLE_MUTANTS=all takes all")
 	}
-	most := setting(t, "QUOLL_ORACLE_OPS", 50000)
+	most := int(peer.Setting(t, "QUOLL_ORACLE_OPS", 50000))
 	for _, m := range some {
 		t.Run(m.name, func(t *testing.T) {
 			binary := m.build(t)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,24 +15,10 @@ import (
 	"quoll/compat/script"
 )
 
-// setting is a number from the environment.
-func setting(t testing.TB, name string, otherwise int) int {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
-
 // seedSetting is QUOLL_ORACLE_SEED: 1 if not set, drawn if 0.
 func seedSetting(t testing.TB) uint64 {
 	t.Helper()
-	seed := uint64(setting(t, "QUOLL_ORACLE_SEED", 1))
+	seed := uint64(peer.Setting(t, "QUOLL_ORACLE_SEED", 1))
 	if seed == 0 {
 		seed = uint64(rand.Uint32())
 	}
@@ -61,7 +46,7 @@ const roundSize = 40000
 // TestOracle plays random programs on ZooKeeper and quoll.
 func TestOracle(t *testing.T) {
 	peer.RequireJVM(t)
-	total := setting(t, "QUOLL_ORACLE_OPS", 20000)
+	total := int(peer.Setting(t, "QUOLL_ORACLE_OPS", 20000))
 	seed := seedSetting(t)
 	reached := coverage{}
 	done, rounds, begin := 0, 0, time.Now()
@@ -96,7 +81,7 @@ func TestOracle(t *testing.T) {
 func report(t *testing.T, f *flavour, round [][]*script.Step, d *difference, where string) {
 	t.Helper()
 	t.Logf("%s: difference in flavour %q, made smaller now: %s", where, f.name, d.text)
-	small, d := minimize(f, round, d, setting(t, "QUOLL_ORACLE_ATTEMPTS", 150))
+	small, d := minimize(f, round, d, int(peer.Setting(t, "QUOLL_ORACLE_ATTEMPTS", 150)))
 	t.Fatalf("%s:\n%s\n%s", where, asScript(f, small), d.text)
 }
 

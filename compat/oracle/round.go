@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -72,9 +73,8 @@ func play(f *flavour, round [][]*script.Step, done func(program []*script.Step, 
 	ends := map[string]bool{}
 	for i, program := range round {
 		if program[0].Conn == everybody {
-			text, err := handOver(tracks, program[0].Request.Verb)
-			if err != nil || text != "" {
-				return &difference{i, 0, text}, err
+			if text := handOver(tracks, program[0].Request.Verb); text != "" {
+				return &difference{i, 0, text}, nil
 			}
 			continue
 		}
@@ -124,13 +124,7 @@ func newTracks(f *flavour) (tracks []*track, err error) {
 		}
 		tracks = append(tracks, &track{flavour: f, dir: dir, kind: kind})
 	}
-	_, errs := both(tracks, func(t *track) (struct{}, error) { return struct{}{}, t.start() })
-	for _, startErr := range errs {
-		if startErr != nil {
-			err = startErr
-		}
-	}
-	if err != nil {
+	if err = each(tracks, (*track).start); err != nil {
 		for _, t := range tracks {
 			t.close()
 		}
@@ -158,35 +152,49 @@ func both[T any](tracks []*track, do func(*track) (T, error)) (results [2]T, err
 	return results, errs
 }
 
+// each is both for what has no result.
+func each(tracks []*track, do func(*track) error) error {
+	_, errs := both(tracks, func(t *track) (struct{}, error) { return struct{}{}, do(t) })
+	return errors.Join(errs[:]...)
+}
+
 // handOver is how the two sides differ after servers have been started anew; empty if they do not.
-func handOver(tracks []*track, verb string) (string, error) {
+func handOver(tracks []*track, verb string) string {
 	how := handovers[verb]
-	compare := func(when string, read func(*track) (map[string]string, error)) (string, error) {
+	compare := func(when string, read func(*track) (map[string]string, error)) string {
 		facts, errs := both(tracks, read)
 		for i, err := range errs {
 			if err != nil {
-				return fmt.Sprintf("%s: %s: %v", when, tracks[i].kind.Name, err), nil
+				return fmt.Sprintf("%s: %s: %v", when, tracks[i].kind.Name, err)
 			}
 		}
 		if list := unlike(facts[0], facts[1]); len(list) > 0 {
-			return fmt.Sprintf("%s, %d differences, the first directory's under java:\n%s", when, len(list), strings.Join(list[:min(len(list), 10)], "\n")), nil
+			return fmt.Sprintf("%s, %d differences, the first directory's under java:\n%s", when, len(list), strings.Join(list[:min(len(list), 10)], "\n"))
 		}
-		return "", nil
+		return ""
 	}
-	if text, err := compare("before "+verb, (*track).shows); text != "" || err != nil {
-		return text, err
+	if text := compare("before "+verb, (*track).shows); text != "" {
+		return text
 	}
-	if _, errs := both(tracks, func(t *track) (struct{}, error) { return struct{}{}, t.stop(how.killed) }); errs[0] != nil || errs[1] != nil {
-		return fmt.Sprintf("%s: %v %v", verb, errs[0], errs[1]), nil
+	if err := each(tracks, func(t *track) error { return t.stop(how.killed) }); err != nil {
+		return fmt.Sprintf("%s: %v", verb, err)
 	}
-	if text, err := compare("in the files, "+verb, (*track).holds); text != "" || err != nil {
-		return text, err
+	if text := compare("in the files, "+verb, (*track).holds); text != "" {
+		return text
 	}
 	if how.swapped {
 		tracks[0].kind, tracks[1].kind = tracks[1].kind, tracks[0].kind
+		for _, t := range tracks {
+			t.mixed = t.mixed || t.kind.Name == "quoll"
+		}
 	}
-	if _, errs := both(tracks, func(t *track) (struct{}, error) { return struct{}{}, t.start() }); errs[0] != nil || errs[1] != nil {
-		return fmt.Sprintf("%s: %v %v", verb, errs[0], errs[1]), nil
+	if err := each(tracks, (*track).start); err != nil {
+		return fmt.Sprintf("%s: %v", verb, err)
+	}
+	if how.swapped {
+		if text := compare("after "+verb, (*track).sound); text != "" {
+			return text
+		}
 	}
 	return compare("after "+verb, (*track).shows)
 }

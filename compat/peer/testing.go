@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"strconv"
 	"testing"
 )
 
@@ -81,4 +82,18 @@ func ShowLog(t testing.TB, name string, p *Process) {
 	if t.Failed() {
 		t.Logf("the log of %s ends:\n%s", name, tail(p.Log(), 60))
 	}
+}
+
+// Setting is a number from the environment, or otherwise if that does not have it.
+func Setting(t testing.TB, name string, otherwise int64) int64 {
+	t.Helper()
+	value := os.Getenv(name)
+	if value == "" {
+		return otherwise
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 0 {
+		t.Fatalf("%s=%s is not a number from 0 on", name, value)
+	}
+	return n
 }
