@@ -160,6 +160,9 @@ func (n *Node) hear(h Heard) {
 			return
 		}
 		answer := n.vote
+		if n.role == Looking {
+			answer = n.election.proposal // in Java the vote of the election before, which who lets this server vote takes for one of this round
+		}
 		answer.round = n.round
 		n.emit(Notify{h.From, n.notification(answer)})
 	case v.state < Looking || v.state > Observing: // R5
