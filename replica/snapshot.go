@@ -1,6 +1,9 @@
 package replica
 
 import (
+	"cmp"
+	"slices"
+
 	"quoll/jute"
 	"quoll/store"
 	"quoll/tree"
@@ -32,6 +35,7 @@ func TreeSource(t *tree.Tree, c *tree.Capture) (src txnlog.SnapshotSource) {
 	for _, s := range c.Sessions {
 		src.Sessions = append(src.Sessions, txnlog.Session{ID: s.ID, Timeout: s.Timeout})
 	}
+	sortSessions(src.Sessions)
 	for _, a := range c.ACLs {
 		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: a.Number, ACL: a.ACL})
 	}
@@ -56,4 +60,34 @@ func WriteSnapshot(o *Options, dir string, src txnlog.SnapshotSource, zxid, dige
 		src.LastZxid = func() int64 { return zxid }
 	}
 	return txnlog.WriteSnapshot(o.FS, dir, zxid, txnlog.Compression(o.SnapshotCompression), src)
+}
+
+// WholeTree is the state of a tree, which does not change meanwhile. What the next cut has is not touched.
+func WholeTree(t *tree.Tree) (src txnlog.SnapshotSource) {
+	t.EachSession(func(id int64, timeout int32) {
+		src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
+	})
+	sortSessions(src.Sessions)
+	t.EachACL(func(number int64, acl []jute.ACL) {
+		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: number, ACL: acl})
+	})
+	stack := []*tree.Node{t.Lookup(tree.RootPath)}
+	src.Nodes = func(b []byte) ([]byte, bool, error) {
+		for range captureSlice {
+			if len(stack) == 0 {
+				break
+			}
+			n := stack[len(stack)-1]
+			stack = append(stack[:len(stack)-1], n.Children()...)
+			stat := n.Persisted()
+			b = txnlog.AppendNode(b, n.Path(), n.Data(), t.ACLNumber(n), &stat)
+		}
+		return b, len(stack) > 0, nil
+	}
+	return src
+}
+
+// sortSessions makes the bytes of a snapshot a function of the state.
+func sortSessions(list []txnlog.Session) {
+	slices.SortFunc(list, func(a, b txnlog.Session) int { return cmp.Compare(a.ID, b.ID) })
 }

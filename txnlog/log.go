@@ -56,6 +56,8 @@ type LogOptions struct {
 	OnSync func(took time.Duration, file string, size int64)
 	// Logger gets the warnings; nil means none.
 	Logger *slog.Logger
+	// Now is the clock; nil means time.Now. With one that stands still the watermark is never written beside the records.
+	Now func() time.Time
 }
 
 // Log appends transactions to the log files of a directory. Its methods may be used from any goroutine: Append and Roll never wait
@@ -103,9 +105,12 @@ func NewLog(opts LogOptions) *Log {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	l := &Log{opts: opts}
 	l.mu.fresh = true
-	l.io.mark = marker{fs: opts.FS, dir: opts.Dir, log: opts.Logger}
+	l.io.mark = marker{fs: opts.FS, dir: opts.Dir, log: opts.Logger, now: opts.Now}
 	return l
 }
 
@@ -167,7 +172,7 @@ func (l *Log) sync() error {
 		case len(l.io.opened) > 0:
 			l.io.mark.settle(l.io.acked) // a watermark in an older file says nothing about this one
 		default:
-			l.io.mark.set(l.io.acked, time.Now())
+			l.io.mark.set(l.io.acked)
 		}
 		l.io.opened = l.io.opened[:0]
 	}
@@ -278,12 +283,12 @@ func (l *Log) put(p []byte, at int64) error {
 	if !l.opts.ForceSync {
 		return nil
 	}
-	begin := time.Now()
+	begin := l.opts.Now()
 	if err := l.io.file.Sync(); err != nil {
 		return err
 	}
 	if l.opts.OnSync != nil {
-		l.opts.OnSync(time.Since(begin), l.io.path, l.size())
+		l.opts.OnSync(l.opts.Now().Sub(begin), l.io.path, l.size())
 	}
 	return nil
 }

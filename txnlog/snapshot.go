@@ -7,6 +7,7 @@ import (
 	"hash"
 	"hash/adler32"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -127,6 +128,19 @@ func validSnapshots(fs FS, dir string, n int) ([]namedFile, error) {
 		}
 	}
 	return valid, nil
+}
+
+// LikelySnapshots returns the snapshots in dir that pass the cheap test of [LoadNewestSnapshot], newest first.
+func LikelySnapshots(fs FS, dir string) ([]NamedFile, error) {
+	files, err := validSnapshots(fs, dir, math.MaxInt)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]NamedFile, 0, len(files))
+	for _, f := range files {
+		list = append(list, NamedFile{f.path, f.zxid})
+	}
+	return list, nil
 }
 
 // cheapTest reports whether a file looks like a whole snapshot (SnapStream.isValidSnapshot).
@@ -251,6 +265,15 @@ func (r *snapshotReader) read(info *SnapshotInfo, sink SnapshotSink) {
 	}
 	r.take(4) // the version, which Java does not look at either
 	info.Ours = r.int64() == ourDBID
+	r.body(info, sink)
+	if r.err == nil && !r.sealed() {
+		r.fail(ErrChecksum)
+	}
+	r.trailers(info)
+}
+
+// body reads sessions, ACL lists and nodes, and the mark behind them.
+func (r *snapshotReader) body(info *SnapshotInfo, sink SnapshotSink) {
 	for n := r.int32(); n > 0 && r.err == nil; n-- {
 		if id, timeout := r.int64(), r.int32(); r.err == nil {
 			sink.Session(id, timeout)
@@ -284,10 +307,6 @@ func (r *snapshotReader) read(info *SnapshotInfo, sink SnapshotSink) {
 	if r.err == nil && info.Nodes == 0 {
 		r.fail(ErrSnapshotNodes)
 	}
-	if r.err == nil && !r.sealed() {
-		r.fail(ErrChecksum)
-	}
-	r.trailers(info)
 }
 
 // trailers reads the optional blocks, which have no tags: what they are shows by where a seal fits. Fewer bytes than a zxid has are

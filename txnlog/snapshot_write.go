@@ -81,30 +81,50 @@ var tempNumber atomic.Uint64
 // wholly in the tree when Nodes is called first; later ones may show. The file gets its name, in place of any that has it, only when
 // it is complete and on disk.
 func WriteSnapshot(fs FS, dir string, zxid int64, c Compression, src SnapshotSource) (path string, size int64, err error) {
+	s, err := StageSnapshot(fs, dir, zxid, c, src)
+	if err != nil {
+		return "", 0, err
+	}
+	return s.Path, s.Size, s.Place(fs)
+}
+
+// StagedSnapshot is a snapshot that is complete and on the disk, but for its name.
+type StagedSnapshot struct {
+	Path string // that it will have
+	Size int64  // in bytes
+	temp string
+}
+
+// StageSnapshot does all of WriteSnapshot but for the name.
+func StageSnapshot(fs FS, dir string, zxid int64, c Compression, src SnapshotSource) (s StagedSnapshot, err error) {
 	name := fileName(snapshotPrefix, zxid)
 	if c == Gzip || c == Snappy {
 		name += "." + string(c)
 	}
-	temp := filepath.Join(dir, fmt.Sprintf("%s%d.%s", tempPrefix, tempNumber.Add(1), name))
-	f, err := fs.Create(temp)
+	s = StagedSnapshot{Path: filepath.Join(dir, name), temp: filepath.Join(dir, fmt.Sprintf("%s%d.%s", tempPrefix, tempNumber.Add(1), name))}
+	f, err := fs.Create(s.temp)
 	if err != nil {
-		return "", 0, err
+		return s, err
 	}
 	err = writeSnapshot(f, c, src)
 	if err == nil {
-		size, err = f.Size()
+		s.Size, err = f.Size()
 	}
 	if err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
-		return "", 0, errors.Join(err, fs.Remove(temp))
+		return s, errors.Join(err, fs.Remove(s.temp))
 	}
-	path = filepath.Join(dir, name)
-	if err := fs.Rename(temp, path); err != nil {
-		return "", 0, errors.Join(err, fs.Remove(temp))
+	return s, nil
+}
+
+// Place gives the snapshot its name, durably.
+func (s *StagedSnapshot) Place(fs FS) error {
+	if err := fs.Rename(s.temp, s.Path); err != nil {
+		return errors.Join(err, fs.Remove(s.temp))
 	}
-	return path, size, fs.SyncDir(dir)
+	return fs.SyncDir(filepath.Dir(s.Path))
 }
 
 func writeSnapshot(f File, c Compression, src SnapshotSource) error {
@@ -142,6 +162,26 @@ func (w *snapshotWriter) write(src SnapshotSource) error {
 		header.DBID = ourDBID
 	}
 	w.buf = header.Append(w.buf)
+	if err := w.body(src); err != nil {
+		return err
+	}
+	w.seal()
+	if src.Digest != nil {
+		d := src.Digest()
+		w.buf = jute.AppendInt64(w.buf, d.Zxid)
+		w.buf = (&jute.TxnDigest{Version: digestVersion, TreeDigest: d.Digest}).Append(w.buf)
+		w.seal()
+	}
+	if src.LastZxid != nil {
+		w.buf = jute.AppendInt64(w.buf, src.LastZxid())
+		w.seal()
+	}
+	w.flush()
+	return w.err
+}
+
+// body writes sessions, ACL lists and nodes, and the mark behind them.
+func (w *snapshotWriter) body(src SnapshotSource) error {
 	w.buf = jute.AppendInt32(w.buf, int32(len(src.Sessions)))
 	for _, s := range src.Sessions {
 		w.buf = jute.AppendInt64(w.buf, s.ID)
@@ -169,19 +209,7 @@ func (w *snapshotWriter) write(src SnapshotSource) error {
 		}
 	}
 	w.buf = jute.AppendString(w.buf, endOfTree)
-	w.seal()
-	if src.Digest != nil {
-		d := src.Digest()
-		w.buf = jute.AppendInt64(w.buf, d.Zxid)
-		w.buf = (&jute.TxnDigest{Version: digestVersion, TreeDigest: d.Digest}).Append(w.buf)
-		w.seal()
-	}
-	if src.LastZxid != nil {
-		w.buf = jute.AppendInt64(w.buf, src.LastZxid())
-		w.seal()
-	}
-	w.flush()
-	return w.err
+	return nil
 }
 
 // seal ends a block with the checksum of everything before.

@@ -110,6 +110,7 @@ type marker struct {
 	fs   FS
 	dir  string
 	log  *slog.Logger
+	now  func() time.Time
 	file File
 	seq  uint64
 	slot int // in use; the other one is durable, or is being made so
@@ -192,11 +193,12 @@ func (m *marker) write(w Watermark) error {
 
 // set notes w, and now and then has it made durable by a goroutine of its own. While that one waits for the disk, notes go to the
 // other slot: the kernel may keep a page from being written to that is on its way.
-func (m *marker) set(w Watermark, now time.Time) {
+func (m *marker) set(w Watermark) {
 	if err := m.write(w); err != nil {
 		m.warn(err)
 		return
 	}
+	now := m.now()
 	if now.Sub(m.synced) < markInterval {
 		return
 	}
@@ -223,7 +225,7 @@ func (m *marker) settle(w Watermark) {
 		m.warn(err)
 		return
 	}
-	m.synced, m.slot = time.Now(), 1-m.slot
+	m.synced, m.slot = m.now(), 1-m.slot
 }
 
 func (m *marker) warn(err error) {

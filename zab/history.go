@@ -55,8 +55,8 @@ func (h *history) last() int64 {
 	return h.entries[len(h.entries)-1].Zxid
 }
 
-// follows reports whether next may come right after zxid last: the next counter, or the first of a later epoch (8.3 I8).
-func follows(last, next int64) bool {
+// Follows reports whether next may come right after zxid last: the next counter, or the first of a later epoch (8.3 I8).
+func Follows(last, next int64) bool {
 	c := counterOf(next)
 	if mutant(zxidSkipped) && next == last+2 {
 		return true
@@ -66,7 +66,7 @@ func follows(last, next int64) bool {
 
 // push appends a record, which is not applied yet.
 func (h *history) push(r Record) {
-	if !follows(h.last(), r.Zxid) {
+	if !Follows(h.last(), r.Zxid) {
 		panic(fmt.Sprintf("zab: record %#x cannot follow %#x", r.Zxid, h.last()))
 	}
 	h.entries = append(h.entries, entry{Record: r})

@@ -313,7 +313,7 @@ func (l *learner) proposal(zxid int64, data []byte) (ok bool) {
 	case !ok:
 		l.fail("the transaction %#x cannot be", zxid)
 		return false
-	case !follows(n.log.last(), zxid):
+	case !Follows(n.log.last(), zxid):
 		l.fail("the transaction %s does not follow %s", zxidString(zxid), zxidString(n.log.last()))
 		return false
 	case epochOf(zxid) > l.epoch:

@@ -163,7 +163,7 @@ func (p *peer) feed() bool {
 	case len(p.chunk) > 0 && p.chunk[0].Zxid <= n.log.applied:
 		r := p.chunk[0]
 		p.chunk = p.chunk[1:]
-		if !follows(p.proposedTo, r.Zxid) {
+		if !Follows(p.proposedTo, r.Zxid) {
 			p.fail("the log has %s behind %s", zxidString(r.Zxid), zxidString(p.proposedTo))
 			return false
 		}

@@ -130,7 +130,7 @@ func TestHistory(t *testing.T) {
 		{z(1, 7), z(1, 7), false}, {z(2, 1), z(1, 2), false}, {z(1, 0xfffffffe), z(1, 0xffffffff), false}, {z(2, 0), z(2, 1), true},
 		{z(1, 7), z(2, 0), false}, {z(1, 0xffffffff), z(2, 0), false},
 	} {
-		if got := follows(tt.last, tt.next); got != tt.want {
+		if got := Follows(tt.last, tt.next); got != tt.want {
 			t.Errorf("%#x behind %#x: %v", tt.next, tt.last, got)
 		}
 	}

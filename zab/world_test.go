@@ -525,7 +525,7 @@ func (h *host) effect(e Effect) {
 		})
 	case Apply:
 		for _, r := range e.Records {
-			if len(h.state) > 0 && !follows(h.state[len(h.state)-1].Zxid, r.Zxid) {
+			if len(h.state) > 0 && !Follows(h.state[len(h.state)-1].Zxid, r.Zxid) {
 				w.fatalf("%d applies %#x behind %#x", h.sid, r.Zxid, h.state[len(h.state)-1].Zxid)
 			}
 			h.state = append(h.state, r)
