@@ -65,10 +65,9 @@ type serverGhost struct {
 	// role is what the server does, found that its leader was looked at.
 	role  zab.Role
 	found bool
-	// said is this server's last vote in an election. votes are those that it has heard since it looks, of those that look, and established of those that
-	// have a leader: of each server for each leader that of the latest round.
-	said               wire.Notification
-	votes, established [maxServers][maxServers]wire.Notification
+	// said is this server's last vote in an election, heard are those of others since it looks.
+	said  ballot
+	heard []ballot
 	// designated are the leaders that may be followed without an election; handOver says that any may.
 	designated uint16
 	handOver   bool
@@ -100,7 +99,7 @@ func (g *serverGhost) wiped() {
 // enter notes that another role began.
 func (g *serverGhost) enter(role zab.Role) {
 	if role == zab.Looking {
-		g.said, g.votes, g.established = wire.Notification{}, [maxServers][maxServers]wire.Notification{}, [maxServers][maxServers]wire.Notification{}
+		g.said, g.heard = ballot{}, g.heard[:0]
 	}
 	if role == zab.Leading {
 		g.lame = false
@@ -108,18 +107,27 @@ func (g *serverGhost) enter(role zab.Role) {
 	g.role, g.found = role, false
 }
 
-// hear notes a vote.
+// ballot is a vote of a server, whose index is from.
+type ballot struct {
+	from                       int8
+	state                      zab.Role
+	leader, zxid, round, epoch int64
+}
+
+func ballotOf(from *server, v *wire.Notification) ballot {
+	return ballot{from.index, zab.Role(v.State), v.Leader, v.Zxid, v.Round, v.PeerEpoch}
+}
+
+// same reports whether two votes are for the same leader with the same history in the same round.
+func (b *ballot) same(o *ballot) bool {
+	return b.leader == o.leader && b.zxid == o.zxid && b.round == o.round && b.epoch == o.epoch
+}
+
+// hear notes a vote. One of a server without a database does not count.
 func (g *serverGhost) hear(from *server, v *wire.Notification) {
 	g.cause = 0
-	if v.Leader < 1 || v.Leader > maxServers || v.Zxid == -1 {
-		return
-	}
-	votes := &g.votes
-	if v.State == int32(zab.Leading) || v.State == int32(zab.Following) {
-		votes = &g.established
-	}
-	if known := &votes[from.index][v.Leader-1]; known.Leader == 0 || v.Round >= known.Round {
-		*known = *v
+	if v.Zxid != -1 {
+		g.heard = append(g.heard, ballotOf(from, v))
 	}
 }
 
@@ -246,7 +254,7 @@ func (w *World) notifies(s *server, e *zab.Notify) {
 	g.vote = nil
 	// What those get who have no vote is no vote of the election.
 	if e.Vote.State == int32(zab.Looking) && (s.committed.IsVoter(e.To) || s.seen.IsVoter(e.To)) {
-		g.designated, g.handOver, g.said = 0, false, e.Vote
+		g.designated, g.handOver, g.said = 0, false, ballotOf(s, &e.Vote)
 	}
 }
 

@@ -206,40 +206,39 @@ func (w *World) elected(s *server) string {
 	if g.dials < 1 || g.dials > maxServers {
 		return fmt.Sprintf("server %d follows %d", s.sid, g.dials)
 	}
-	l := int(g.dials - 1)
-	bit, mine := uint16(1)<<l, uint16(1)<<s.index
-	agreeing, following := mine, uint16(0)
-	if g.said.Leader == g.dials {
+	bit, mine := uint16(1)<<(g.dials-1), uint16(1)<<s.index
+	agreeing, following, leads := mine, uint16(0), g.dials == s.sid
+	if g.said.leader == g.dials {
 		following = mine
 	}
-	for i := range w.servers {
-		looking, established := &g.votes[i][l], &g.established[i][l]
-		if sameVote(looking, &g.said) || sameVote(established, &g.said) {
-			agreeing |= 1 << i
+	for i := range g.heard {
+		v := &g.heard[i]
+		if v.leader != g.dials {
+			continue
 		}
-		if established.Leader != 0 {
-			following |= 1 << i
+		if v.same(&g.said) {
+			agreeing |= 1 << v.from
 		}
-		for j := range w.servers {
-			if sameVote(looking, &g.established[j][l]) {
-				following |= 1 << i
+		if v.state == zab.Looking {
+			continue
+		}
+		following |= 1 << v.from
+		leads = leads || v.state == zab.Leading && 1<<v.from == bit
+		for j := range g.heard {
+			if o := &g.heard[j]; v.same(o) {
+				following |= 1 << o.from
 			}
 		}
 	}
 	switch {
 	case w.decides(s, agreeing):
-	case w.quorum(s.committed, agreeing&^mine|following) && (l == int(s.index) || g.established[l][l].State == int32(zab.Leading)):
+	case leads && w.quorum(s.committed, agreeing&^mine|following):
 	case g.designated&bit != 0 || g.handOver:
 		w.cover.hit(pointHandOver)
 	default:
 		return fmt.Sprintf("server %d follows %d, for which %b vote and which %b follow", s.sid, g.dials, agreeing, following)
 	}
 	return ""
-}
-
-// sameVote reports whether two votes are for the same leader with the same history in the same round.
-func sameVote(a, b *wire.Notification) bool {
-	return a.Leader != 0 && a.Leader == b.Leader && a.Zxid == b.Zxid && a.Round == b.Round && a.PeerEpoch == b.PeerEpoch
 }
 
 func (w *World) untrusted(s *server) string {
@@ -312,8 +311,11 @@ func (w *World) nothingTakenBack(s *server) string {
 		return ""
 	}
 	learner := l.ends[learnerEnd]
-	if kept, m := w.txns[w.find(p.Zxid)].depth, w.matched(learner); m > kept {
-		return fmt.Sprintf("server %d sends %v %s to server %d, which has %d committed transactions", s.sid, p.Type, w.zxidText(p.Zxid), learner.sid, m)
+	for i := w.txns[w.find(p.Zxid)].depth; i < w.matched(learner); i++ {
+		// What the leader has itself comes again.
+		if t := &w.txns[w.shown[i]]; !s.state.has(w.shown[i], i+1) && (t.leader != s.index || t.zxid>>32 != s.ghost.serve.Epoch) {
+			return fmt.Sprintf("server %d sends %v %s to server %d, which has %s, committed", s.sid, p.Type, w.zxidText(p.Zxid), learner.sid, w.zxidText(t.zxid))
+		}
 	}
 	return ""
 }
@@ -476,7 +478,7 @@ func (w *World) configDecided(s *server) string {
 	if s.listening {
 		id := w.find(c.Version)
 		if id != 0 && s.disk.durable().has(id, w.txns[id].depth) {
-			holders := w.mask(func(o *server) bool { return o.disk.durable().has(id, w.txns[id].depth) })
+			holders := w.mask(func(o *server) bool { return o.disk.blank || o.disk.durable().has(id, w.txns[id].depth) })
 			if !w.quorum(before, holders) || !w.quorum(c, holders) {
 				return fmt.Sprintf("server %d puts config %x in force, which %07b have", s.sid, c.Version, holders)
 			}

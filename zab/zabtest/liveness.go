@@ -92,8 +92,11 @@ func (w *World) settled(same bool) bool {
 		return false
 	}
 	for _, s := range w.servers {
-		if !s.up || s.out || s.committed.Server(s.sid) == nil && l.committed.Server(s.sid) == nil {
+		switch {
+		case !s.up || s.out, s.committed.Server(s.sid) == nil && l.committed.Server(s.sid) == nil:
 			continue
+		case !l.committed.IsVoter(s.sid) && s.disk.epochs[zab.AcceptedEpoch] > l.ghost.serve.Epoch:
+			continue // it has promised more than this leader is, which a leader makes good for voters only
 		}
 		if !s.serving || s.leader != l.sid || same && len(s.state) != len(w.shown) || s.committed.Version != l.committed.Version {
 			return false
