@@ -65,6 +65,9 @@ type Node struct {
 
 	// committed and lastSeen are the configs of section 1.3 (quorumVerifier, lastSeenQuorumVerifier).
 	committed, lastSeen *ensemble.Config
+	// text is that of the config textOf, see configText.
+	text   string
+	textOf *ensemble.Config
 
 	// What the disk has: see section 4.2. accepted and current are only set when they are durable.
 	accepted, current int64

@@ -93,7 +93,7 @@ func sameQuorumAddrs(a, b *ensemble.Server) bool {
 // gossip is rule R3: while looking, a newer config that somebody has in force is put in force here, and the election begins anew with it. Java begins
 // anew also if reconfig is disabled, and so forever.
 func (n *Node) gossip(text string) (again bool) {
-	if text == "" || !n.opts.Reconfig && !mutant(restartsForever) {
+	if text == "" || text == n.configText() || !n.opts.Reconfig && !mutant(restartsForever) {
 		return false
 	}
 	c, err := ensemble.Parse(text)

@@ -186,5 +186,13 @@ func (n *Node) linkUp(ev LinkUp) {
 // notification is a vote as this server sends it.
 func (n *Node) notification(b ballot) wire.Notification {
 	return wire.Notification{State: int32(n.role), Leader: b.leader, Zxid: b.zxid, Round: b.round, PeerEpoch: b.epoch,
-		Version: wire.NotificationVersion, Config: n.committed.String()}
+		Version: wire.NotificationVersion, Config: n.configText()}
+}
+
+// configText is the text of the config in force, made once.
+func (n *Node) configText() string {
+	if n.textOf != n.committed {
+		n.text, n.textOf = n.committed.String(), n.committed
+	}
+	return n.text
 }
