@@ -1,6 +1,8 @@
 package zabtest
 
 import (
+	"time"
+
 	"quoll/jute"
 	"quoll/zab"
 	"quoll/zab/wire"
@@ -12,7 +14,8 @@ type frame struct {
 	// bytes is a packet, snapshot the stream that follows a SNAP.
 	bytes    []byte
 	snapshot history
-	due      due
+	// at is when it arrives, if nothing holds it up.
+	at time.Duration
 }
 
 type frameKind uint8
@@ -99,9 +102,9 @@ func (l *link) send(end int, f frame) {
 	to := 1 - end
 	at := l.w.now + l.w.draw.latency(&l.rng)
 	if n := len(l.queue[to]); n > 0 {
-		at = max(at, l.queue[to][n-1].due.at)
+		at = max(at, l.queue[to][n-1].at)
 	}
-	f.due.at = at
+	f.at = at
 	l.queue[to] = append(l.queue[to], f)
 	l.turn(to)
 }
@@ -112,7 +115,7 @@ func (l *link) turn(end int) {
 		return
 	}
 	l.busy[end] = true
-	l.w.planAt(due{kind: dueFrame, server: l.ends[end].index, end: int8(end), life: l.lives[end], link: l}, l.queue[end][0].due.at)
+	l.w.planAt(due{kind: dueFrame, server: l.ends[end].index, end: int8(end), life: l.lives[end], link: l.id}, l.queue[end][0].at)
 }
 
 // arrive takes the next frame at an end.
@@ -164,7 +167,7 @@ func (l *link) report(end int) {
 		return
 	}
 	l.reporting[end] = true
-	l.w.plan(due{kind: dueSent, server: l.ends[end].index, end: int8(end), life: l.lives[end], link: l}, l.w.draw.latency(&l.rng))
+	l.w.plan(due{kind: dueSent, server: l.ends[end].index, end: int8(end), life: l.lives[end], link: l.id}, l.w.draw.latency(&l.rng))
 }
 
 // sent tells the node at an end what left.
@@ -211,7 +214,7 @@ func (l *link) cut() {
 // downLater lets an end find out that the link is broken.
 func (l *link) downLater(end int) {
 	if l.open[end] {
-		l.w.plan(due{kind: dueDown, server: l.ends[end].index, end: int8(end), life: l.lives[end], link: l}, l.w.draw.latency(&l.rng))
+		l.w.plan(due{kind: dueDown, server: l.ends[end].index, end: int8(end), life: l.lives[end], link: l.id}, l.w.draw.latency(&l.rng))
 	}
 }
 

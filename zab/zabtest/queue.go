@@ -32,7 +32,7 @@ type due struct {
 	server, from, end int8
 	// life is that of the server when this was planned: of a former life nothing happens any more.
 	life uint32
-	link *link
+	link zab.LinkID
 	// number is a dial, a client or an entry of the plan.
 	number uint64
 }
@@ -61,7 +61,6 @@ func (q *queue) pop() due {
 	h := *q
 	top := h[0]
 	last := h[len(h)-1]
-	h[len(h)-1] = due{}
 	h = h[:len(h)-1]
 	*q = h
 	if len(h) == 0 {

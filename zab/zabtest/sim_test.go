@@ -3,6 +3,7 @@ package zabtest
 import (
 	"fmt"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,7 @@ func number(t *testing.T, name string, def uint64) uint64 {
 // TestSimulation runs QUOLL_SCHEDULES schedules (5,000) from QUOLL_FIRST on, on QUOLL_CORES cores.
 func TestSimulation(t *testing.T) {
 	schedules, first, cores := number(t, "QUOLL_SCHEDULES", 5000), number(t, "QUOLL_FIRST", 0), number(t, "QUOLL_CORES", 1)
+	defer debug.SetGCPercent(debug.SetGCPercent(800)) // worlds are small and short
 	var next, steps atomic.Uint64
 	var virtual atomic.Int64
 	var mu sync.Mutex

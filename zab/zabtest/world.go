@@ -141,7 +141,6 @@ func (w *World) run(seed uint64, d draw, plan []action) (failure *Failure) {
 func (w *World) begin(seed uint64, d draw) {
 	w.seed, w.draw = seed, d
 	w.now, w.seq, w.steps, w.sessions = 0, 0, 0, 0
-	clear(w.queue)
 	w.queue = w.queue[:0]
 	w.walls = [maxServers]uint16{}
 	w.spareLinks = append(w.spareLinks, w.links...)
@@ -218,11 +217,11 @@ func (w *World) next() {
 			s.diskPhase()
 		}
 	case dueFrame:
-		d.link.arrive(int(d.end))
+		w.link(d.link).arrive(int(d.end))
 	case dueSent:
-		d.link.sent(int(d.end))
+		w.link(d.link).sent(int(d.end))
 	case dueDown:
-		d.link.down(int(d.end))
+		w.link(d.link).down(int(d.end))
 	case dueVote:
 		w.voteArrives(w.servers[d.from], s)
 	case dueDial:
