@@ -31,7 +31,7 @@ func (s *Server) Prepare(zxid int64, now time.Time, r *Request) tree.Txn {
 	if r.Op == jute.OpCloseSession {
 		begin = time.Now()
 	}
-	txn := s.prep.prepare(zxid, now, r)
+	txn := s.prep.Prepare(zxid, now, r)
 	s.metrics.OutstandingChangesQueued.Add(int64(len(s.prep.order) - before))
 	if r.Op == jute.OpCloseSession {
 		s.metrics.CloseSessionPrepTime.Observe(time.Since(begin).Milliseconds())
@@ -92,13 +92,11 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 		}
 	}
 	s.countWrites(txn, a.changes)
-	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.applied(txn.Zxid)))
+	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.Applied(txn)))
 	switch txn.Op() {
 	case jute.OpCreateSession:
-		delete(s.prep.opening, txn.ClientID)
 		s.sessionCreated(p, now)
 	case jute.OpCloseSession:
-		delete(s.prep.closing, txn.ClientID)
 		s.sessionClosed(p, now)
 	default:
 		s.reply(p, now)

@@ -27,7 +27,7 @@ func TestMultiOfManyParts(t *testing.T) {
 		r.Body = check.Append(r.Body)
 	}
 	r.Body = jute.MultiEnd.Append(r.Body)
-	txn := pr.prepare(1, time.UnixMilli(1), r)
+	txn := pr.Prepare(1, time.UnixMilli(1), r)
 	if txn.Op() != jute.OpMulti || txn.Multi[len(txn.Multi)-1].Op() != jute.OpCheck {
 		t.Fatalf("became a transaction of type %s, error %d", txn.Op(), txn.Err)
 	}
@@ -53,8 +53,8 @@ func TestReapedNoMore(t *testing.T) {
 	apply(tree.Txn{TxnHeader: at(1000, jute.OpDelete), Path: "/container/child"})
 	reap := func(path string) jute.Code {
 		zxid++
-		txn := pr.prepare(zxid, time.UnixMilli(2000), &Request{Op: jute.OpDeleteContainer, Body: jute.AppendString(nil, path), internal: true})
-		pr.applied(zxid)
+		txn := pr.Prepare(zxid, time.UnixMilli(2000), &Request{Op: jute.OpDeleteContainer, Body: jute.AppendString(nil, path), internal: true})
+		pr.Applied(&txn)
 		return txn.Err
 	}
 	for _, path := range []string{"/ttl", "/container"} {

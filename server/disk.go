@@ -61,7 +61,7 @@ func (l *local) diskFails(err error) {
 	for i := range l.batch {
 		l.abandon(l.batch[i].Request)
 	}
-	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.reset()))
+	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.Reset()))
 	l.zxid = s.tree.LastZxid()
 	now := time.Now()
 	d.state, d.broken, d.next, d.said = diskFailed, true, now, time.Time{}

@@ -35,10 +35,10 @@ func TestFuzzySnapshotsAreRepaired(t *testing.T) {
 		var entries [][]byte // of transaction 1 and up
 		step := func() {
 			zxid := int64(len(entries) + 1)
-			txn := pr.prepare(zxid, time.UnixMilli(1000+zxid), randomRequest(rng, 1+rng.Int64N(3)))
+			txn := pr.Prepare(zxid, time.UnixMilli(1000+zxid), randomRequest(rng, 1+rng.Int64N(3)))
 			entries = append(entries, txn.Append(nil))
 			live.Apply(&txn, &tree.Result{}, nil)
-			pr.applied(zxid)
+			pr.Applied(&txn)
 			clear(pr.opening)
 			clear(pr.closing)
 		}

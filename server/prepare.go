@@ -19,9 +19,12 @@ type pending struct {
 	children int32
 }
 
-// preparer turns requests into transactions. It checks them against the tree and, above that, what has been proposed and not yet
+// Preparer turns requests into transactions. It checks them against the tree and, above that, what has been proposed and not yet
 // applied. It is plain code: time and zxid come in, nothing blocks, and the same requests give the same transactions.
-type preparer struct {
+//
+// Whoever gives requests their order calls Prepare for each, Applied for each transaction that the tree has taken, those of others among them, and Reset when
+// what was prepared will not come: the log failed, or another server leads.
+type Preparer struct {
 	tree *tree.Tree
 	auth *authenticator
 	opts *Options
@@ -49,15 +52,24 @@ type change struct {
 	old  *pending
 }
 
-func newPreparer(t *tree.Tree, a *authenticator, o *Options) *preparer {
-	return &preparer{
+// NewPreparer returns a preparer for a tree. Of the options only the configuration counts.
+func NewPreparer(t *tree.Tree, o *Options) (*Preparer, error) {
+	a, err := newAuthenticator(o)
+	if err != nil {
+		return nil, err
+	}
+	return newPreparer(t, a, o), nil
+}
+
+func newPreparer(t *tree.Tree, a *authenticator, o *Options) *Preparer {
+	return &Preparer{
 		tree: t, auth: a, opts: o, outstanding: map[string]*pending{}, newborn: map[int64][]string{}, closing: map[int64]bool{}, opening: map[int64]bool{},
 		digest: uint64(t.Digest()), warn: func(string, ...any) {}, overQuota: func(string) {},
 	}
 }
 
 // look fills p with the znode as it will be. It reports whether there will be one.
-func (pr *preparer) look(path string, p *pending) bool {
+func (pr *Preparer) look(path string, p *pending) bool {
 	if o := pr.outstanding[path]; o != nil {
 		*p = *o
 		return p.exists
@@ -72,7 +84,7 @@ func (pr *preparer) look(path string, p *pending) bool {
 }
 
 // put records how a znode will be after zxid. before is how it was.
-func (pr *preparer) put(path string, zxid int64, before, after *pending) {
+func (pr *Preparer) put(path string, zxid int64, before, after *pending) {
 	if tree.Digested(path) {
 		if before.exists {
 			pr.digest -= uint64(pr.digester.Node(before.crc, &before.stat))
@@ -92,11 +104,17 @@ func (pr *preparer) put(path string, zxid int64, before, after *pending) {
 	pr.order = append(pr.order, pathAt{path, zxid})
 }
 
-// applied forgets what the tree now has itself, and returns how many changes that were.
-func (pr *preparer) applied(zxid int64) int {
+// Applied forgets what the tree now has itself, since it has taken txn, and returns how many changes that were.
+func (pr *Preparer) Applied(txn *tree.Txn) int {
+	switch txn.Op() {
+	case jute.OpCreateSession:
+		delete(pr.opening, txn.ClientID)
+	case jute.OpCloseSession:
+		delete(pr.closing, txn.ClientID)
+	}
 	i := 0
-	for ; i < len(pr.order) && pr.order[i].zxid <= zxid; i++ {
-		if p := pr.outstanding[pr.order[i].path]; p != nil && p.zxid <= zxid {
+	for ; i < len(pr.order) && pr.order[i].zxid <= txn.Zxid; i++ {
+		if p := pr.outstanding[pr.order[i].path]; p != nil && p.zxid <= txn.Zxid {
 			delete(pr.outstanding, pr.order[i].path)
 		}
 	}
@@ -109,8 +127,8 @@ func (pr *preparer) applied(zxid int64) int {
 	return i
 }
 
-// reset forgets everything that is proposed and not applied, and returns how many changes that were.
-func (pr *preparer) reset() int {
+// Reset forgets everything that is proposed and not applied, and returns how many changes that were.
+func (pr *Preparer) Reset() int {
 	n := len(pr.order)
 	clear(pr.outstanding)
 	clear(pr.newborn)
@@ -123,7 +141,7 @@ func (pr *preparer) reset() int {
 
 // undo takes back what the request in preparation has proposed. What earlier requests have proposed for the same znodes is restored,
 // or sequence numbers would be given out twice.
-func (pr *preparer) undo(digest uint64) {
+func (pr *Preparer) undo(digest uint64) {
 	pr.order = pr.order[:len(pr.order)-len(pr.journal)]
 	for i := len(pr.journal) - 1; i >= 0; i-- {
 		if c := pr.journal[i]; c.old == nil {
@@ -135,19 +153,30 @@ func (pr *preparer) undo(digest uint64) {
 	pr.digest = digest
 }
 
-// prepare makes the transaction for a request. A request that fails is a transaction too, of type error. now is the wall clock.
-func (pr *preparer) prepare(zxid int64, now time.Time, r *Request) tree.Txn {
-	txn := tree.Txn{TxnHeader: jute.TxnHeader{ClientID: r.Session, Cxid: r.Cxid, Zxid: zxid, Time: now.UnixMilli(), Type: int32(r.Op)}}
-	code := pr.dispatch(&txn, r)
-	if code != jute.OK {
-		txn = tree.Txn{TxnHeader: txn.TxnHeader, Err: code}
-		txn.Type = int32(jute.OpError)
+// Prepare makes the transaction for a request, with a zxid above all before. A request that fails is a transaction too, of type error. now is the wall clock.
+func (pr *Preparer) Prepare(zxid int64, now time.Time, r *Request) tree.Txn {
+	txn := pr.begin(zxid, now, r)
+	if code := pr.dispatch(&txn, r); code != jute.OK {
+		return pr.Refuse(zxid, now, r, code)
 	}
 	txn.HasDigest, txn.Digest = pr.opts.DigestEnabled, int64(pr.digest)
 	return txn
 }
 
-func (pr *preparer) dispatch(txn *tree.Txn, r *Request) jute.Code {
+// Refuse makes the transaction for a request that fails for a reason that the preparer does not know.
+func (pr *Preparer) Refuse(zxid int64, now time.Time, r *Request, code jute.Code) tree.Txn {
+	txn := pr.begin(zxid, now, r)
+	txn.Type, txn.Err = int32(jute.OpError), code
+	txn.HasDigest, txn.Digest = pr.opts.DigestEnabled, int64(pr.digest)
+	return txn
+}
+
+// begin returns a transaction that has only its header.
+func (pr *Preparer) begin(zxid int64, now time.Time, r *Request) tree.Txn {
+	return tree.Txn{TxnHeader: jute.TxnHeader{ClientID: r.Session, Cxid: r.Cxid, Zxid: zxid, Time: now.UnixMilli(), Type: int32(r.Op)}}
+}
+
+func (pr *Preparer) dispatch(txn *tree.Txn, r *Request) jute.Code {
 	pr.journal = pr.journal[:0]
 	before := pr.digest
 	code := pr.dispatchOp(txn, r)
@@ -167,7 +196,7 @@ func (pr *preparer) dispatch(txn *tree.Txn, r *Request) jute.Code {
 	return code
 }
 
-func (pr *preparer) dispatchOp(txn *tree.Txn, r *Request) jute.Code {
+func (pr *Preparer) dispatchOp(txn *tree.Txn, r *Request) jute.Code {
 	d := jute.NewDecoder(r.Body)
 	switch r.Op {
 	case jute.OpCreateSession:
@@ -205,7 +234,7 @@ func (pr *preparer) dispatchOp(txn *tree.Txn, r *Request) jute.Code {
 }
 
 // alive is the session check: the session exists, or is proposed, and is not closing.
-func (pr *preparer) alive(r *Request) bool {
+func (pr *Preparer) alive(r *Request) bool {
 	if r.internal {
 		return true
 	}
@@ -214,7 +243,7 @@ func (pr *preparer) alive(r *Request) bool {
 }
 
 // operation prepares one write, alone or as part of a multi. txn has its header already.
-func (pr *preparer) operation(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+func (pr *Preparer) operation(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
 	switch o.Op {
 	case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL:
 		return pr.create(txn, o, r)
@@ -232,7 +261,7 @@ func (pr *preparer) operation(txn *tree.Txn, o *jute.Operation, r *Request) jute
 	panic(fmt.Sprintf("server: no preparation for opcode %d", o.Op))
 }
 
-func (pr *preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+func (pr *Preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
 	switch mode := o.Flags; {
 	case !mode.Valid() || o.Op == jute.OpCreateTTL && !mode.TTL():
 		return jute.ErrBadArguments
@@ -307,7 +336,7 @@ func (pr *preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 	return jute.OK
 }
 
-func (pr *preparer) delete(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+func (pr *Preparer) delete(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
 	switch {
 	case !pr.alive(r):
 		return jute.ErrSessionExpired
@@ -339,7 +368,7 @@ func (pr *preparer) delete(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 	return jute.OK
 }
 
-func (pr *preparer) deleteContainer(txn *tree.Txn, o *jute.Operation) jute.Code {
+func (pr *Preparer) deleteContainer(txn *tree.Txn, o *jute.Operation) jute.Code {
 	path := jute.JavaText(o.Path)
 	if !addressable(path) || undeletable[path] {
 		return jute.ErrBadArguments
@@ -360,7 +389,7 @@ func (pr *preparer) deleteContainer(txn *tree.Txn, o *jute.Operation) jute.Code 
 	return jute.OK
 }
 
-func (pr *preparer) putDelete(path string, zxid int64, parent, node *pending) {
+func (pr *Preparer) putDelete(path string, zxid int64, parent, node *pending) {
 	after := *parent
 	after.children--
 	after.stat.Pzxid = max(after.stat.Pzxid, zxid)
@@ -369,7 +398,7 @@ func (pr *preparer) putDelete(path string, zxid int64, parent, node *pending) {
 }
 
 // target makes the session check and returns the valid path of an operation on one existing znode.
-func (pr *preparer) target(o *jute.Operation, r *Request) (string, jute.Code) {
+func (pr *Preparer) target(o *jute.Operation, r *Request) (string, jute.Code) {
 	if !pr.alive(r) {
 		return "", jute.ErrSessionExpired
 	}
@@ -381,7 +410,7 @@ func (pr *preparer) target(o *jute.Operation, r *Request) (string, jute.Code) {
 }
 
 // permitted fills node with the znode at path and checks that r may do with it what wanted says.
-func (pr *preparer) permitted(path string, node *pending, wanted int32, r *Request) jute.Code {
+func (pr *Preparer) permitted(path string, node *pending, wanted int32, r *Request) jute.Code {
 	if !pr.look(treePath(path), node) {
 		return jute.ErrNoNode
 	}
@@ -394,7 +423,7 @@ func (pr *preparer) permitted(path string, node *pending, wanted int32, r *Reque
 // versionOK reports whether a conditional version, -1 for any, is the current one.
 func versionOK(version, current int32) bool { return version == -1 || version == current }
 
-func (pr *preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+func (pr *Preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
 	var node pending
 	path, code := pr.target(o, r)
 	if code == jute.OK {
@@ -423,7 +452,7 @@ func (pr *preparer) setData(txn *tree.Txn, o *jute.Operation, r *Request) jute.C
 	return jute.OK
 }
 
-func (pr *preparer) setACL(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+func (pr *Preparer) setACL(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
 	var node pending
 	var acl []jute.ACL
 	path, code := pr.target(o, r)
@@ -446,7 +475,7 @@ func (pr *preparer) setACL(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 	return jute.OK
 }
 
-func (pr *preparer) check(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
+func (pr *Preparer) check(txn *tree.Txn, o *jute.Operation, r *Request) jute.Code {
 	var node pending
 	path, code := pr.target(o, r)
 	if code == jute.OK {
@@ -463,7 +492,7 @@ func (pr *preparer) check(txn *tree.Txn, o *jute.Operation, r *Request) jute.Cod
 }
 
 // multi prepares its operations one after the other; at the first that fails everything is taken back.
-func (pr *preparer) multi(txn *tree.Txn, ops []jute.Operation, r *Request) jute.Code {
+func (pr *Preparer) multi(txn *tree.Txn, ops []jute.Operation, r *Request) jute.Code {
 	if len(ops) > 0 && (ops[0].Op == jute.OpGetData || ops[0].Op == jute.OpGetChildren) || slices.ContainsFunc(ops, func(o jute.Operation) bool { return o.Path == nil }) {
 		return jute.ErrMarshalling
 	}
@@ -496,7 +525,7 @@ func (pr *preparer) multi(txn *tree.Txn, ops []jute.Operation, r *Request) jute.
 
 // closeSession lists the ephemerals that the session will have. A list longer than a log entry may be is cut: what is not
 // listed is deleted all the same when the transaction is applied.
-func (pr *preparer) closeSession(txn *tree.Txn, session int64) jute.Code {
+func (pr *Preparer) closeSession(txn *tree.Txn, session int64) jute.Code {
 	delete(pr.opening, session)
 	pr.closing[session] = true
 	owned := func(path string) bool {
@@ -526,7 +555,7 @@ func (pr *preparer) closeSession(txn *tree.Txn, session int64) jute.Code {
 }
 
 // withinQuota checks the hard limits of the quota that path is under, against the counters as applied.
-func (pr *preparer) withinQuota(path string, bytes, count int64) bool {
+func (pr *Preparer) withinQuota(path string, bytes, count int64) bool {
 	if !pr.opts.EnforceQuota {
 		return true
 	}

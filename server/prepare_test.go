@@ -12,7 +12,7 @@ import (
 	"quoll/tree"
 )
 
-func testPreparer(t testing.TB, set func(*config.Config)) (*preparer, *tree.Tree) {
+func testPreparer(t testing.TB, set func(*config.Config)) (*Preparer, *tree.Tree) {
 	cfg := config.Defaults()
 	cfg.ExtendedTypesEnabled, cfg.EnforceQuota = true, true
 	if set != nil {
@@ -101,7 +101,7 @@ func TestPreparedDigests(t *testing.T) {
 		var queue []tree.Txn
 		var r tree.Result
 		for zxid := int64(1); zxid < 400; zxid++ {
-			txn := pr.prepare(zxid, time.UnixMilli(1000+zxid), randomRequest(rng, 1+rng.Int64N(3)))
+			txn := pr.Prepare(zxid, time.UnixMilli(1000+zxid), randomRequest(rng, 1+rng.Int64N(3)))
 			entry := txn.Append(nil)
 			decoded, err := tree.DecodeTxn(entry)
 			if err != nil {
@@ -119,18 +119,12 @@ func TestPreparedDigests(t *testing.T) {
 				if txn.HasDigest && txn.Op() != jute.OpError && txn.Digest != tr.Digest() {
 					t.Fatalf("seed %d: after %+v the tree has digest %d", seed, txn, tr.Digest())
 				}
-				pr.applied(txn.Zxid)
-				switch txn.Op() {
-				case jute.OpCreateSession:
-					delete(pr.opening, txn.ClientID)
-				case jute.OpCloseSession:
-					delete(pr.closing, txn.ClientID)
-				}
+				pr.Applied(&txn)
 			}
 		}
 		for i := range queue {
 			tr.Apply(&queue[i], &r, nil)
-			pr.applied(queue[i].Zxid)
+			pr.Applied(&queue[i])
 		}
 		if len(pr.outstanding) != 0 || len(pr.order) != 0 || int64(pr.digest) != tr.Digest() {
 			t.Fatalf("seed %d: everything is applied, %d znodes are still pending, digest %d and %d", seed, len(pr.outstanding), int64(pr.digest), tr.Digest())
@@ -149,7 +143,7 @@ func TestFailedMultiRestoresPending(t *testing.T) {
 	zxid := int64(0)
 	run := func(op jute.Op, body []byte) tree.Txn {
 		zxid++
-		return pr.prepare(zxid, time.UnixMilli(1), &Request{Session: 1, Op: op, Body: body})
+		return pr.Prepare(zxid, time.UnixMilli(1), &Request{Session: 1, Op: op, Body: body})
 	}
 	open := []jute.ACLText{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}}
 	sequential := jute.Operation{Op: jute.OpCreate, Path: []byte("/s-"), ACL: open, Flags: jute.ModePersistentSequential}
@@ -182,7 +176,7 @@ func TestCloseSessionFitsTheLog(t *testing.T) {
 		tr.Apply(&txn, &r, nil)
 	}
 	pr.digest = uint64(tr.Digest())
-	txn := pr.prepare(1001, time.UnixMilli(1), &Request{Session: session, Op: jute.OpCloseSession})
+	txn := pr.Prepare(1001, time.UnixMilli(1), &Request{Session: session, Op: jute.OpCloseSession})
 	if size := len(txn.Append(nil)); size > pr.opts.maxEntry() {
 		t.Errorf("the record takes %d bytes, ZooKeeper reads %d", size, pr.opts.maxEntry())
 	}
@@ -203,7 +197,7 @@ func TestOversizeIsRefused(t *testing.T) {
 		{Perms: 1, Scheme: []byte("auth")}, {Perms: 2, Scheme: []byte("auth")}, {Perms: 3, Scheme: []byte("auth")},
 	}}
 	r.Body = o.Append(nil)
-	txn := pr.prepare(1, time.UnixMilli(1), r)
+	txn := pr.Prepare(1, time.UnixMilli(1), r)
 	if txn.Op() != jute.OpError || txn.Err != jute.ErrMarshalling || len(pr.outstanding) != 0 || int64(pr.digest) != tr.Digest() {
 		t.Errorf("became %+v with %d pending znodes", txn, len(pr.outstanding))
 	}

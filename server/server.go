@@ -52,7 +52,7 @@ type Server struct {
 	auth      *authenticator
 	tree      *tree.Tree
 	locks     []paddedLock // the tree's lock in shards: a reader takes one, a writer all
-	prep      *preparer
+	prep      *Preparer
 	sequencer *local
 	sessions  *sessionTracker
 	watches   watchTable
