@@ -86,7 +86,7 @@ func (l *leader) committable(zxid int64) bool {
 		l.acks = l.acks.Add(n.opts.SID)
 	}
 	for _, p := range l.peers {
-		if p.phase == peerLive && p.acked >= zxid {
+		if p.phase >= peerAcked && p.acked >= zxid {
 			l.acks = l.acks.Add(p.sid)
 		}
 	}

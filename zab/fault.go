@@ -19,6 +19,7 @@ const (
 	truncForgotten
 	truncAcrossEpochs
 	tailKeptAfterTrunc
+	proposalsTakenBack
 	looksBeforeDrain
 	fastForwardForgotten
 	zxidBeforeEpoch

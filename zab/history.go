@@ -122,5 +122,11 @@ func (h *history) after(zxid int64) []entry {
 	return h.entries[i:]
 }
 
+// has reports whether there is an entry of the zxid.
+func (h *history) has(zxid int64) bool {
+	e := h.after(zxid - 1)
+	return len(e) > 0 && e[0].Zxid == zxid
+}
+
 // committedEntries returns the applied entries.
 func (h *history) committedEntries() []entry { return h.entries[:h.done] }

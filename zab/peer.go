@@ -263,8 +263,8 @@ func (p *peer) tick() {
 		return
 	case p.phase == peerPromised && p.l.phase >= leaderSynchronizing:
 		p.synchronize()
-	case p.phase == peerAcked && p.l.phase == leaderBroadcasting:
-		p.upToDate()
+	case p.phase == peerAcked && p.l.phase == leaderBroadcasting && n.log.applied >= p.proposedTo:
+		p.upToDate() // what it has is committed, or it could show what is not
 	}
 	p.pump()
 }

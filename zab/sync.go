@@ -15,8 +15,10 @@ type plan struct {
 	from int64
 }
 
-// choose is the table of section 4.6 for a learner whose history ends at last (LearnerHandler.syncFollower). h is the leader's history in memory. Where
-// Java truncates to the end of its history a learner whose history is of a later epoch, it gets a snapshot here: nothing says that it has that end.
+// choose is the table of section 4.6 for a learner whose history ends at last (LearnerHandler.syncFollower). h is the leader's history in memory.
+// It differs from Java in row 3, where Java truncates the learner to the end of what is committed. A learner whose history is of another epoch gets a
+// snapshot: nothing says that it has that end. One that has proposals of this leader keeps them, and counts for them again when it has acknowledged
+// NEWLEADER; Java takes back what a follower has acknowledged, and still counts that it did.
 func choose(last int64, h *history, o *Options) plan {
 	newest, oldest := h.applied, h.first()
 	epochOnly := counterOf(last) == 0 // an e.0, of which there is no transaction
@@ -26,6 +28,8 @@ func choose(last int64, h *history, o *Options) plan {
 		return snap
 	case last == newest:
 		return plan{wire.TypeDiff, newest, newest}
+	case last > newest && h.has(last) && !mutant(proposalsTakenBack):
+		return plan{wire.TypeDiff, newest, last}
 	case last > newest && !epochOnly:
 		if epochOf(last) != epochOf(newest) && !mutant(truncAcrossEpochs) {
 			return snap

@@ -177,7 +177,7 @@ func (w *world) fatalf(format string, args ...any) {
 			}
 		}
 	}
-	tail := w.trace[max(0, len(w.trace)-500):]
+	tail := w.trace[max(0, len(w.trace)-100):]
 	w.t.Fatalf("%s\n%s", strings.Join(tail, "\n"), fmt.Sprintf(format, args...))
 }
 
