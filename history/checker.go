@@ -58,6 +58,7 @@ type session struct {
 	seen    shown // the reply with the largest zxid
 	wrote   shown // the reply to its last write
 	heard   int64 // the call of the last request that was answered
+	renewed int64 // the call of the last handshake that was
 	timeout int64
 	closed  int64         // the return of closeSession
 	closing bool          // closeSession was sent
@@ -157,7 +158,7 @@ func (c *Checker) stream(conn *Connection) {
 	} else if s.closed < conn.Call {
 		c.violation(sessionEnded, "session %#x was renewed at [%d, %d], but its end was acknowledged at %d", conn.Session, conn.Call, conn.Return, s.closed)
 	}
-	s.timeout, s.heard = conn.Timeout, max(s.heard, conn.Call)
+	s.timeout, s.heard, s.renewed = conn.Timeout, max(s.heard, conn.Call), max(s.renewed, conn.Call)
 	s.past = append(s.past, conn)
 	for i := range conn.Ops {
 		o := &conn.Ops[i]
@@ -182,7 +183,7 @@ func (c *Checker) stream(conn *Connection) {
 		default:
 			s.seen = now
 		}
-		if write {
+		if write && o.Err != jute.ErrSessionExpired {
 			s.wrote = now
 		}
 		if o.Op == jute.OpCloseSession {

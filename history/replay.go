@@ -85,6 +85,9 @@ func (r *replay) extend(b *batch) {
 		c.at -= decided
 	}
 	r.conns = slices.DeleteFunc(r.conns, func(c *connection) bool { return c.life < b.life-1 && len(r.choices) == 0 })
+	if len(r.choices) > 0 && slices.ContainsFunc(r.conns, (*connection).closed) {
+		r.restart(r.choices[0].at)
+	}
 	for _, c := range b.conns {
 		if c.open() {
 			r.conns = append(r.conns, c)
@@ -105,6 +108,24 @@ func (r *replay) extend(b *batch) {
 	clear(r.failed)
 	r.effort, r.wide = 0, false
 	r.lookAhead()
+}
+
+// closed reports whether an unanswered closeSession of the connection is taken for done. The next life may show that the session lives.
+func (c *connection) closed() bool {
+	return slices.ContainsFunc(c.Ops[c.Replies:c.head], func(o Op) bool { return o.Op == jute.OpCloseSession })
+}
+
+// restart forgets all choices and goes back to the first one, which is at a step.
+func (r *replay) restart(first int) {
+	r.journal.rewind(0)
+	r.at, r.choices, r.deepest, r.effort, r.journal.on = first, nil, nil, 0, false
+	clear(r.failed)
+}
+
+// outlived reports whether the session is known to live after the gap, so that nothing has closed it there.
+func (r *replay) outlived(session int64, s *step) bool {
+	about := r.sessions[session]
+	return about != nil && (about.wrote.zxid > s.zxid || about.renewed > s.gap.until)
 }
 
 // lookAhead notes what replies show of gaps, and of the znodes that the unanswered writes may have touched.
@@ -362,6 +383,7 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 			}
 		}
 		switch who := (candidate{conn: conn}); {
+		case conn.Ops[conn.head].Op == jute.OpCloseSession && r.outlived(conn.Session, s):
 		case s.gap.since > conn.back:
 			late = append(late, who)
 		case hit:
@@ -575,9 +597,8 @@ func (r *replay) back(bad *mismatch) *mismatch {
 	}
 	if !r.wide {
 		// Once more, with all candidates, from the first choice on.
-		r.journal.rewind(0)
-		r.at, r.choices, r.wide, r.effort, r.deepest, r.journal.on = first-1, nil, true, 0, nil, false
-		clear(r.failed)
+		r.restart(first - 1) // run goes on with the next
+		r.wide = true
 		return nil
 	}
 	bad = r.deepest
@@ -597,7 +618,7 @@ const nothingFits = "nothing fits here"
 
 // depends reports whether a znode may look different with other choices.
 func (r *replay) depends(path string) bool {
-	if len(r.choices) == 0 || len(r.unknown) == 0 {
+	if len(r.choices) == 0 || path != "" && len(r.unknown) == 0 {
 		return false
 	}
 	_, ok := r.touched[path]
