@@ -155,7 +155,7 @@ func (r *replay) lookAhead() {
 			for _, p := range c.Ops[i].parts() {
 				paths[p.Path], paths[parentOf(p.Path)] = struct{}{}, struct{}{}
 				if p.writes() && p.Data.Length > 0 {
-					tags[p.Data.Tag] = writer{c, i}
+					tags[p.Data.Tag] = writer{conn: c, op: i}
 				}
 			}
 		}
@@ -194,30 +194,44 @@ func (r *replay) bind() {
 	for _, c := range r.conns {
 		for i := c.Replies; i < len(c.Ops); i++ {
 			for _, p := range c.Ops[i].parts() {
-				if k := (key{p.Path, p.Op != jute.OpSetData}); p.Op == jute.OpSetData || p.Op == jute.OpCreate || p.Op == jute.OpCreate2 {
-					writers[k] = append(writers[k], writer{c, i})
+				creates := p.Op == jute.OpCreate || p.Op == jute.OpCreate2
+				if k := (key{p.Path, creates}); creates || p.Op == jute.OpSetData {
+					writers[k] = append(writers[k], writer{c, i, creates && jute.CreateMode(p.Mode).Ephemeral()})
 				}
 			}
 		}
 	}
-	for _, s := range r.gaps {
-		only := func(path string, creates bool) {
-			list := writers[key{path, creates}]
-			if n := len(path) - 10; creates && n > 0 {
-				list = append(list[:len(list):len(list)], writers[key{path[:n], true}]...)
-			}
-			if len(list) == 1 && !slices.ContainsFunc(list[0].conn.due, func(d due) bool { return d.op == list[0].op }) {
-				list[0].conn.due = append(list[0].conn.due, due{list[0].op, s.zxid})
-			}
+	// only binds the writer that alone can have made or changed the znode, with that owner if one is known.
+	only := func(s *step, path string, creates, known bool, owner int64) {
+		var sole *writer
+		list := writers[key{path, creates}]
+		if n := len(path) - 10; creates && n > 0 {
+			list = slices.Concat(list, writers[key{path[:n], true}])
 		}
+		for i, w := range list {
+			if creates && known && (w.ephemeral != (owner != 0) || w.ephemeral && w.conn.Session != owner) {
+				continue
+			}
+			if sole != nil {
+				return
+			}
+			sole = &list[i]
+		}
+		if sole != nil && !slices.ContainsFunc(sole.conn.due, func(d due) bool { return d.op == sole.op }) {
+			sole.conn.due = append(sole.conn.due, due{sole.op, s.zxid})
+		}
+	}
+	for _, s := range r.gaps {
 		for _, f := range s.gap.shown {
-			if f.part.Stat.Mzxid == s.zxid {
-				only(f.path, f.part.Stat.Czxid == s.zxid)
+			if stat := f.part.Stat; stat.Czxid == s.zxid {
+				only(s, f.path, true, true, stat.EphemeralOwner)
+			} else if stat.Mzxid == s.zxid {
+				only(s, f.path, false, true, 0)
 			}
 		}
 		for _, e := range s.events {
 			if e.event.Zxid == s.zxid && (e.event.Type == jute.EventNodeDataChanged || e.event.Type == jute.EventNodeCreated) {
-				only(e.event.Path, e.event.Type == jute.EventNodeCreated)
+				only(s, e.event.Path, e.event.Type == jute.EventNodeCreated, false, 0)
 			}
 		}
 	}
@@ -228,8 +242,9 @@ func (r *replay) bind() {
 
 // writer is an unanswered write.
 type writer struct {
-	conn *connection
-	op   int
+	conn      *connection
+	op        int
+	ephemeral bool
 }
 
 // noteShown hands the gaps what a Stat shows of them; the first one has the zxid first.

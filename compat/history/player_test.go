@@ -117,7 +117,7 @@ func (p *player) connect(addr string) error {
 
 // play sends and receives until the connection ends. It is not an error that it ends it itself.
 func (p *player) play() error {
-	window := 1 + p.rng.IntN(10)
+	window := 1 + p.rng.IntN(8)
 	left := 200 + p.rng.IntN(8000) // requests before something else is done
 	drop := p.rng.IntN(4) == 0     // the connection, with requests under way
 	p.rec.Ops = make([]history.Op, 0, 1024)
@@ -368,8 +368,10 @@ func (p *player) write(multi bool) history.Part {
 	case k < 16 && len(p.queue) > 0:
 		i := p.rng.IntN(len(p.queue))
 		o.Op, o.Path, o.Version = jute.OpDelete, p.queue[i], -1
-		p.queue[i] = p.queue[len(p.queue)-1]
-		p.queue = p.queue[:len(p.queue)-1]
+		if !multi { // which may fail and leave it
+			p.queue[i] = p.queue[len(p.queue)-1]
+			p.queue = p.queue[:len(p.queue)-1]
+		}
 	case k < 36:
 		o.Op, o.Version = jute.OpCreate, 0
 		if k%2 == 0 {
