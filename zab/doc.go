@@ -62,6 +62,9 @@
 // [LinkDown] or has run [Close]; packets of a link after either are ignored. Both sides are links, the learner's by [Dial] and the leader's by [Listen]. What
 // the driver cannot decode ends the link with LinkDown. Packets of a link are delivered by [Received] in order.
 //
+// A learner's driver reads its link no faster than its log is synced, a few MiB ahead at most: so the leader sees how far a synchronization is, and does
+// not wait for the ACK of NEWLEADER while minutes of history are on their way to the disk.
+//
 // Votes ([Notify], [Heard]) go over the election port, where the driver keeps one connection per peer as section 2 says, and one unsent vote
 // per peer: the newest. It dials when there is a vote to send and no connection, and sends the last vote again on a new connection, as Java does: who
 // comes up late depends on it, since votes are repeated less and less often. Losing a vote is otherwise harmless.

@@ -22,6 +22,9 @@ const (
 	untrustedZxid = -1
 )
 
+// maxRound leaves room for the rounds to come.
+const maxRound = 1 << 62
+
 func ballotOf(v wire.Notification) ballot {
 	return ballot{v.Leader, v.Zxid, v.Round, v.PeerEpoch, Role(v.State), v.Version}
 }
@@ -143,8 +146,8 @@ func (n *Node) look() {
 
 // hear is the rules on receipt of a vote (section 3.3; R1 and R2 are in package wire).
 func (n *Node) hear(h Heard) {
-	if h.From == n.opts.SID {
-		return // nobody else is this server
+	if h.From == n.opts.SID || h.Vote.Round > maxRound {
+		return // nobody else is this server, and nobody has held so many elections
 	}
 	if n.role == Looking && n.election == nil {
 		n.hold(h)

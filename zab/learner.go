@@ -247,7 +247,7 @@ func (l *learner) synchronize(p wire.Packet) {
 // again.
 func (l *learner) restored() {
 	n := l.n
-	if last := n.log.last(); last != l.restoreTo {
+	if last := n.log.last(); last != l.restoreTo && !mutant(truncAcrossEpochs) {
 		l.fail("the log ends at %s, not at %s", zxidString(last), zxidString(l.restoreTo))
 		return
 	}
@@ -388,7 +388,7 @@ func (l *learner) newLeader(p wire.Packet) {
 // seal makes the history that was received this server's own: log on the disk, then the epoch, then ACK (8.3 I16; ZOOKEEPER-4643, 4646, 4785).
 func (l *learner) seal() {
 	n := l.n
-	if n.synced < l.sealAt && !mutant(newLeaderAckedEarly) || len(n.saving) > 0 || l.phase != learnerSealing {
+	if l.phase != learnerSealing || (n.synced < l.sealAt || len(n.saving) > 0) && !mutant(newLeaderAckedEarly) {
 		return
 	}
 	if !l.sealing && !mutant(epochNotPersisted) {

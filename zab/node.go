@@ -213,15 +213,19 @@ func (n *Node) Step(now time.Duration, ev Event) {
 
 // tick does what is due and what has become possible.
 func (n *Node) tick() {
-	switch {
-	case n.leader != nil:
-		n.leader.tick()
-	case n.learner != nil:
-		n.learner.tick()
-	case n.election != nil:
-		n.election.tick()
+	for more := true; more; {
+		leader, learner, election := n.leader, n.learner, n.election
+		switch {
+		case leader != nil:
+			leader.tick()
+		case learner != nil:
+			learner.tick()
+		case election != nil:
+			election.tick()
+		}
+		n.drain()
+		more = n.leader != leader || n.learner != learner || n.election != election // a new role may be able to go on at once
 	}
-	n.drain()
 	if n.now >= n.readOnlyAt {
 		n.readOnlyAt, n.readOnly = Never, true
 		n.emit(ServeReadOnly{})
