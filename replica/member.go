@@ -46,8 +46,14 @@ func Open(o *Options) (*Member, error) {
 	return m, nil
 }
 
+// FromStore reports whether the store has what is in memory, but for what has changed since; after a load, that the state came from it.
+func (m *Member) FromStore() bool { return m.state.Whole }
+
 // Tree is the state in memory. It is another one after Truncate, Install and Reload.
 func (m *Member) Tree() *tree.Tree { return m.state.Tree }
+
+// Epochs are the values of the epoch files, by zab.EpochFile.
+func (m *Member) Epochs() [2]int64 { return m.epochs }
 
 // Disk is what zab needs to know of the disk, as it was loaded last.
 func (m *Member) Disk() zab.Disk {
@@ -238,6 +244,9 @@ func (m *Member) firstSnapshot() error {
 
 // Close ends the use of the directory. What was appended is durable if there is no error.
 func (m *Member) Close() error {
+	if m.log == nil {
+		return nil // a Reload has failed
+	}
 	err := m.log.Close()
 	if m.state.Store != nil {
 		err = errors.Join(err, m.state.Store.Close())

@@ -22,7 +22,7 @@ type Options struct {
 	StoreFS vfs.FS
 	Metrics *metrics.Set
 	Logger  *slog.Logger
-	// Still keeps the store from doing anything in the background, so that a simulation can be repeated.
+	// Still keeps store and log from doing anything in the background, so that a simulation can be repeated.
 	Still bool
 }
 
@@ -47,8 +47,12 @@ func NewLog(o *Options, dir string, slow func()) *txnlog.Log {
 		o.Logger.Warn(fmt.Sprintf("fsync-ing the write ahead log in %s took %dms which will adversely effect operation latency. File size is %d bytes. See the ZooKeeper troubleshooting guide",
 			filepath.Base(file), took.Milliseconds(), size))
 	}
+	var now func() time.Time
+	if o.Still {
+		now = func() time.Time { return time.Time{} }
+	}
 	return txnlog.NewLog(txnlog.LogOptions{
-		Dir: dir, FS: o.FS, PreAlloc: o.PreAllocSizeKiB << 10, ForceSync: o.ForceSync, SizeLimit: o.TxnLogSizeLimitKiB << 10, Logger: o.Logger, OnSync: synced,
+		Now: now, Dir: dir, FS: o.FS, PreAlloc: o.PreAllocSizeKiB << 10, ForceSync: o.ForceSync, SizeLimit: o.TxnLogSizeLimitKiB << 10, Logger: o.Logger, OnSync: synced,
 	})
 }
 

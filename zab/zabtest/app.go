@@ -36,6 +36,9 @@ type request struct {
 	link    zab.LinkID
 	tag     uint64
 	members []int64
+	// real and body are what a client of a whole server asks for.
+	real jute.Op
+	body []byte
 }
 
 const (
@@ -133,8 +136,12 @@ func (w *World) prepare(s *server, zxid int64, r *request) (zab.Record, bool) {
 	if int64(uint32(zxid)) == w.draw.maxCounter {
 		w.cover.hit(pointRollOver)
 	}
-	t.digest = digestOf(base.digest, &t)
-	w.encode(&t)
+	if s.whole != nil {
+		w.encodeWhole(s, &t, r)
+	} else {
+		t.digest = digestOf(base.digest, &t)
+		w.encode(&t)
+	}
 	if w.find(zxid) != 0 {
 		w.violate("I9", "server %d proposes a second transaction %s", s.sid, w.zxidText(zxid))
 	}

@@ -14,6 +14,8 @@ type client struct {
 	w     *World
 	index int
 	rng   stream
+	// whole is what the client really asks for, if servers are whole.
+	whole Client
 
 	server  *server
 	session int64
@@ -74,6 +76,12 @@ func (c *client) act() {
 
 // disconnect leaves the server; whether what was asked for happens is not known.
 func (c *client) disconnect() {
+	if c.whole != nil && c.server != nil {
+		c.whole.Lost()
+		if c.waiting == waitSession {
+			c.session = 0 // it does not know it
+		}
+	}
 	c.server, c.waiting = nil, waitNothing
 	c.tag++
 }
@@ -101,19 +109,35 @@ func (c *client) connect() {
 		w.sessions++
 		c.session, c.cxid = int64(w.sessions), 0
 		c.server, c.waiting, c.since = s, waitSession, w.now
-		c.submit(request{op: jute.OpCreateSession, session: c.session})
+		if c.whole != nil {
+			c.whole.Connect(c.session, true)
+		}
+		c.submit(request{op: jute.OpCreateSession, session: c.session, body: jute.AppendInt32(nil, int32(w.draw.sessionTimeout/time.Millisecond))})
 		return
 	}
 	c.server = s
+	if c.whole != nil {
+		c.whole.Connect(c.session, false)
+	}
 	if s.role == zab.Leading {
-		if !s.ownSession(c.session, ownedHere) {
-			c.expired()
-		}
+		c.validated(s.ownSession(c.session, ownedHere))
 		return
 	}
 	c.waiting, c.since = waitRevalidate, w.now
 	r := wire.Session{ID: c.session, Timeout: int32(w.draw.sessionTimeout / time.Millisecond)}
 	s.step(zab.Forward{Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: r.Append(nil)}})
+}
+
+// validated takes the leader's word on the session that the client has brought.
+func (c *client) validated(valid bool) {
+	if c.whole != nil && valid {
+		c.whole.Connected()
+	} else if c.whole != nil {
+		c.whole.Refused()
+	}
+	if !valid {
+		c.expired()
+	}
 }
 
 // expired forgets the session.
@@ -134,7 +158,7 @@ func (c *client) submit(r request) {
 		return
 	}
 	c.w.cover.hit(pointForward)
-	data := wire.Request{SessionID: r.session, Cxid: r.cxid, Op: r.op}
+	data := wire.Request{SessionID: r.session, Cxid: r.cxid, Op: r.onWire(), Body: r.body}
 	s.step(zab.Forward{Packet: wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: data.Append(nil)}})
 }
 
@@ -142,11 +166,15 @@ func (c *client) submit(r request) {
 func (c *client) write(op jute.Op) {
 	c.cxid++
 	c.waiting, c.since = waitWrite, c.w.now
-	c.submit(request{op: op, session: c.session, cxid: c.cxid})
+	r := request{op: op, session: c.session, cxid: c.cxid}
+	if c.whole != nil {
+		c.dress(&r)
+	}
+	c.submit(r)
 }
 
 // acknowledge answers the client whose request was applied at its server.
-func (w *World) acknowledge(s *server, id txnID) {
+func (w *World) acknowledge(s *server, id txnID, told Applied) {
 	t := &w.txns[id]
 	for i := range w.clients {
 		c := &w.clients[i]
@@ -156,6 +184,9 @@ func (w *World) acknowledge(s *server, id txnID) {
 		w.cover.hit(pointAcknowledged)
 		w.acknowledged++
 		c.seen = max(c.seen, t.depth)
+		if c.whole != nil && t.op != jute.OpError {
+			c.tell(told)
+		}
 		switch {
 		case t.op == jute.OpError, t.op == jute.OpCloseSession:
 			c.expired()
@@ -172,12 +203,18 @@ func (c *client) read() {
 	w.reader = c
 	w.look(atRead, s)
 	c.seen = len(s.state)
+	if c.whole != nil {
+		c.whole.Read(s.whole)
+	}
 }
 
 // sync asks for a state that has everything that anybody has been shown.
 func (c *client) sync() {
 	w, s := c.w, c.server
 	c.waiting, c.since, c.asked = waitSync, w.now, len(w.shown)
+	if c.whole != nil {
+		c.whole.Sync()
+	}
 	c.tag++
 	if s.role != zab.Leading {
 		if s.node.Full() {
@@ -199,6 +236,9 @@ func (c *client) synced(s *server, tag uint32) {
 	c.w.reader = c
 	c.w.look(atSynced, s)
 	c.waiting = waitNothing
+	if c.whole != nil {
+		c.whole.Synced(s.whole)
+	}
 	c.read()
 }
 
@@ -219,12 +259,12 @@ func (w *World) revalidated(s *server, r wire.SessionValid) {
 		if c.server != s || c.waiting != waitRevalidate || c.session != r.ID {
 			continue
 		}
-		if !r.Valid {
+		if r.Valid {
+			w.cover.hit(pointRevalidateYes)
+		} else {
 			w.cover.hit(pointRevalidateNo)
-			c.expired()
-			continue
 		}
-		w.cover.hit(pointRevalidateYes)
 		c.waiting = waitNothing
+		c.validated(r.Valid)
 	}
 }

@@ -44,6 +44,7 @@ type diskOp struct {
 	// ids are the transactions of an append; snapshot is what is installed.
 	ids      []txnID
 	snapshot history
+	stream   []byte
 	// before is what a cut or a rename replaced, and logFrom with it: it may be back after a crash.
 	before     history
 	beforeFrom int
@@ -80,6 +81,8 @@ type disk struct {
 	committed, seen *ensemble.Config
 	// blank says that the server lost everything and was not synchronized since, with an epoch that seals what it got.
 	blank bool
+	// Of a whole server: unsure says that nobody knows which of two histories is on the disk, failed that nothing but a Reload is done.
+	unsure, failed bool
 
 	ops []diskOp
 	// busy says that the next phase is planned.
@@ -182,6 +185,10 @@ func (s *server) diskPhase() {
 	w, d := s.w, &s.disk
 	d.busy = false
 	if d.stuck || len(d.ops) == 0 {
+		return
+	}
+	if s.whole != nil {
+		s.operate()
 		return
 	}
 	op := &d.ops[0]
@@ -309,6 +316,9 @@ func (s *server) restored(op *diskOp) {
 // contents is what the disk has, as a start or a restore finds it.
 func (s *server) contents() zab.Disk {
 	w, d := s.w, &s.disk
+	if s.whole != nil {
+		return s.whole.Disk()
+	}
 	view := d.view()
 	c := zab.Disk{Zxid: w.zxid(view.hist), AcceptedEpoch: d.epochs[zab.AcceptedEpoch], CurrentEpoch: d.epochs[zab.CurrentEpoch]}
 	c.Untrusted = d.blank

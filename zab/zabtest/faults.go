@@ -240,6 +240,10 @@ func (w *World) wipe(a *action) {
 	w.crashFor(s, a)
 	s.disk.wipe(s.initial)
 	s.ghost.wiped()
+	if s.whole != nil {
+		s.whole.Wipe()
+		s.recover()
+	}
 	if w.tracing() {
 		w.tracef("%d loses its disk", s.sid)
 	}

@@ -433,6 +433,9 @@ func (w *World) freshAfterSync(s *server) string {
 
 func (w *World) sameDigest(s *server) string {
 	t := &w.txns[s.ghost.applied]
+	if s.whole != nil {
+		return "" // see sameTree
+	}
 	if got := digestOf(w.txns[s.state.last()].digest, t); got != digestIn(t.data) {
 		return fmt.Sprintf("server %d: the digest after %s is %x and not %x", s.sid, w.zxidText(t.zxid), got, digestIn(t.data))
 	}

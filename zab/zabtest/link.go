@@ -11,9 +11,10 @@ import (
 // frame is one thing on its way through a link.
 type frame struct {
 	kind frameKind
-	// bytes is a packet, snapshot the stream that follows a SNAP.
+	// bytes is a packet, snapshot the state that follows a SNAP, and stream that of a whole server.
 	bytes    []byte
 	snapshot history
+	stream   []byte
 	// at is when it arrives, if nothing holds it up.
 	at time.Duration
 }
@@ -144,6 +145,7 @@ func (l *link) arrive(end int) {
 		if d.Err() != nil || d.Len() != 0 {
 			l.w.violate("codec", "a packet does not decode: %v", d.Err())
 		}
+		s.incoming = f.stream
 		s.receive(l, &p, f.snapshot)
 	}
 	l.turn(end)

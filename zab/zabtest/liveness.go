@@ -24,6 +24,9 @@ func (w *World) calm() {
 	w.quiet = w.draw.maxCounter > 0 // or it would be used up all the time
 	for _, s := range w.servers {
 		s.disk.slow, s.disk.stuck, s.disk.failing = 1, false, false
+		if s.whole != nil {
+			s.whole.Heal()
+		}
 		s.crashInEffects, s.crashInPhases, s.pausedUntil = 0, 0, 0
 		s.out = chosen>>s.index&1 == 0
 		if s.out && s.up {

@@ -23,6 +23,9 @@ type server struct {
 	life uint32
 	node *zab.Node
 	disk disk
+	// whole is the real server beside the model, if there is one; incoming is the stream behind the last SNAP.
+	whole    Replica
+	incoming []byte
 	clock
 	rng stream
 
@@ -65,7 +68,9 @@ func (s *server) start() {
 	s.flushing, s.wake = false, never
 	s.serving, s.listening, s.sealed, s.leader, s.role = false, false, false, 0, zab.Looking
 	s.app.stop()
-	s.disk.crash()
+	if s.whole == nil {
+		s.disk.crash()
+	}
 	s.state = s.disk.hist[:len(s.disk.hist):len(s.disk.hist)]
 	s.committed, s.seen = s.disk.committed, s.disk.seen
 	s.clock.set(w.now, s.rng.upTo(time.Minute), w.draw.rate(&s.rng))
@@ -107,7 +112,7 @@ func (s *server) crash() {
 	s.app.stop()
 	s.crashed()
 	w.forgetVotes(s)
-	s.disk.crash()
+	s.losePower()
 	s.ghost.matched = 0
 	s.state = nil
 	w.disconnect(s)
@@ -243,7 +248,11 @@ func (s *server) send(id zab.LinkID, p *wire.Packet, snapshot history) {
 	if len(b) != p.Size() {
 		w.violate("codec", "the size of %v is %d, not %d", p.Type, len(b), p.Size())
 	}
-	l.send(end, frame{kind: framePacket, bytes: b, snapshot: snapshot})
+	f := frame{kind: framePacket, bytes: b, snapshot: snapshot}
+	if p.Type == wire.TypeSnap && s.whole != nil {
+		f.stream = s.whole.Stream()
+	}
+	l.send(end, f)
 	if p.Type == wire.TypeSnap {
 		l.snapshot[end] = true
 		l.report(end)
@@ -297,7 +306,7 @@ func (s *server) effect(e zab.Effect) {
 		w.cover.hit(pointTruncate)
 		s.enqueue(diskOp{kind: opTruncate, aside: s.aside(), zxid: e.Zxid, restore: e.Restore})
 	case zab.InstallSnapshot:
-		s.enqueue(diskOp{kind: opInstall, aside: s.aside(), zxid: e.Zxid, restore: e.Restore, link: e.Link, snapshot: s.ghost.incoming})
+		s.enqueue(diskOp{kind: opInstall, aside: s.aside(), zxid: e.Zxid, restore: e.Restore, link: e.Link, snapshot: s.ghost.incoming, stream: s.incoming})
 	case zab.Reload:
 		w.cover.hit(pointReload)
 		s.enqueue(diskOp{kind: opReload, restore: e.Restore})
@@ -326,6 +335,9 @@ func (s *server) effect(e zab.Effect) {
 	case zab.StopServing:
 		s.serving = false
 		s.app.stop()
+		if s.whole != nil {
+			s.whole.Forget()
+		}
 		w.disconnect(s)
 	case zab.SyncDone:
 		w.clients[e.Tag>>32].synced(s, uint32(e.Tag))
@@ -342,6 +354,15 @@ func (s *server) aside() bool { return s.w.draw.aside && !s.serving && !s.sealed
 // append writes records to the log.
 func (s *server) append(records []zab.Record) {
 	w := s.w
+	if s.disk.failed {
+		return // what is asked for now is from before the failure
+	}
+	if s.whole != nil {
+		life := s.life
+		if s.appendWhole(records); s.life != life || s.disk.failed {
+			return
+		}
+	}
 	ids := make([]txnID, len(records))
 	for i := range records {
 		ids[i] = w.identify(s, &records[i])
@@ -355,9 +376,13 @@ func (s *server) apply(r *zab.Record) {
 	id := w.identify(s, r)
 	w.applies(s, id)
 	s.state = append(s.state, id)
+	var told Applied
+	if s.whole != nil {
+		told = s.applyWhole(r, id)
+	}
 	if s.serving {
 		w.show(s)
-		w.acknowledge(s, id)
+		w.acknowledge(s, id, told)
 	}
 }
 
@@ -411,7 +436,7 @@ func (s *server) deliver(e *zab.Deliver) {
 	case e.Packet.Type == wire.TypeRequest:
 		var r wire.Request
 		r.Decode(&d)
-		s.enqueueRequest(request{op: r.Op, session: r.SessionID, cxid: r.Cxid, link: e.Link})
+		s.enqueueRequest(ofWire(&r, e.Link))
 	case e.Packet.Type == wire.TypePing:
 		for d.Len() > 0 {
 			var r wire.Session

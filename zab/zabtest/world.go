@@ -34,6 +34,8 @@ type World struct {
 	arena []byte
 	// quiet says that clients do nothing of their own.
 	quiet bool
+	// cast makes whole servers, if it is set.
+	cast Cast
 
 	ledger
 	ghost
@@ -103,6 +105,9 @@ func (w *World) violate(invariant, format string, args ...any) {
 func (w *World) Run(seed uint64) *Failure {
 	r := streamOf(seed, purposeDraw)
 	d := newDraw(&r)
+	if w.cast != nil {
+		d.solid(&r)
+	}
 	p := streamOf(seed, purposePlan)
 	return w.run(seed, d, newPlan(&d, &p))
 }
@@ -123,6 +128,9 @@ func (w *World) run(seed uint64, d draw, plan []action) (failure *Failure) {
 	}()
 	w.begin(seed, d)
 	w.actions = plan
+	if w.cast != nil {
+		w.castAll()
+	}
 	for i := range plan {
 		w.planAt(due{kind: dueAction, number: uint64(i)}, plan[i].at)
 	}
@@ -134,6 +142,9 @@ func (w *World) run(seed uint64, d draw, plan []action) (failure *Failure) {
 	}
 	w.runUntil(d.chaos)
 	w.calm()
+	if w.cast != nil {
+		w.judge()
+	}
 	return nil
 }
 
