@@ -226,6 +226,14 @@ func TestSyncAsksAQuorum(t *testing.T) {
 	if e := pick[SyncDone](s.step(from(1, wire.TypePing, 0, []byte{}))); len(e) != 1 || e[0].Tag != 5 {
 		t.Errorf("%+v", e)
 	}
+	// What was proposed before is committed first, even if a quorum has answered.
+	before, _ := s.propose(t)
+	if e := s.step(Sync{Tag: 6}, from(1, wire.TypePing, 0, []byte{}), from(1, wire.TypePing, 0, []byte{})); len(pick[SyncDone](e)) != 0 {
+		t.Errorf("before the commit: %+v", e)
+	}
+	if e := s.step(from(1, wire.TypeAck, before, nil), Synced{before}); len(pick[SyncDone](e)) != 1 {
+		t.Errorf("behind the commit: %+v", e)
+	}
 	// A learner's comes behind the commits that it must see.
 	zxid, _ := s.propose(t)
 	s.step(Sync{Link: 1}, from(1, wire.TypePing, 0, []byte{}))

@@ -211,6 +211,10 @@ func (l *learner) synchronize(p wire.Packet) {
 	switch p.Type {
 	case wire.TypeDiff:
 		l.phase = learnerSyncing
+		if mutant(epochBeforeLog) {
+			l.sealing = true
+			n.save(CurrentEpoch, l.epoch)
+		}
 	case wire.TypeTrunc, wire.TypeSnap:
 		if epochOf(p.Zxid) > l.epoch {
 			l.fail("%v to %s, which is after epoch %d", p.Type, zxidString(p.Zxid), l.epoch)
@@ -353,7 +357,7 @@ func (l *learner) commit(zxid, designated int64) {
 	if n.serving {
 		n.served = zxid
 	}
-	if designated == noVote || config == nil || l.phase == learnerSyncing && mutant(activationMissedInSync) {
+	if designated == noVote || config == nil || l.phase < learnerServing && mutant(activationMissedInSync) {
 		return
 	}
 	if n.activate(config, designated) {
@@ -379,10 +383,6 @@ func (l *learner) newLeader(p wire.Packet) {
 	}
 	l.phase, l.sealAt = learnerSealing, n.log.last()
 	l.acked = max(n.log.applied, zxidOf(l.epoch))
-	if mutant(epochBeforeLog) {
-		l.sealing = true
-		n.save(CurrentEpoch, l.epoch)
-	}
 }
 
 // seal makes the history that was received this server's own: log on the disk, then the epoch, then ACK (8.3 I16; ZOOKEEPER-4643, 4646, 4785).

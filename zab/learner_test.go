@@ -356,9 +356,9 @@ func TestDiskFails(t *testing.T) {
 // TestOldLink is that packets of a link that is gone are not taken, and that a second connection is not kept.
 func TestOldLink(t *testing.T) {
 	c := members(t, z(1, 0), 1, 2, 3)
-	f := follow(t, Disk{AcceptedEpoch: 1, CurrentEpoch: 1}, 2, c)
+	f := follow(t, Disk{Zxid: z(1, 3), AcceptedEpoch: 1, CurrentEpoch: 1}, 2, c)
 	f.link = 6
-	if e := f.leads(wire.TypeDiff, 0, nil); len(e) != 0 {
+	if e := f.leads(wire.TypeTrunc, z(1, 2), nil); len(e) != 0 {
 		t.Errorf("%+v", e)
 	}
 	if c := pick[Close](f.step(LinkUp{8, 77})); len(c) != 1 || c[0].Link != 8 {
