@@ -71,6 +71,10 @@ oracle: ## 1,000,000 random operations on ZooKeeper and quoll, all compared, and
 	QUOLL_REQUIRE_PEERS=1 QUOLL_ORACLE_SEED=0 QUOLL_ORACLE_OPS=1000000 $(GO) test -count=1 -timeout 120m -run TestOracle -v ./compat/oracle
 	QUOLL_REQUIRE_PEERS=1 QUOLL_ORACLE_MUTANTS=all $(GO) test -count=1 -timeout 60m -run TestMutants -v ./compat/oracle
 
+.PHONY: history
+history: ## 10,000,000 operations of 16 clients on a server that is killed again and again, every answer and event checked (10 minutes)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_HISTORY_OPS=10000000 $(GO) test -count=1 -timeout 60m -run TestHistory -v ./compat/history
+
 .PHONY: wayback
 wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, all of it compared (10 minutes)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_WAYBACK_INSTANTS=100 $(GO) test -count=1 -timeout 90m -run TestWayBack -v ./compat/crash
