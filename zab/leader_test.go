@@ -258,9 +258,18 @@ func TestLeaderSteps(t *testing.T) {
 	})
 	t.Run("down when a learner is silent", func(t *testing.T) {
 		s := established(t, Options{})
-		s.wait(500 * time.Millisecond)
-		s.wait(50 * time.Millisecond)
+		for range 11 {
+			s.wait(50 * time.Millisecond)
+		}
 		looking(s)
+	})
+	t.Run("not down because it slept itself", func(t *testing.T) {
+		s := established(t, Options{})
+		s.wait(time.Hour)
+		s.step(from(1, wire.TypePing, 0, []byte{}))
+		if s.n.Role() != Leading || len(s.n.leader.peers) != 1 {
+			t.Errorf("it is %v", s.n.Role())
+		}
 	})
 	t.Run("down when nobody comes", func(t *testing.T) {
 		s := lead(t, Options{}, Disk{}, members(t, 0, 1, 2, 3))

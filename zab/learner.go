@@ -216,11 +216,11 @@ func (l *learner) synchronize(p wire.Packet) {
 			n.save(CurrentEpoch, l.epoch)
 		}
 	case wire.TypeTrunc, wire.TypeSnap:
-		if epochOf(p.Zxid) > l.epoch {
-			l.fail("%v to %s, which is after epoch %d", p.Type, zxidString(p.Zxid), l.epoch)
+		if p.Zxid < 0 || epochOf(p.Zxid) > l.epoch {
+			l.fail("%v to %s, which is not before the end of epoch %d", p.Type, zxidString(p.Zxid), l.epoch)
 			return
 		}
-		if p.Zxid < n.served {
+		if p.Zxid < n.served && counterOf(n.served) != 0 { // an e.0 names no transaction
 			l.fail("%v to %s would take back %s, which clients have seen", p.Type, zxidString(p.Zxid), zxidString(n.served))
 			return
 		}
@@ -397,7 +397,7 @@ func (l *learner) seal() {
 		return
 	}
 	l.phase = learnerSealed
-	n.dirty = false
+	n.dirty, n.untrusted = false, false
 	l.heard()
 	l.send(wire.Packet{Type: wire.TypeAck, Zxid: zxidOf(l.epoch)})
 }

@@ -33,6 +33,7 @@ func follow(t *testing.T, d Disk, epoch int64, c *ensemble.Config) *follower {
 	if len(pick[Send](effects)) != 0 {
 		t.Fatalf("it answers before acceptedEpoch is durable: %+v", effects)
 	}
+	s.disk.AcceptedEpoch = epoch
 	sent = pick[Send](s.step(EpochPersisted{AcceptedEpoch, epoch}))
 	if len(sent) != 1 || sent[0].Packet.Type != wire.TypeAckEpoch || sent[0].Packet.Zxid != d.Zxid {
 		t.Fatalf("sent %+v", sent)
@@ -69,6 +70,7 @@ func (f *follower) synchronized(epoch int64, config *ensemble.Config) {
 func (f *follower) sealed(epoch int64, config *ensemble.Config) {
 	f.t.Helper()
 	f.leads(wire.TypeNewLeader, zxidOf(epoch), []byte(config.String()))
+	f.disk.CurrentEpoch = epoch
 	if got := acks(f.step(EpochPersisted{CurrentEpoch, epoch})); !slices.Equal(got, []int64{zxidOf(epoch)}) {
 		f.t.Fatalf("acks %x", got)
 	}

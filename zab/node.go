@@ -138,6 +138,9 @@ func (n *Node) Step(now time.Duration, ev Event) {
 	if now < n.now {
 		panic(fmt.Sprintf("zab: time goes back from %v to %v", n.now, now))
 	}
+	if due := n.Deadline(); due != Never && now-due > n.opts.Tick {
+		n.overslept(now - due)
+	}
 	n.now = now
 	switch ev := ev.(type) {
 	case Tick:
@@ -209,6 +212,27 @@ func (n *Node) Step(now time.Duration, ev Event) {
 		panic(fmt.Sprintf("zab: unknown event %T", ev))
 	}
 	n.tick()
+}
+
+// overslept moves what others owe when this server itself did nothing for longer than a tick after it was due, as in a pause of its machine: what
+// they have sent meanwhile is still waiting, and they are not silent before it was read. (In Java a socket's timeout only begins with a read.)
+func (n *Node) overslept(late time.Duration) {
+	move := func(at *time.Duration) {
+		if *at != Never {
+			*at += late
+		}
+	}
+	if l := n.learner; l != nil {
+		move(&l.deadline)
+	}
+	if l := n.leader; l != nil {
+		move(&l.deadline)
+		move(&l.syncedAt)
+		for _, p := range l.peers {
+			move(&p.deadline)
+			move(&p.watchSince)
+		}
+	}
 }
 
 // tick does what is due and what has become possible.

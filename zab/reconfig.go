@@ -126,7 +126,7 @@ func (l *leader) designate(c *ensemble.Config) int64 {
 	}
 	best, acked := n.opts.SID, int64(-1)
 	for _, p := range l.peers {
-		if c.IsVoter(p.sid) && p.phase >= peerAcked && p.acked >= acked {
+		if c.IsVoter(p.sid) && !p.observer && p.phase >= peerAcked && p.acked >= acked {
 			best, acked = p.sid, p.acked
 		}
 	}
