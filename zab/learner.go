@@ -397,7 +397,7 @@ func (l *learner) seal() {
 		return
 	}
 	l.phase = learnerSealed
-	n.dirty, n.untrusted = false, false
+	n.dirty = false
 	l.heard()
 	l.send(wire.Packet{Type: wire.TypeAck, Zxid: zxidOf(l.epoch)})
 }
