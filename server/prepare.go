@@ -121,6 +121,7 @@ func (pr *Preparer) Applied(txn *tree.Txn) int {
 	if i == len(pr.order) {
 		clear(pr.newborn)
 		pr.order, pr.arena = pr.order[:0], pr.arena[:0]
+		pr.digest = uint64(pr.tree.Digest()) // it was known already, unless others have prepared this
 		return i
 	}
 	pr.order = pr.order[i:]

@@ -133,7 +133,7 @@ func Purge(fs FS, logDir, snapDir string, retain int) (removed []string, err err
 			reaching = file.zxid
 		}
 	}
-	remove := func(files []namedFile, from int64) error {
+	remove := func(dir string, files []namedFile, from int64) error {
 		for _, file := range files {
 			if file.zxid >= from {
 				break
@@ -142,12 +142,16 @@ func Purge(fs FS, logDir, snapDir string, retain int) (removed []string, err err
 				return err
 			}
 			removed = append(removed, file.path)
+			if err := fs.SyncDir(dir); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
-	// Snapshots first, lest one is left without its logs.
-	if err := remove(snapshots, oldest); err != nil {
+	// Snapshots first, lest one is left without its logs. Each removal is durable before the next one: a loss of power must not leave older logs and take
+	// later ones, for who reads the log for others would not see that transactions are missing when an epoch begins behind the hole.
+	if err := remove(snapDir, snapshots, oldest); err != nil {
 		return removed, err
 	}
-	return removed, remove(logs, reaching)
+	return removed, remove(logDir, logs, reaching)
 }

@@ -88,6 +88,9 @@ var ErrRefused = errors.New("refused")
 // NewWorldOf returns a world of whole servers.
 func NewWorldOf(cast Cast) *World { return &World{cast: cast} }
 
+// Trace gives each line of a transcript to fn.
+func (w *World) Trace(fn func(line string)) { w.trace = fn }
+
 // solid makes a draw one that whole servers can play: a history that is being synchronized is not held aside, and the config stays.
 func (d *draw) solid(r *stream) {
 	d.aside, d.reconfig = false, false
@@ -164,7 +167,7 @@ func (s *server) losePower() {
 	if len(d.ops) > 0 && (d.ops[0].kind == opTruncate || d.ops[0].kind == opInstall) {
 		d.unsure = true
 	}
-	d.ops, d.busy, d.failing = d.ops[:0], false, false
+	d.ops, d.busy, d.failing, d.failed = d.ops[:0], false, false, false
 	s.whole.Crash()
 	s.recover()
 }
