@@ -26,6 +26,15 @@ type app struct {
 	touched uint64
 	// syncs are the tags of the syncs that a learner sent, in order.
 	syncs []uint64
+	// revalidations are those of the questions whether a session is alive. An answer is that to the oldest for its session: taken for one to a later question, it
+	// would let a client write that a move to another server still lies before.
+	revalidations []revalidation
+}
+
+// revalidation is what a learner has asked about a session, for the client and its tag.
+type revalidation struct {
+	session int64
+	tag     uint64
 }
 
 // request is something that a client, or the leader itself, wants.
@@ -36,6 +45,9 @@ type request struct {
 	link    zab.LinkID
 	tag     uint64
 	members []int64
+	// revalidate says that it is no request but the question whether the session is alive. It is in line all the same: behind what the link sent before, or a
+	// request that is older than the client's move to another server and back would be done after those it made there.
+	revalidate bool
 	// real and body are what a client of a whole server asks for.
 	real jute.Op
 	body []byte
@@ -50,7 +62,7 @@ const (
 
 // stop forgets everything.
 func (a *app) stop() {
-	*a = app{line: a.line[:0], syncs: a.syncs[:0]}
+	*a = app{line: a.line[:0], syncs: a.syncs[:0], revalidations: a.revalidations[:0]}
 }
 
 // lead begins the service of a leader: sessions get their whole time, whoever writes first owns one.
@@ -74,8 +86,16 @@ func (s *server) propose() {
 	w := s.w
 	for len(s.line) > 0 {
 		r := s.line[0]
+		if r.revalidate {
+			s.line = append(s.line[:0], s.line[1:]...)
+			s.revalidate(&r)
+			continue
+		}
 		if r.op == jute.OpSync {
 			s.line = append(s.line[:0], s.line[1:]...)
+			if c := &w.clients[r.tag>>32]; r.link == 0 && c.tag == uint32(r.tag) {
+				c.asked = max(c.asked, w.txns[s.tail].depth) // what this leader has proposed comes first, too
+			}
 			s.node.Step(s.clock.read(w.now), zab.Sync{Link: r.link, Tag: r.tag})
 			continue
 		}
@@ -148,6 +168,9 @@ func (w *World) prepare(s *server, zxid int64, r *request) (zab.Record, bool) {
 	id := w.add(t)
 	s.tail = id
 	w.mark('P', uint64(zxid))
+	if w.tracing() {
+		w.tracef("%d proposes %s: %v %d of session %d, from link %d", s.sid, w.zxidText(zxid), t.op, t.cxid, t.session, r.link)
+	}
 	return w.record(id), true
 }
 
@@ -215,10 +238,9 @@ func (s *server) expire() {
 }
 
 // revalidate answers a learner whether a session is alive, and gives the session to it.
-func (s *server) revalidate(link zab.LinkID, r wire.Session) {
-	valid := s.ownSession(r.ID, link)
-	answer := wire.SessionValid{ID: r.ID, Valid: valid}
-	s.step(zab.Reply{Link: link, Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: answer.Append(nil)}})
+func (s *server) revalidate(r *request) {
+	answer := wire.SessionValid{ID: r.session, Valid: s.ownSession(r.session, r.link)}
+	s.node.Step(s.clock.read(s.w.now), zab.Reply{Link: r.link, Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: answer.Append(nil)}})
 }
 
 // ownSession makes owner the one who writes for a session, if that is alive.

@@ -124,6 +124,7 @@ func (c *client) connect() {
 		return
 	}
 	c.waiting, c.since = waitRevalidate, w.now
+	s.revalidations = append(s.revalidations, revalidation{c.session, c.named()})
 	r := wire.Session{ID: c.session, Timeout: int32(w.draw.sessionTimeout / time.Millisecond)}
 	s.step(zab.Forward{Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: r.Append(nil)}})
 }
@@ -220,12 +221,13 @@ func (c *client) sync() {
 		if s.node.Full() {
 			return
 		}
-		s.syncs = append(s.syncs, c.syncTag())
+		s.syncs = append(s.syncs, c.named())
 	}
-	c.submit(request{op: jute.OpSync, session: c.session, cxid: c.cxid, tag: c.syncTag()})
+	c.submit(request{op: jute.OpSync, session: c.session, cxid: c.cxid, tag: c.named()})
 }
 
-func (c *client) syncTag() uint64 { return uint64(c.index)<<32 | uint64(c.tag) }
+// named is the client with its tag, as requests have it.
+func (c *client) named() uint64 { return uint64(c.index)<<32 | uint64(c.tag) }
 
 // synced is the answer to a sync; a read follows it at once.
 func (c *client) synced(s *server, tag uint32) {
@@ -254,10 +256,15 @@ func (s *server) syncAnswered() {
 
 // revalidated is the leader's word on a session whose client came to a learner.
 func (w *World) revalidated(s *server, r wire.SessionValid) {
-	for i := range w.clients {
-		c := &w.clients[i]
-		if c.server != s || c.waiting != waitRevalidate || c.session != r.ID {
+	for i := range s.revalidations {
+		asked := s.revalidations[i]
+		if asked.session != r.ID {
 			continue
+		}
+		s.revalidations = append(s.revalidations[:i], s.revalidations[i+1:]...)
+		c := &w.clients[asked.tag>>32]
+		if c.server != s || c.waiting != waitRevalidate || c.named() != asked.tag {
+			return
 		}
 		if r.Valid {
 			w.cover.hit(pointRevalidateYes)
@@ -266,5 +273,7 @@ func (w *World) revalidated(s *server, r wire.SessionValid) {
 		}
 		c.waiting = waitNothing
 		c.validated(r.Valid)
+		return
 	}
+	w.violate("I18", "server %d got an answer to a REVALIDATE that nobody sent", s.sid)
 }

@@ -125,8 +125,8 @@ func (d *disk) view() *side {
 // crash leaves what survives a loss of power, or a failed sync: nobody knows which of what was not synced.
 func (d *disk) crash() {
 	d.aside, d.next = false, side{}
-	if len(d.ops) > 0 {
-		op := &d.ops[0]
+	for i := range d.ops {
+		op := &d.ops[i]
 		half := d.rng.chance(500)
 		switch {
 		case op.kind == opTruncate && op.phase == 1 && !op.aside && half:
@@ -191,10 +191,10 @@ func (s *server) diskPhase() {
 		s.operate()
 		return
 	}
-	op := &d.ops[0]
+	op := d.turn(s.w.draw.parallel)
 	if d.failing {
 		d.failing = false
-		s.diskFails(op)
+		s.diskFails(&d.ops[0])
 		return
 	}
 	if side := d.sideOf(op); op.kind == opTruncate && op.phase == 0 && w.cut(side.hist, op.zxid) < side.logFrom {
@@ -211,14 +211,28 @@ func (s *server) diskPhase() {
 			return
 		}
 	}
-	if int(op.phase) < len(opPhases[op.kind]) {
-		s.turnDisk()
-		return
+	life := s.life
+	for s.life == life && len(d.ops) > 0 && d.ops[0].done() {
+		done := d.ops[0]
+		d.ops = append(d.ops[:0], d.ops[1:]...)
+		s.answer(&done)
 	}
-	done := *op
-	d.ops = append(d.ops[:0], d.ops[1:]...)
-	s.turnDisk()
-	s.answer(&done)
+	if s.life == life {
+		s.turnDisk()
+	}
+}
+
+// done reports whether nothing is left of an operation but to answer it.
+func (op *diskOp) done() bool { return int(op.phase) == len(opPhases[op.kind]) }
+
+// turn is the operation that goes on: the first, or an epoch file that is written while the log is.
+func (d *disk) turn(parallel bool) *diskOp {
+	for i := 1; parallel && i < len(d.ops) && d.ops[i-1].kind == opAppend; i++ {
+		if op := &d.ops[i]; op.kind == opEpoch && !op.done() && d.rng.chance(600) {
+			return op
+		}
+	}
+	return &d.ops[0]
 }
 
 // phase changes the disk as the next part of op says.

@@ -16,6 +16,7 @@ const (
 	faultCrashInDisk
 	faultCrashAll
 	faultCut
+	faultHalfOpen
 	faultIsolate
 	faultSplit
 	faultOneWay
@@ -42,6 +43,7 @@ var faultTable = [faultKinds]struct {
 	faultCrashInDisk:    {"crash in disk", 6, func(w *World, a *action) { w.victim(a).crashInPhases = 1 + int(a.bits>>16%8) }},
 	faultCrashAll:       {"crash all", 1, (*World).crashAll},
 	faultCut:            {"cut", 4, (*World).cutSome},
+	faultHalfOpen:       {"half-open link", 3, (*World).halfOpen},
 	faultIsolate:        {"isolate", 3, func(w *World, a *action) { w.split(1<<w.victim(a).index, true, true) }},
 	faultSplit:          {"split", 2, func(w *World, a *action) { w.split(a.bits>>16, true, true) }},
 	faultOneWay:         {"one way", 2, func(w *World, a *action) { w.split(1<<w.victim(a).index, a.bits>>16&1 == 0, a.bits>>16&1 == 1) }},
@@ -176,6 +178,21 @@ func (w *World) cutSome(a *action) {
 	}
 }
 
+// halfOpen breaks one of the newest links for the learner; the leader hears of it much later.
+func (w *World) halfOpen(a *action) {
+	if n := len(w.links); n > 0 {
+		l := w.links[n-1-int(a.bits%uint64(min(n, 6)))]
+		if l.broken {
+			return
+		}
+		l.broken = true
+		l.lose(learnerEnd)
+		l.lose(leaderEnd)
+		l.downLater(learnerEnd, 0)
+		l.downLater(leaderEnd, a.lasts)
+	}
+}
+
 // split keeps the servers of the mask and the others from reaching each other, in one direction or both.
 func (w *World) split(mask uint64, out, in bool) {
 	for _, a := range w.servers {
@@ -233,7 +250,7 @@ func (w *World) healNetwork() {
 // wipe takes the disk of a server, if those that are left can still decide.
 func (w *World) wipe(a *action) {
 	s := w.victim(a)
-	if !w.live(w.mask(func(o *server) bool { return o != s })) {
+	if int(s.index) == w.draw.rogue || !w.live(w.mask(func(o *server) bool { return o != s })) {
 		return
 	}
 	w.cover.hit(pointWiped)
@@ -259,6 +276,9 @@ func (w *World) reconfigure(a *action) {
 	voters := 0
 	bits := a.bits >> 16
 	for _, o := range w.servers {
+		if int(o.index) == w.draw.rogue {
+			continue
+		}
 		switch bits & 7 {
 		case 0, 1, 2, 3, 4:
 			members = append(members, o.sid)

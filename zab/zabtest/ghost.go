@@ -34,7 +34,7 @@ type reign struct {
 }
 
 func (g *ghost) reset(w *World) {
-	*g = ghost{shown: g.shown[:0], inForce: w.first, decided: append(g.decided[:0], 0), reigns: g.reigns[:0]}
+	*g = ghost{shown: g.shown[:0], inForce: w.first, decided: append(g.decided[:0], w.first.Version), reigns: g.reigns[:0]}
 }
 
 // reign returns what is known of an epoch.
@@ -349,7 +349,9 @@ func (w *World) holders(leader *server, id txnID) uint16 {
 		if s == leader {
 			return s.disk.durable().has(id, depth)
 		}
-		return s.ghost.acked >= depth && s.ghost.ackedEpoch == leader.ghost.serve.Epoch && (s.disk.blank || s.disk.durable().has(id, depth))
+		held := s.disk.blank || s.disk.durable().has(id, depth)
+		epoch := leader.ghost.serve.Epoch
+		return held && (s.ghost.ackedEpoch == epoch && s.ghost.acked >= depth || s.ghost.ackedEpoch > epoch)
 	})
 }
 
@@ -379,10 +381,14 @@ func (w *World) live(mask uint16) bool {
 		return false
 	}
 	for _, s := range w.servers {
-		for _, c := range [...]*ensemble.Config{s.disk.seen, s.seen} {
-			if mask>>s.index&1 == 1 && c != nil && c.Version > newest.Version && !w.quorum(c, mask) {
-				return false
-			}
+		seen := s.disk.seen
+		if s.up {
+			_, seen = s.node.Configs() // it may be on its way to others
+		} else if mask>>s.index&1 == 0 {
+			continue
+		}
+		if seen.Version > newest.Version && !w.quorum(seen, mask) {
+			return false
 		}
 	}
 	return true

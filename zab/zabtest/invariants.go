@@ -176,11 +176,17 @@ func (w *World) promisedOnce(s *server) string {
 
 func (w *World) epochGrows(s *server) string {
 	e := s.ghost.epoch
+	if e.Epoch > maxRunEpoch {
+		return fmt.Sprintf("server %d accepts epoch %d, which only a stranger can know of", s.sid, e.Epoch)
+	}
 	if e.File == zab.AcceptedEpoch && e.Epoch <= s.disk.epochs[zab.AcceptedEpoch] {
 		return fmt.Sprintf("server %d accepts epoch %d after %d", s.sid, e.Epoch, s.disk.epochs[zab.AcceptedEpoch])
 	}
 	return ""
 }
+
+// maxRunEpoch is more than any run comes to.
+const maxRunEpoch = 1 << 16
 
 func (w *World) leaderComplete(s *server) string {
 	if !w.beginsEpoch(s) && (!s.serving || s.role != zab.Leading) {
@@ -205,6 +211,9 @@ func (w *World) elected(s *server) string {
 	g.found = true
 	if g.dials < 1 || g.dials > maxServers {
 		return fmt.Sprintf("server %d follows %d", s.sid, g.dials)
+	}
+	if s.committed.Weight(g.dials) == 0 {
+		return fmt.Sprintf("server %d follows %d, which has no weight", s.sid, g.dials)
 	}
 	bit, mine := uint16(1)<<(g.dials-1), uint16(1)<<s.index
 	agreeing, following, leads := mine, uint16(0), g.dials == s.sid

@@ -35,6 +35,10 @@ type link struct {
 	lives [2]uint32
 	// open says that the node at the end may still use the link.
 	open [2]bool
+	// late says that what arrives at the end after it was closed reaches the node all the same.
+	late [2]bool
+	// held is an UPTODATE that waits, until others have overtaken it.
+	held *frame
 	// broken says that nothing gets through any more.
 	broken bool
 	// queue is what is on its way to an end, busy that its first frame is planned, paused that a snapshot is being installed first.
@@ -95,6 +99,20 @@ func (l *link) usable(end int) bool {
 	return l.open[end] && s.up && s.life == l.lives[end]
 }
 
+// hand sends a packet, or holds it back: a leader in Java sends UPTODATE when it comes to it, and proposals and commits meanwhile.
+func (l *link) hand(end int, t wire.Type, f frame) {
+	if t == wire.TypeUpToDate && l.rng.chance(l.w.draw.holdUpToDate) {
+		l.held = &f
+		return
+	}
+	l.send(end, f)
+	if l.held != nil && end == leaderEnd && l.rng.chance(400) {
+		held := *l.held
+		l.held = nil
+		l.send(end, held)
+	}
+}
+
 // send puts a frame on the way from an end.
 func (l *link) send(end int, f frame) {
 	if l.broken {
@@ -126,7 +144,7 @@ func (l *link) arrive(end int) {
 		return
 	}
 	s := l.ends[end]
-	if !l.usable(end) {
+	if !l.usable(end) && !(l.late[end] && s.up && s.life == l.lives[end] && l.queue[end][0].kind == framePacket) {
 		l.queue[end] = l.queue[end][:0]
 		return
 	}
@@ -189,6 +207,7 @@ func (l *link) close(end int) {
 		return
 	}
 	l.open[end] = false
+	l.late[end] = l.rng.chance(l.w.draw.late)
 	if l.rng.chance(250) {
 		l.lose(1 - end)
 	}
@@ -209,14 +228,14 @@ func (l *link) cut() {
 	l.broken = true
 	for end := range 2 {
 		l.lose(end)
-		l.downLater(end)
+		l.downLater(end, 0)
 	}
 }
 
 // downLater lets an end find out that the link is broken.
-func (l *link) downLater(end int) {
+func (l *link) downLater(end int, after time.Duration) {
 	if l.open[end] {
-		l.w.plan(due{kind: dueDown, server: l.ends[end].index, end: int8(end), life: l.lives[end], link: l.id}, l.w.draw.latency(&l.rng))
+		l.w.plan(due{kind: dueDown, server: l.ends[end].index, end: int8(end), life: l.lives[end], link: l.id}, after+l.w.draw.latency(&l.rng))
 	}
 }
 
@@ -253,7 +272,7 @@ func (s *server) back() {
 		end := l.endOf(s)
 		if other := 1 - end; l.open[other] {
 			l.broken = true
-			l.downLater(other)
+			l.downLater(other, 0)
 		}
 		if l.open[end] {
 			kept = append(kept, l)

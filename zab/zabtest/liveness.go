@@ -1,6 +1,7 @@
 package zabtest
 
 import (
+	"fmt"
 	"time"
 
 	"quoll/jute"
@@ -17,11 +18,13 @@ func (w *World) calm() {
 		return
 	}
 	w.draw.burst, w.draw.wireTail, w.draw.voteLoss = 1, 0, 0
+	w.draw.groupCommit, w.draw.diskUnit = true, min(w.draw.diskUnit, 5*time.Millisecond) // fast enough for initLimit, however long the history
 	for i := range w.draw.weights {
 		w.draw.weights[i] = 0
 	}
 	w.actions, w.undos = nil, nil
-	w.quiet = w.draw.maxCounter > 0 // or it would be used up all the time
+	// With few zxids or little memory for learners, clients that go on keep the ensemble from settling.
+	w.quiet = w.draw.maxCounter > 0 || w.draw.historyBytes > 0
 	for _, s := range w.servers {
 		s.disk.slow, s.disk.stuck, s.disk.failing = 1, false, false
 		if s.whole != nil {
@@ -41,33 +44,42 @@ func (w *World) calm() {
 		}
 	}
 	bound := 10 * time.Duration(w.draw.initLimit) * tickTime
-	w.await(bound, "a leader whom all members follow", func() bool { return w.settled(false) })
+	w.await(bound, func() string { return w.unsettled(false) })
 	w.quiet = true
-	w.await(bound, "the same history everywhere", func() bool { return w.settled(true) })
+	w.await(bound, func() string { return w.unsettled(true) })
 	shown := len(w.shown)
 	l := w.leading()
 	l.enqueueRequest(request{op: jute.OpSetData}) // of no session: an error, which is a transaction too
 	l.step(zab.Tick{})
-	w.await(bound, "one transaction more", func() bool { return len(w.shown) > shown && w.settled(true) })
+	w.await(bound, func() string {
+		if len(w.shown) == shown {
+			return "a transaction is not committed"
+		}
+		return w.unsettled(true)
+	})
 	c := &w.clients[0]
 	c.disconnect()
-	w.await(bound, "an answer to a sync", func() bool {
-		if c.server != nil {
-			return c.waiting == waitNothing
+	w.await(bound, func() string {
+		if c.server != nil && c.waiting == waitNothing {
+			return ""
 		}
-		if s := w.servers[r.intn(len(w.servers))]; s.serving {
+		if s := w.servers[r.intn(len(w.servers))]; c.server == nil && s.serving {
 			c.server, c.seen = s, 0
 			c.sync()
 		}
-		return false
+		return "a sync is not answered"
 	})
 }
 
-// await lets time pass until something is so, at most for a while.
-func (w *World) await(bound time.Duration, what string, done func() bool) {
-	for end := w.now + bound; !done(); w.runUntil(w.now + tickTime/4) {
-		if w.now >= end {
-			w.violate("liveness", "after %v there is not %s", bound, what)
+// await lets time pass until nothing is missing, at most for a while.
+func (w *World) await(bound time.Duration, missing func() string) {
+	for w.deadline = w.now + bound; ; w.runUntil(w.now + tickTime/4) {
+		what := missing()
+		if what == "" {
+			return
+		}
+		if w.now >= w.deadline {
+			w.violate("liveness", "after %v %s", bound, what)
 		}
 	}
 }
@@ -88,11 +100,14 @@ func (w *World) chooseQuorum(r *stream) (chosen uint16) {
 	return chosen
 }
 
-// settled reports whether there is a leader, and all members that are up follow it; and have what was shown, if that is asked for.
-func (w *World) settled(same bool) bool {
+// unsettled returns what is missing: a leader, that all members that are up follow it and, if that is asked for, that they have what was shown.
+func (w *World) unsettled(same bool) string {
 	l := w.leading()
-	if l == nil || l.committed.Version != l.seen.Version {
-		return false
+	switch {
+	case l == nil:
+		return "nobody leads"
+	case l.committed.Version != l.seen.Version:
+		return "a reconfig is not committed"
 	}
 	for _, s := range w.servers {
 		switch {
@@ -100,10 +115,23 @@ func (w *World) settled(same bool) bool {
 			continue
 		case !l.committed.IsVoter(s.sid) && s.disk.epochs[zab.AcceptedEpoch] > l.ghost.serve.Epoch:
 			continue // it has promised more than this leader is, which a leader makes good for voters only
-		}
-		if !s.serving || s.leader != l.sid || same && len(s.state) != len(w.shown) || s.committed.Version != l.committed.Version {
-			return false
+		case !s.serving:
+			return w.missing("server %d does not serve", s)
+		case s.leader != l.sid:
+			return w.missing("server %d has another leader", s)
+		case w.draw.reconfig && s.committed.Version != l.committed.Version:
+			return w.missing("server %d has another config", s)
+		case same && len(s.state) != len(w.shown):
+			return w.missing("server %d has another history", s)
 		}
 	}
-	return true
+	return ""
+}
+
+// missing is the text for what a server lacks; it is asked for very often, and only wanted when time is over.
+func (w *World) missing(format string, s *server) string {
+	if w.now < w.deadline {
+		return format
+	}
+	return fmt.Sprintf(format, s.sid)
 }

@@ -252,7 +252,7 @@ func (s *server) send(id zab.LinkID, p *wire.Packet, snapshot history) {
 	if p.Type == wire.TypeSnap && s.whole != nil {
 		f.stream = s.whole.Stream()
 	}
-	l.send(end, f)
+	l.hand(end, p.Type, f)
 	if p.Type == wire.TypeSnap {
 		l.snapshot[end] = true
 		l.report(end)
@@ -448,7 +448,7 @@ func (s *server) deliver(e *zab.Deliver) {
 	case s.role == zab.Leading:
 		var r wire.Session
 		r.Decode(&d)
-		s.revalidate(e.Link, r)
+		s.enqueueRequest(request{session: r.ID, link: e.Link, revalidate: true})
 	default:
 		var r wire.SessionValid
 		r.Decode(&d)

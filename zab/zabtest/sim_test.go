@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,6 +23,12 @@ func number(t *testing.T, name string, def uint64) uint64 {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return n
+}
+
+// fields are the words of a variable of the environment.
+func fields(t *testing.T, name string) []string {
+	t.Helper()
+	return strings.Fields(os.Getenv(name))
 }
 
 // TestSimulation runs QUOLL_SCHEDULES schedules (5,000) from QUOLL_FIRST on, on QUOLL_CORES cores.

@@ -28,7 +28,17 @@ type draw struct {
 	// aside says that the driver keeps a history that is being synchronized under a temporary name; groupCommit that it syncs several appends at once;
 	// batching in how many of 1000 steps the effects wait for another one.
 	aside, groupCommit bool
-	batching           int
+	// parallel says that epoch files are written while the log is; the answers come in order all the same. late says that packets which a driver has read
+	// already come to a node after it closed their link.
+	parallel bool
+	late     int
+	// holdUpToDate is how many of 1000 UPTODATE come behind what is sent after them, as those of Java leaders do.
+	holdUpToDate int
+	// rogue is the index of a stranger that claims to have accepted nearly all epochs there are, -1 for none.
+	rogue int
+	// staleObservers says that the files of observers have an older version of the config, which is never changed.
+	staleObservers bool
+	batching       int
 	// recent is how many records a start finds for memory, -1 for all; readRecords what one read of the log gives.
 	recent, readRecords       int
 	laterBytes, snapshotBytes int
@@ -70,6 +80,10 @@ func newDraw(r *stream) draw {
 		syncLimit:    either(r, 3, 5, 10),
 		aside:        r.chance(500),
 		groupCommit:  r.chance(500),
+		parallel:     r.chance(500),
+		late:         either(r, 0, 0, 300),
+		holdUpToDate: either(r, 0, 0, 500),
+		rogue:        -1,
 		batching:     either(r, 0, 0, 100, 400),
 		recent:       either(r, -1, -1, 0, 2),
 		readRecords:  either(r, 2, 3, 20),
@@ -139,8 +153,11 @@ func (d *draw) drawMembers(r *stream) {
 			d.members = append(d.members, sid)
 		case !d.reconfig || r.chance(500):
 			d.members = append(d.members, -sid)
+		case r.chance(300):
+			d.rogue = i
 		}
 	}
+	d.staleObservers = !d.reconfig && r.chance(300)
 }
 
 // options are the settings of a server's node.

@@ -2,6 +2,7 @@ package zabtest
 
 import (
 	"fmt"
+	"math"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -34,6 +35,8 @@ type World struct {
 	arena []byte
 	// quiet says that clients do nothing of their own.
 	quiet bool
+	// deadline is when what is awaited must be there.
+	deadline time.Duration
 	// cast makes whole servers, if it is set.
 	cast Cast
 
@@ -162,17 +165,27 @@ func (w *World) begin(seed uint64, d draw) {
 		w.servers = append(w.servers, new(server))
 	}
 	w.servers = w.servers[:d.servers]
-	w.first = w.config(0, d.members)
+	version := int64(0)
+	if d.staleObservers {
+		version = 5
+	}
+	w.first = w.config(version, d.members)
 	w.ghost.reset(w)
 	for i, s := range w.servers {
 		*s = server{w: w, index: int8(i), sid: int64(i + 1), links: s.links[:0], effects: s.effects[:0],
-			app: app{line: s.line[:0], syncs: s.syncs[:0]}, rng: streamOf(seed, purposeServer+uint64(i)), wake: never}
+			app: app{line: s.line[:0], syncs: s.syncs[:0], revalidations: s.revalidations[:0]}, rng: streamOf(seed, purposeServer+uint64(i)), wake: never}
 		s.clock = clock{rate: unitRate}
 		s.initial = w.first
 		if s.initial.Server(s.sid) == nil {
 			s.initial = w.config(0, append(slices.Clone(d.members), s.sid))
 		}
+		if c := s.initial.Server(s.sid); d.staleObservers && c.Role == ensemble.Observer {
+			s.initial = w.config(0, d.members)
+		}
 		s.disk = disk{committed: s.initial, seen: s.initial, ops: s.disk.ops[:0], slow: 1, rng: streamOf(seed, purposeDisk+uint64(i))}
+		if i == d.rogue {
+			s.disk.epochs[zab.AcceptedEpoch] = math.MaxInt32 - 1
+		}
 		s.ghost.wiped()
 		for j := range w.servers {
 			w.slots[i][j] = voteSlot{rng: streamOf(seed, purposeVotes+uint64(i)<<8+uint64(j))}

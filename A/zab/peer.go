@@ -1,0 +1,319 @@
+package zab
+
+import (
+	"fmt"
+	"time"
+
+	"quoll/jute"
+	"quoll/zab/wire"
+)
+
+// peerPhase is how far a leader is with a learner (section 4.5).
+type peerPhase int
+
+const (
+	peerNew       peerPhase = iota // FOLLOWERINFO or OBSERVERINFO is awaited
+	peerJoined                     // the epoch is being chosen
+	peerPromising                  // LEADERINFO is sent, ACKEPOCH is awaited
+	peerPromised                   // the epoch is being adopted
+	peerChoosing                   // the log is read to see whether it reaches back far enough
+	peerSyncing                    // history or snapshot go out
+	peerProving                    // NEWLEADER is sent, its ACK is awaited
+	peerAcked                      // a quorum of those is awaited
+	peerLive                       // UPTODATE is sent
+)
+
+// peer is a learner as its leader sees it: one link. Mirrors LearnerHandler.
+//
+// It has no queue of proposals. Two cursors in the leader's history say what it was sent; the rest is sent as the link drains, so that a slow
+// learner costs no memory. Between NEWLEADER and UPTODATE nothing of the history is sent: Java leaders do that, and Java learners are at their
+// weakest there (4.9: 4394, 4646, missed activation).
+type peer struct {
+	l        *leader
+	link     LinkID
+	sid      int64
+	observer bool
+	phase    peerPhase
+	// deadline is when the learner must have said something, or taken something from its link; Never while it is up to us.
+	deadline time.Duration
+	// inflight is how many bytes the link has not sent.
+	inflight int
+
+	// last is where its history ends, as it said in ACKEPOCH; it may be an e.0, for which there is no transaction.
+	last int64
+	// method is how it is synchronized: DIFF, TRUNC or SNAP.
+	method wire.Type
+	// chunk is history that was read from the log and not sent, reading says that more was asked for.
+	chunk   []Record
+	reading bool
+	// snapshotting says that a snapshot is on its way.
+	snapshotting bool
+
+	// proposedTo and committedTo are the last transactions it was sent, and was told to commit. While it is synchronized they are the same.
+	proposedTo, committedTo int64
+	// acked is the last one it has on its disk.
+	acked int64
+	// watch is a proposal that must be acknowledged within SyncLimit ticks of watchSince, 0 for none (SyncLimitCheck).
+	watch      int64
+	watchSince time.Duration
+	// probes are the rounds of the pings that it has not echoed, echoed the last one that it has.
+	probes []uint64
+	echoed uint64
+	// syncs are answered when it was told to commit these zxids.
+	syncs []int64
+}
+
+func (p *peer) send(packet wire.Packet) {
+	p.inflight += packet.Size()
+	p.l.n.emit(Send{p.link, packet})
+}
+
+// fail ends the link because of what the learner did or did not.
+func (p *peer) fail(format string, args ...any) {
+	n := p.l.n
+	reason := fmt.Sprintf(format, args...)
+	n.note("learner %d is cut off: %s", p.sid, reason)
+	n.close(p.link, true, reason)
+	p.l.remove(p)
+}
+
+// receive takes a packet of the learner.
+func (p *peer) receive(packet wire.Packet) {
+	switch p.phase {
+	case peerNew:
+		p.info(packet)
+	case peerPromising:
+		p.ackEpoch(packet)
+	case peerProving:
+		p.ackNewLeader(packet)
+	case peerAcked: // it has nothing to say
+	case peerLive:
+		p.deadline = p.l.n.now + p.l.n.opts.syncTime()
+		p.packet(packet)
+	default:
+		p.fail("%v came before it was asked for", packet.Type)
+	}
+}
+
+// info is steps 2 and 3: who is it. Whoever is not in the config may learn, as in Java: that is how a server gets ready to be added.
+func (p *peer) info(packet wire.Packet) {
+	n := p.l.n
+	var info wire.LearnerInfo
+	d := jute.NewDecoder(packet.Data)
+	info.Decode(&d)
+	accepted := epochOf(packet.Zxid)
+	switch {
+	case packet.Type != wire.TypeFollowerInfo && packet.Type != wire.TypeObserverInfo:
+		p.fail("%v came for FOLLOWERINFO", packet.Type)
+		return
+	case d.Err() != nil || info.ProtocolVersion < wire.ProtocolVersion:
+		p.fail("FOLLOWERINFO without the protocol of 3.4")
+		return
+	case info.SID == n.opts.SID:
+		p.fail("it says that it is this server")
+		return
+	case info.ConfigVersion > n.committed.Version:
+		p.fail("its config %x is newer than %x", uint64(info.ConfigVersion), uint64(n.committed.Version))
+		return
+	case accepted < 0 || accepted >= maxEpoch && p.l.phase == leaderJoining:
+		p.fail("there is no epoch after %d", accepted)
+		return
+	}
+	for _, o := range p.l.peers {
+		if o != p && o.sid == info.SID && o.phase != peerNew {
+			o.fail("it has a newer connection")
+			break
+		}
+	}
+	p.sid, p.observer = info.SID, packet.Type == wire.TypeObserverInfo
+	p.phase, p.deadline = peerJoined, Never
+	p.l.join(p.sid, accepted)
+	if accepted > p.l.epoch && p.l.phase == leaderBroadcasting && n.votes(p.sid) {
+		// A leader that came to nothing made it promise a later epoch, so it can follow none of this one. In Java it stays out until somebody else fails.
+		n.promised = max(n.promised, accepted)
+		n.leave("voter %d has promised epoch %d", p.sid, accepted)
+		return
+	}
+	if p.l.phase >= leaderPromising {
+		p.leaderInfo()
+	}
+}
+
+// leaderInfo tells the epoch, which is durable here.
+func (p *peer) leaderInfo() {
+	n := p.l.n
+	if n.accepted < p.l.epoch && !mutant(leaderInfoEarly) {
+		panic(fmt.Sprintf("zab: LEADERINFO %d, acceptedEpoch is %d", p.l.epoch, n.accepted))
+	}
+	p.phase, p.deadline = peerPromising, n.now+n.opts.initTime()
+	info := wire.LeaderInfo{ProtocolVersion: wire.ProtocolVersion}
+	p.send(wire.Packet{Type: wire.TypeLeaderInfo, Zxid: zxidOf(p.l.epoch), Data: info.Append(nil)})
+}
+
+func (p *peer) ackEpoch(packet wire.Packet) {
+	var ack wire.AckEpoch
+	d := jute.NewDecoder(packet.Data)
+	ack.Decode(&d)
+	if packet.Type != wire.TypeAckEpoch || d.Err() != nil {
+		p.fail("%v came for ACKEPOCH", packet.Type)
+		return
+	}
+	if problem := p.l.ackEpoch(p.sid, int64(ack.CurrentEpoch), packet.Zxid); problem != "" {
+		p.fail("%s", problem)
+		return
+	}
+	p.phase, p.deadline, p.last = peerPromised, Never, packet.Zxid
+}
+
+// ackNewLeader is rule N.
+func (p *peer) ackNewLeader(packet wire.Packet) {
+	if packet.Type != wire.TypeAck || packet.Zxid != zxidOf(p.l.epoch) {
+		p.fail("%v %s came for the ACK of NEWLEADER", packet.Type, zxidString(packet.Zxid))
+		return
+	}
+	p.phase, p.deadline, p.acked = peerAcked, Never, p.proposedTo
+	p.l.proved = p.l.proved.Add(p.sid)
+}
+
+// upToDate lets the learner serve. From now on it gets everything that was proposed since its history was read.
+func (p *peer) upToDate() {
+	n := p.l.n
+	p.phase, p.deadline = peerLive, n.now+n.opts.syncTime()
+	p.send(wire.Packet{Type: wire.TypeUpToDate, Zxid: -1})
+	if mutant(outstandingForgotten) {
+		p.proposedTo, p.committedTo = p.l.proposed, max(p.committedTo, n.log.applied)
+	}
+}
+
+// packet takes what a learner sends in broadcast.
+func (p *peer) packet(packet wire.Packet) {
+	n := p.l.n
+	switch packet.Type {
+	case wire.TypeAck:
+		switch {
+		case counterOf(packet.Zxid) == 0: // of UPTODATE
+		case packet.Zxid > p.proposedTo:
+			p.fail("it acknowledges %s, but was sent %s", zxidString(packet.Zxid), zxidString(p.proposedTo))
+		case packet.Zxid > p.acked:
+			p.acked = packet.Zxid
+			if p.watch != 0 && p.acked >= p.watch {
+				p.watch, p.watchSince = 0, n.now
+				if p.acked < p.proposedTo {
+					p.watch = p.proposedTo
+				}
+			}
+		}
+	case wire.TypePing:
+		if len(p.probes) > 0 {
+			p.echoed, p.probes = p.probes[0], p.probes[1:]
+		}
+		if len(packet.Data) > 0 {
+			n.emit(Deliver{p.link, p.sid, packet})
+		}
+	case wire.TypeRequest, wire.TypeRevalidate:
+		n.emit(Deliver{p.link, p.sid, packet})
+	default:
+		n.warn("learner %d sent %v, which is ignored", p.sid, packet.Type)
+	}
+}
+
+// ping sends a PING. Only those behind UPTODATE are echoed.
+func (p *peer) ping(probe uint64) {
+	if p.phase == peerLive {
+		p.probes = append(p.probes, probe)
+	}
+	p.send(wire.Packet{Type: wire.TypePing, Zxid: p.l.proposed})
+}
+
+// sent takes note of what the link got rid of.
+func (p *peer) sent(ev Sent) {
+	n := p.l.n
+	p.inflight -= ev.Bytes
+	if ev.Snapshot {
+		p.snapshotting = false
+	}
+	if p.phase == peerSyncing { // later there are pings, which leave even if nobody is there
+		if !p.snapshotting {
+			p.deadline = n.now + n.opts.initTime()
+		}
+		if p.l.phase == leaderSynchronizing { // the quorum may need the one that takes long
+			p.l.deadline = max(p.l.deadline, n.now+n.opts.initTime())
+		}
+	}
+}
+
+// maxProbes and maxSyncs bound what a learner that echoes nothing, or syncs without end, costs.
+const (
+	maxProbes = 10_000
+	maxSyncs  = 100_000
+)
+
+// tick does what is due. It may remove the peer.
+func (p *peer) tick() {
+	n := p.l.n
+	switch {
+	case n.now >= p.deadline:
+		p.fail("it is silent")
+		return
+	case p.inflight > n.opts.LinkBytes || len(p.probes) > maxProbes || len(p.syncs) > maxSyncs:
+		p.fail("it is too slow: %d bytes, %d pings and %d syncs wait", p.inflight, len(p.probes), len(p.syncs))
+		return
+	case p.watch != 0 && n.now >= p.watchSince+n.opts.syncTime():
+		p.fail("it did not acknowledge %s", zxidString(p.watch))
+		return
+	case p.phase == peerPromised && p.l.phase >= leaderSynchronizing:
+		p.synchronize()
+	case p.phase == peerAcked && p.l.phase == leaderBroadcasting && n.log.applied >= p.proposedTo:
+		p.upToDate() // what it has is committed, or it could show what is not
+	}
+	p.pump()
+}
+
+// pump sends of the history what the link can take.
+func (p *peer) pump() {
+	for p.inflight < p.l.n.opts.LinkWindow {
+		switch {
+		case p.phase == peerSyncing && !p.snapshotting && p.feed():
+		case p.phase == peerLive && p.relay():
+		default:
+			return
+		}
+	}
+}
+
+// relay sends one packet of broadcast: a commit if there is one, else a proposal, so that commits do not wait. It reports whether there was one.
+func (p *peer) relay() bool {
+	n := p.l.n
+	if len(p.syncs) > 0 && p.syncs[0] <= max(p.committedTo, zxidOf(p.l.epoch)) {
+		p.syncs = p.syncs[1:]
+		p.send(wire.Packet{Type: wire.TypeSync})
+		return true
+	}
+	if p.committedTo < n.log.base && p.committedTo < n.log.applied {
+		p.fail("it is too slow: it has %s, the history begins behind %s", zxidString(p.committedTo), zxidString(n.log.base))
+		return false
+	}
+	switch {
+	case p.observer:
+		if p.committedTo >= n.log.applied {
+			return false
+		}
+		e := n.log.after(p.committedTo)[0]
+		p.proposedTo, p.committedTo = e.Zxid, e.Zxid
+		p.send(e.informPacket())
+	case p.committedTo < min(n.log.applied, p.proposedTo):
+		e := n.log.after(p.committedTo)[0]
+		p.committedTo = e.Zxid
+		p.send(e.commitPacket())
+	case p.proposedTo < n.log.last():
+		e := n.log.after(p.proposedTo)[0]
+		p.proposedTo = e.Zxid
+		p.send(wire.Packet{Type: wire.TypeProposal, Zxid: e.Zxid, Data: e.Data})
+		if p.watch == 0 {
+			p.watch, p.watchSince = e.Zxid, n.now
+		}
+	default:
+		return false
+	}
+	return true
+}
