@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -166,9 +167,12 @@ func (fs *pebbleFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, erro
 	return fs.opened(fs.FS.Create(name, c))
 }
 
+// background are the names of the files that Pebble removes by goroutines of its own.
+var background = regexp.MustCompile(`^(MANIFEST-|OPTIONS-)|\.(sst|log)$`)
+
 // Remove syncs the directory before a marker goes: its successor must be there. What Pebble removes in the background stays in a store that is still.
 func (fs *pebbleFS) Remove(name string) error {
-	if base := fs.PathBase(name); fs.still && fs.PathBase(fs.PathDir(name)) != stageName && (strings.HasSuffix(base, ".sst") || strings.HasPrefix(base, "MANIFEST-") || strings.HasPrefix(base, "OPTIONS-")) {
+	if base := fs.PathBase(name); fs.still && fs.PathBase(fs.PathDir(name)) != stageName && background.MatchString(base) {
 		return nil
 	}
 	if err := fs.beforeMarker(name); err != nil {

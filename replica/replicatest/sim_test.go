@@ -62,3 +62,27 @@ func TestSeed(t *testing.T) {
 		t.Errorf("%v\n%s", f, f.Stack)
 	}
 }
+
+// TestRepeatable runs schedules again, with other ones before them.
+func TestRepeatable(t *testing.T) {
+	cast := New()
+	defer cast.Close()
+	w := zabtest.NewWorldOf(cast)
+	hashes := map[uint64]uint64{}
+	n := number(t, "QUOLL_SCHEDULES", 100)
+	for seed := range n {
+		w.Run(seed)
+		hashes[seed] = w.Hash()
+	}
+	w = zabtest.NewWorldOf(cast)
+	differ := 0
+	for seed := n; seed > 0; seed-- {
+		if w.Run(seed - 1); w.Hash() != hashes[seed-1] {
+			differ++
+			t.Logf("seed %d goes another way", seed-1)
+		}
+	}
+	if differ > 0 {
+		t.Errorf("%d of %d schedules are not repeatable", differ, n)
+	}
+}

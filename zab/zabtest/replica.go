@@ -91,6 +91,9 @@ func NewWorldOf(cast Cast) *World { return &World{cast: cast} }
 // Trace gives each line of a transcript to fn.
 func (w *World) Trace(fn func(line string)) { w.trace = fn }
 
+// Hash is a digest of everything that has happened in the run.
+func (w *World) Hash() uint64 { return w.hash }
+
 // solid makes a draw one that whole servers can play: a history that is being synchronized is not held aside, and the config stays.
 func (d *draw) solid(r *stream) {
 	d.aside, d.reconfig = false, false
