@@ -27,25 +27,29 @@ type fact struct {
 // epochOf is the upper half of a zxid; counting starts anew in each.
 func epochOf(zxid int64) int64 { return zxid >> 32 }
 
-// gapLimit bounds what a wild zxid makes us look at.
-const gapLimit = 1 << 20
+// gapLimit and epochLimit bound what a wild zxid makes us look at.
+const (
+	gapLimit   = 1 << 20
+	epochLimit = 64
+)
 
 // fill adds to the batch a step for each zxid after last that no answered write has, and hands each zxid its events. open is how many
-// unanswered writes there are: as many zxids may have ended an epoch unseen.
+// unanswered writes there are: as many zxids may have ended an epoch unseen, or been all of it, and more if replies show later ones.
 func (b *batch) fill(last int64, open int) {
 	end := last
 	for _, c := range b.conns {
 		end = max(end, c.end)
 	}
 	var gaps []step
+	shown := b.shown()
 	between := func(from, to int64) { // exclusive
-		if epochOf(from) != epochOf(to) {
-			if from != 0 {
-				for z := from + 1; z <= from+int64(open); z++ {
-					gaps = append(gaps, step{zxid: z})
-				}
+		for ; epochOf(from) != epochOf(to); from = max(epochOf(from)+1, epochOf(to)-epochLimit) << 32 {
+			if from == 0 {
+				continue
 			}
-			from = epochOf(to) << 32
+			for z := from + 1; z <= max(from+int64(open), min(shown[epochOf(from)], from+gapLimit)); z++ {
+				gaps = append(gaps, step{zxid: z})
+			}
 		}
 		for z := max(from+1, to-gapLimit); z < to; z++ {
 			gaps = append(gaps, step{zxid: z})
@@ -67,6 +71,20 @@ func (b *batch) fill(last int64, open int) {
 	b.force(gaps)
 	b.steps = merge(b.steps, gaps)
 	b.deliver()
+}
+
+// shown is the highest zxid of each epoch that replies show.
+func (b *batch) shown() map[int64]int64 {
+	highest := map[int64]int64{}
+	note := func(zxid int64) { highest[epochOf(zxid)] = max(highest[epochOf(zxid)], zxid) }
+	for i := range b.steps {
+		o := b.steps[i].op
+		note(o.Zxid)
+		for _, p := range o.parts() {
+			note(max(p.Stat.Czxid, p.Stat.Mzxid, p.Stat.Pzxid))
+		}
+	}
+	return highest
 }
 
 func merge(a, b []step) []step {
