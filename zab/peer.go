@@ -41,6 +41,8 @@ type peer struct {
 
 	// last is where its history ends, as it said in ACKEPOCH; it may be an e.0, for which there is no transaction.
 	last int64
+	// unsealed says that its history is of a later epoch than its currentEpoch: a synchronization that broke off left it, maybe as a snapshot.
+	unsealed bool
 	// method is how it is synchronized: DIFF, TRUNC or SNAP.
 	method wire.Type
 	// chunk is history that was read from the log and not sent, reading says that more was asked for.
@@ -163,6 +165,7 @@ func (p *peer) ackEpoch(packet wire.Packet) {
 		return
 	}
 	p.phase, p.deadline, p.last = peerPromised, Never, packet.Zxid
+	p.unsealed = ack.CurrentEpoch >= 0 && epochOf(packet.Zxid) > int64(ack.CurrentEpoch)
 }
 
 // ackNewLeader is rule N.

@@ -85,6 +85,10 @@ func join(last, before, next, newest int64, snap plan) plan {
 func (p *peer) synchronize() {
 	n := p.l.n
 	pl := choose(p.last, &n.log, &n.opts)
+	if pl.method == wire.TypeTrunc && p.unsealed {
+		// There may be nothing to cut. It would find that out itself, but with a leader that needs it for its quorum it never gets to say so.
+		pl = plan{wire.TypeSnap, n.log.applied, n.log.applied}
+	}
 	if pl.method == 0 {
 		p.phase = peerChoosing
 		p.read(p.last)

@@ -26,8 +26,7 @@ const (
 	pointDiffEmpty
 	pointDiffWithTxns
 	pointDiffFromLog
-	pointTruncOnly
-	pointTruncWithTxns
+	pointTrunc
 	pointSnapOnly
 	pointSnapWithTxns
 	pointSyncInterrupted
@@ -61,7 +60,7 @@ const (
 var pointNames = [points]string{
 	"start", "crash", "disk wiped", "stale vote on a new connection", "disk failed", "restore failed", "reload", "truncate",
 	"read-only service", "roll-over of the zxid", "leader lost with an unacknowledged tail",
-	"DIFF, empty", "DIFF with transactions", "DIFF with transactions from the disk", "TRUNC", "TRUNC with transactions", "SNAP", "SNAP with transactions",
+	"DIFF, empty", "DIFF with transactions", "DIFF with transactions from the disk", "TRUNC", "SNAP", "SNAP with transactions",
 	"synchronization interrupted", "server without a database synchronized", "ACKEPOCH -1",
 	"reconfig refused", "reconfig proposed", "reconfig committed", "reconfig without its leader", "leader lost with a reconfig pending", "hand-over to a designated leader",
 	"config in force by its commit", "config in force by NEWLEADER", "config in force by gossip", "last seen config taken back", "role changed by a config",

@@ -207,7 +207,7 @@ func (s *server) diskPhase() {
 	op.phase++
 	if s.crashInPhases > 0 {
 		if s.crashInPhases--; s.crashInPhases == 0 {
-			s.crash()
+			s.crashAndReturn()
 			return
 		}
 	}

@@ -18,6 +18,7 @@ const (
 	faultCut
 	faultHalfOpen
 	faultIsolate
+	faultTail
 	faultSplit
 	faultOneWay
 	faultBridge
@@ -39,12 +40,13 @@ var faultTable = [faultKinds]struct {
 	do     func(w *World, a *action)
 }{
 	faultCrash:          {"crash", 4, func(w *World, a *action) { w.crashFor(w.victim(a), a) }},
-	faultCrashInEffects: {"crash in effects", 6, func(w *World, a *action) { w.victim(a).crashInEffects = 1 + int(a.bits>>16%12) }},
+	faultCrashInEffects: {"crash in effects", 6, (*World).crashInEffects},
 	faultCrashInDisk:    {"crash in disk", 6, func(w *World, a *action) { w.victim(a).crashInPhases = 1 + int(a.bits>>16%8) }},
 	faultCrashAll:       {"crash all", 1, (*World).crashAll},
 	faultCut:            {"cut", 4, (*World).cutSome},
 	faultHalfOpen:       {"half-open link", 3, (*World).halfOpen},
 	faultIsolate:        {"isolate", 3, func(w *World, a *action) { w.split(1<<w.victim(a).index, true, true) }},
+	faultTail:           {"isolated tail", 3, (*World).tail},
 	faultSplit:          {"split", 2, func(w *World, a *action) { w.split(a.bits>>16, true, true) }},
 	faultOneWay:         {"one way", 2, func(w *World, a *action) { w.split(1<<w.victim(a).index, a.bits>>16&1 == 0, a.bits>>16&1 == 1) }},
 	faultBridge:         {"bridge", 1, (*World).bridge},
@@ -102,7 +104,7 @@ func (w *World) act(a *action) {
 	}
 	faultTable[a.fault].do(w, a)
 	switch a.fault {
-	case faultIsolate, faultSplit, faultOneWay, faultBridge, faultSlowDisk, faultStuckDisk, faultDelay:
+	case faultIsolate, faultTail, faultSplit, faultOneWay, faultBridge, faultSlowDisk, faultStuckDisk, faultDelay:
 		end := *a
 		end.undo = true
 		w.undos = append(w.undos, end)
@@ -157,6 +159,13 @@ func (w *World) crashFor(s *server, a *action) {
 	w.restartLater(s, a.lasts)
 }
 
+// crashInEffects lets a server crash at an effect of some kind, after others.
+func (w *World) crashInEffects(a *action) {
+	s := w.victim(a)
+	s.crashAt = crashPlace{effectKind(a.bits >> 16 % uint64(effectKinds)), a.bits>>24&1 == 0}
+	s.crashInEffects = int(a.bits >> 32 % 6)
+}
+
 func (w *World) restartLater(s *server, d time.Duration) {
 	w.plan(due{kind: dueRestart, server: s.index}, d)
 }
@@ -209,6 +218,19 @@ func (w *World) block(a, b *server, on bool) {
 	if on {
 		w.walls[a.index] |= 1 << b.index
 	}
+}
+
+// tail keeps a leader from the others and lets it propose what only it has then.
+func (w *World) tail(a *action) {
+	l := w.leading()
+	if l == nil || l.flushing {
+		return
+	}
+	w.split(1<<l.index, true, true)
+	for range 1 + a.bits>>16%3 {
+		l.enqueueRequest(request{op: jute.OpSetData}) // of no session: an error, which is a transaction too
+	}
+	l.step(zab.Tick{})
 }
 
 // bridge splits the servers in two, but one of them reaches all.

@@ -213,10 +213,8 @@ func (g *linkGhost) kind() point {
 		return pointDiffFromLog
 	case g.method == wire.TypeDiff:
 		return pointDiffWithTxns
-	case g.method == wire.TypeTrunc && g.txns == 0:
-		return pointTruncOnly
 	case g.method == wire.TypeTrunc:
-		return pointTruncWithTxns
+		return pointTrunc
 	case g.txns == 0:
 		return pointSnapOnly
 	}

@@ -30,7 +30,7 @@ func (w *World) calm() {
 		if s.whole != nil {
 			s.whole.Heal()
 		}
-		s.crashInEffects, s.crashInPhases, s.pausedUntil = 0, 0, 0
+		s.crashInEffects, s.crashAt, s.crashInPhases, s.pausedUntil = 0, crashNowhere, 0, 0
 		s.out = chosen>>s.index&1 == 0
 		if s.out && s.up {
 			s.crash()
@@ -48,14 +48,15 @@ func (w *World) calm() {
 	w.quiet = true
 	w.await(bound, func() string { return w.unsettled(true) })
 	shown := len(w.shown)
-	l := w.leading()
-	l.enqueueRequest(request{op: jute.OpSetData}) // of no session: an error, which is a transaction too
-	l.step(zab.Tick{})
 	w.await(bound, func() string {
-		if len(w.shown) == shown {
-			return "a transaction is not committed"
+		if len(w.shown) > shown {
+			return w.unsettled(true)
 		}
-		return w.unsettled(true)
+		if l := w.leading(); l != nil && len(l.line) == 0 && l.tail == l.state.last() {
+			l.enqueueRequest(request{op: jute.OpSetData}) // of no session: an error, which is a transaction too
+			l.step(zab.Tick{})
+		}
+		return "a transaction is not committed"
 	})
 	c := &w.clients[0]
 	c.disconnect()
@@ -111,7 +112,7 @@ func (w *World) unsettled(same bool) string {
 	}
 	for _, s := range w.servers {
 		switch {
-		case !s.up || s.out, s.committed.Server(s.sid) == nil && l.committed.Server(s.sid) == nil:
+		case !s.up || s.out || l.committed.Server(s.sid) == nil:
 			continue
 		case !l.committed.IsVoter(s.sid) && s.disk.epochs[zab.AcceptedEpoch] > l.ghost.serve.Epoch:
 			continue // it has promised more than this leader is, which a leader makes good for voters only

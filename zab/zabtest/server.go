@@ -52,19 +52,29 @@ type server struct {
 	wake time.Duration
 	// pausedUntil is when the process goes on.
 	pausedUntil time.Duration
-	// crashInEffects and crashInPhases count down to a crash; 0 is none.
+	// crashAt is the kind of effect at which the server will crash, when crashInEffects have passed. crashInPhases counts down to a crash in the disk; 0 is none.
+	crashAt                       crashPlace
 	crashInEffects, crashInPhases int
 
 	links   []*link
 	dialled int
 }
 
+// crashPlace is right before or right behind an effect of a kind.
+type crashPlace struct {
+	kind   effectKind
+	behind bool
+}
+
+// crashNowhere is no place.
+var crashNowhere = crashPlace{kind: effectKinds}
+
 // start makes a node of what is on the disk.
 func (s *server) start() {
 	w := s.w
 	s.up, s.life = true, s.life+1
 	s.ghost.start()
-	s.crashInEffects, s.crashInPhases, s.pausedUntil = 0, 0, 0
+	s.crashInEffects, s.crashAt, s.crashInPhases, s.pausedUntil = 0, crashNowhere, 0, 0
 	s.flushing, s.wake = false, never
 	s.serving, s.listening, s.sealed, s.leader, s.role = false, false, false, 0, zab.Looking
 	s.app.stop()
@@ -122,6 +132,12 @@ func (s *server) crash() {
 	w.look(atDisk, s)
 }
 
+// crashAndReturn is a crash in the middle of something; the server comes back some time.
+func (s *server) crashAndReturn() {
+	s.crash()
+	s.w.restartLater(s, s.rng.upTo(time.Second))
+}
+
 // step gives an event to the node. Its effects follow at once, or together with those of other steps.
 func (s *server) step(ev zab.Event) {
 	if !s.up {
@@ -163,18 +179,21 @@ func (s *server) run() {
 		for i := range effects {
 			kind := kindOf(effects[i])
 			if s.crashInEffects > 0 {
-				if s.crashInEffects--; s.crashInEffects == 0 {
-					s.w.cover.crashBefore[kind]++
-					if i > 0 {
-						s.w.cover.crashAfter[kindOf(effects[i-1])]++
-					}
-					s.crash()
-					return
-				}
+				s.crashInEffects--
+			}
+			if s.crashInEffects == 0 && s.crashAt == (crashPlace{kind, false}) {
+				s.w.cover.crashBefore[kind]++
+				s.crashAndReturn()
+				return
 			}
 			s.w.cover.effects[kind]++
 			s.effect(effects[i])
 			if s.life != life {
+				return
+			}
+			if s.crashInEffects == 0 && s.crashAt == (crashPlace{kind, true}) {
+				s.w.cover.crashAfter[kind]++
+				s.crashAndReturn()
 				return
 			}
 		}
