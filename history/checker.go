@@ -101,6 +101,11 @@ func (c *Checker) violation(rule ruleID, format string, args ...any) {
 	}
 }
 
+// overdue reports whether a session with a timeout, heard of at an instant, may have ended before another.
+func overdue(timeout, heard, now int64) bool {
+	return timeout == Anytime || timeout > 0 && heard <= now-timeout
+}
+
 // Life takes all connections of one life of a server, or of an ensemble, that has come to its end: no request of theirs will take
 // effect any more. The caller must not change them afterwards.
 func (c *Checker) Life(conns []*Connection) {
@@ -143,7 +148,7 @@ func (c *Checker) Life(conns []*Connection) {
 func (c *Checker) stream(conn *Connection) {
 	c.report.Ops += conn.Replies
 	c.report.Events += len(conn.Events)
-	if s := c.sessions[conn.Refused]; s != nil && !s.closing && (s.timeout == 0 || s.heard > conn.Return-s.timeout) {
+	if s := c.sessions[conn.Refused]; s != nil && !s.closing && !overdue(s.timeout, s.heard, conn.Return) {
 		c.violation(sessionLost, "session %#x was refused at [%d, %d]; nobody has closed it, and it was heard of at %d, its timeout being %d",
 			conn.Refused, conn.Call, conn.Return, s.heard, s.timeout)
 	}

@@ -12,6 +12,9 @@ import (
 // Never is the return of an operation that nobody answered.
 const Never = math.MaxInt64
 
+// Anytime is the timeout of a session that may end at any time.
+const Anytime = -1
+
 // Connection is what one client has seen on one connection, from the handshake to the end. Instants are in any unit that does not go
 // back, the same one for all connections.
 type Connection struct {
@@ -19,7 +22,7 @@ type Connection struct {
 	Session int64 // 0 if the server answered the handshake with a refusal, or not at all
 	New     bool  // the handshake made the session; otherwise it renewed one
 	Refused int64 // the session whose renewal the server refused, if it did
-	Timeout int64 // after which a session that is not heard of may end, in the unit of the instants; 0 for never
+	Timeout int64 // after which a session that is not heard of may end, in the unit of the instants; 0 for never, Anytime if no clock is to be trusted
 
 	Call, Return int64 // of the handshake
 

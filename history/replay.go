@@ -409,7 +409,7 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 	}
 	var expired []int64
 	for id, owned := range r.tree.owned {
-		if about := r.sessions[id]; len(owned) > 0 && about != nil && about.timeout > 0 && about.heard <= s.gap.until-about.timeout {
+		if about := r.sessions[id]; len(owned) > 0 && about != nil && overdue(about.timeout, about.heard, s.gap.until) {
 			touchSession(id)
 			expired = append(expired, id)
 		}

@@ -407,3 +407,13 @@ func ofWire(w *wire.Request, link zab.LinkID) request {
 	}
 	return r
 }
+
+// hangUp ends the connections of a session that a transaction has closed, as a whole server does.
+func (w *World) hangUp(s *server, id txnID) {
+	t := &w.txns[id]
+	for i := range w.clients {
+		if c := &w.clients[i]; t.op == jute.OpCloseSession && c.whole != nil && c.server == s && c.session == t.session {
+			c.expired()
+		}
+	}
+}

@@ -402,6 +402,7 @@ func (s *server) apply(r *zab.Record) {
 	if s.serving {
 		w.show(s)
 		w.acknowledge(s, id, told)
+		w.hangUp(s, id)
 	}
 }
 
