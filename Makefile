@@ -87,6 +87,15 @@ powercuts: ## 10,000 losses of power, and a fault at each operation, of a disk i
 faults: ## the single-fault matrix, on quoll and a sample on ZooKeeper (30 minutes, root and /dev/fuse; QUOLL_FAULTS_WRITE=docs/faults.md writes the page)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_FAULTS=long $(GO) test -count=1 -timeout 90m -v ./compat/faults
 
+SCHEDULES ?= 2000000
+.PHONY: sim
+sim: ## SCHEDULES (2,000,000, half an hour on two cores) random schedules of zab; QUOLL_SEED with -run TestSeed makes one small
+	QUOLL_SCHEDULES=$(SCHEDULES) $(GO) test -count=1 -timeout 24h -run TestSimulation -v ./zab/zabtest
+
+.PHONY: sim-mutants
+sim-mutants: ## every planted fault of zab is found, and in how many schedules (20 minutes)
+	$(GO) test -tags mutants -count=1 -timeout 4h -run 'TestMutants|TestMinimize' -v ./zab/zabtest
+
 .PHONY: bench
 bench: ## Apache ZooKeeper and quoll in turn under the same load; prints the table (make peers first)
 	$(GO) run ./bench

@@ -15,6 +15,11 @@ require (
 )
 
 require (
+	github.com/cockroachdb/datadriven v1.0.3
+	github.com/pmezard/go-difflib v1.0.0 // indirect
+)
+
+require (
 	github.com/DataDog/zstd v1.5.7 // indirect
 	github.com/RaduBerinde/axisds v0.1.0 // indirect
 	github.com/RaduBerinde/btreemap v0.0.0-20250419174037-3d62b7205d54 // indirect

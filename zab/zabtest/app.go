@@ -1,6 +1,7 @@
 package zabtest
 
 import (
+	"fmt"
 	"math/bits"
 	"time"
 
@@ -169,7 +170,7 @@ func (w *World) prepare(s *server, zxid int64, r *request) (zab.Record, bool) {
 	s.tail = id
 	w.mark('P', uint64(zxid))
 	if w.tracing() {
-		w.tracef("%d proposes %s: %v %d of session %d, from link %d", s.sid, w.zxidText(zxid), t.op, t.cxid, t.session, r.link)
+		w.tracef("%d proposes %s%s", s.sid, w.zxidText(zxid), t.describe(r.link))
 	}
 	return w.record(id), true
 }
@@ -268,6 +269,14 @@ func (w *World) config(version int64, members []int64) *ensemble.Config {
 		w.hierarchy(c)
 	}
 	return c
+}
+
+// describe says for whom a transaction is proposed, if for a client.
+func (t *txn) describe(link zab.LinkID) string {
+	if t.session == 0 {
+		return ""
+	}
+	return fmt.Sprintf(": %v %d of session %d, from link %d", t.op, t.cxid, t.session, link)
 }
 
 // membersOf are the sids of a config, observers being negative.

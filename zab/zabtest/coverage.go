@@ -2,7 +2,7 @@ package zabtest
 
 import (
 	"fmt"
-	"io"
+	"strings"
 
 	"quoll/zab"
 	"quoll/zab/wire"
@@ -211,14 +211,15 @@ func (c *coverage) add(o *coverage) {
 	})
 }
 
-// print writes all counters, and returns those that are 0.
-func (c *coverage) print(out io.Writer) (zeros []string) {
-	fmt.Fprintf(out, "coverage of %d schedules\n", c.runs)
+// table returns all counters as text, and the names of those that are 0.
+func (c *coverage) table() (text string, zeros []string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "coverage of %d schedules\n", c.runs)
 	c.each(func(table, row string, n *uint64) {
-		fmt.Fprintf(out, "%-20s %-45s %12d\n", table, row, *n)
+		fmt.Fprintf(&b, "%-20s %-45s %12d\n", table, row, *n)
 		if *n == 0 {
 			zeros = append(zeros, table+": "+row)
 		}
 	})
-	return zeros
+	return b.String(), zeros
 }

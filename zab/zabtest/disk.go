@@ -92,11 +92,13 @@ type disk struct {
 	slow    int
 	failing bool
 	rng     stream
+	// steady is that of draw.
+	steady bool
 }
 
 // wipe empties the disk.
 func (d *disk) wipe(initial *ensemble.Config) {
-	*d = disk{committed: initial, seen: initial, blank: true, ops: d.ops[:0], slow: 1, rng: d.rng}
+	*d = disk{committed: initial, seen: initial, blank: true, ops: d.ops[:0], slow: 1, rng: d.rng, steady: d.steady}
 }
 
 // durable returns the history that survives a crash at least.
@@ -127,9 +129,9 @@ func (d *disk) crash() {
 	d.aside, d.next = false, side{}
 	for i := range d.ops {
 		op := &d.ops[i]
-		half := d.rng.chance(500)
+		half := d.rng.chance(500) && !d.steady
 		switch {
-		case op.kind == opTruncate && op.phase == 1 && !op.aside && half:
+		case op.kind == opTruncate && op.phase == 1 && !op.aside && (half || d.steady):
 			d.hist, d.logFrom, d.synced = op.before, op.beforeFrom, len(op.before)
 		case op.kind == opInstall && op.phase == 3 && !op.aside && half:
 			d.hist, d.logFrom, d.synced = op.before, op.beforeFrom, len(op.before)
@@ -141,6 +143,9 @@ func (d *disk) crash() {
 	}
 	if lost := len(d.hist) - d.synced; lost > 0 {
 		kept := d.synced + d.rng.intn(lost+1)
+		if d.steady {
+			kept = d.synced
+		}
 		d.hist = d.hist[:kept:kept]
 	}
 	d.synced = len(d.hist)
@@ -150,6 +155,9 @@ func (d *disk) crash() {
 
 // duration is how long the next phase takes.
 func (d *disk) duration(unit time.Duration) time.Duration {
+	if d.steady {
+		return unit
+	}
 	t := d.rng.upTo(unit)
 	if d.rng.chance(20) {
 		t *= 30
@@ -192,6 +200,15 @@ func (s *server) diskPhase() {
 		return
 	}
 	op := d.turn(s.w.draw.parallel)
+	if at := s.stopAt; at.on && at.kind == op.kind && at.phase == op.phase && at.file == op.file {
+		s.stopAt = stopPlace{}
+		if at.stick {
+			d.stuck = true
+		} else {
+			s.crash()
+		}
+		return
+	}
 	if d.failing {
 		d.failing = false
 		s.diskFails(&d.ops[0])

@@ -159,10 +159,16 @@ func (w *World) crashFor(s *server, a *action) {
 	w.restartLater(s, a.lasts)
 }
 
+// rareEffects are crashed at more often than their share.
+var rareEffects = [...]effectKind{effectTruncate, effectInstallSnapshot, effectReload, effectReadLog, effectServeReadOnly, effectSendSnapshot, effectConfigure}
+
 // crashInEffects lets a server crash at an effect of some kind, after others.
 func (w *World) crashInEffects(a *action) {
 	s := w.victim(a)
 	s.crashAt = crashPlace{effectKind(a.bits >> 16 % uint64(effectKinds)), a.bits>>24&1 == 0}
+	if a.bits>>25&1 == 0 {
+		s.crashAt.kind = rareEffects[a.bits>>16%uint64(len(rareEffects))]
+	}
 	s.crashInEffects = int(a.bits >> 32 % 6)
 }
 
@@ -229,6 +235,9 @@ func (w *World) tail(a *action) {
 	w.split(1<<l.index, true, true)
 	for range 1 + a.bits>>16%3 {
 		l.enqueueRequest(request{op: jute.OpSetData}) // of no session: an error, which is a transaction too
+	}
+	if a.bits>>32&3 == 0 {
+		l.crashAt = crashPlace{effectTruncate, a.bits>>34&1 == 0} // when it is back
 	}
 	l.step(zab.Tick{})
 }

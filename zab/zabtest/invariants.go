@@ -316,8 +316,8 @@ func (w *World) durable(*server) string {
 
 func (w *World) nothingTakenBack(s *server) string {
 	p, l := s.ghost.packet, s.ghost.link
-	if p.Type != wire.TypeTrunc && p.Type != wire.TypeSnap {
-		return ""
+	if p.Type != wire.TypeTrunc && p.Type != wire.TypeSnap || !l.usable(learnerEnd) {
+		return "" // or it goes to one that has left long ago
 	}
 	learner := l.ends[learnerEnd]
 	for i := w.txns[w.find(p.Zxid)].depth; i < w.matched(learner); i++ {

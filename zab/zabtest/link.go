@@ -164,6 +164,10 @@ func (l *link) arrive(end int) {
 			l.w.violate("codec", "a packet does not decode: %v", d.Err())
 		}
 		s.incoming = f.stream
+		if l.w.cutAt.cuts(s, &p) {
+			l.cut()
+			return
+		}
 		s.receive(l, &p, f.snapshot)
 	}
 	l.turn(end)
@@ -216,8 +220,11 @@ func (l *link) close(end int) {
 
 // lose forgets a random end of what is on its way to an end.
 func (l *link) lose(end int) {
-	q := l.queue[end]
-	l.queue[end] = q[:l.rng.intn(len(q)+1)]
+	kept := l.rng.intn(len(l.queue[end]) + 1)
+	if l.w.draw.steady {
+		kept = 0
+	}
+	l.queue[end] = l.queue[end][:kept]
 }
 
 // cut breaks the link. Each end hears of it at its own time.

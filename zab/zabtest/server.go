@@ -53,7 +53,9 @@ type server struct {
 	// pausedUntil is when the process goes on.
 	pausedUntil time.Duration
 	// crashAt is the kind of effect at which the server will crash, when crashInEffects have passed. crashInPhases counts down to a crash in the disk; 0 is none.
-	crashAt                       crashPlace
+	crashAt crashPlace
+	// stopAt is where the disk stops, in a story.
+	stopAt                        stopPlace
 	crashInEffects, crashInPhases int
 
 	links   []*link
@@ -75,6 +77,7 @@ func (s *server) start() {
 	s.up, s.life = true, s.life+1
 	s.ghost.start()
 	s.crashInEffects, s.crashAt, s.crashInPhases, s.pausedUntil = 0, crashNowhere, 0, 0
+	s.stopAt = stopPlace{}
 	s.flushing, s.wake = false, never
 	s.serving, s.listening, s.sealed, s.leader, s.role = false, false, false, 0, zab.Looking
 	s.app.stop()

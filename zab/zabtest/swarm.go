@@ -48,6 +48,8 @@ type draw struct {
 	windows bool
 
 	wireUnit, diskUnit time.Duration
+	// steady says that everything takes its unit of time, and that crashes lose all that they can: stories are told so (script.go).
+	steady bool
 	// wireTail is how many of 1000 messages take long, voteLoss how many votes are lost, staleVotes how often an old one comes with a new connection, and
 	// silentCrash how many links of a crashed server say nothing.
 	wireTail, voteLoss, staleVotes, silentCrash int
@@ -75,7 +77,7 @@ func newDraw(r *stream) draw {
 	d := draw{
 		servers:      either(r, 3, 3, 3, 3, 4, 5, 5, 6, 7),
 		reconfig:     r.chance(600),
-		readOnly:     r.chance(150),
+		readOnly:     r.chance(300),
 		initLimit:    either(r, 5, 10, 20),
 		syncLimit:    either(r, 3, 5, 10),
 		aside:        r.chance(500),
@@ -173,6 +175,9 @@ func (d *draw) options(s *server) zab.Options {
 
 // latency is how long a message takes.
 func (d *draw) latency(r *stream) time.Duration {
+	if d.steady {
+		return d.wireUnit
+	}
 	t := r.upTo(d.wireUnit)
 	if r.chance(d.wireTail) {
 		t *= 30

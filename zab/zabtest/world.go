@@ -47,6 +47,8 @@ type World struct {
 	hash uint64
 	// trace gets a line for whatever a reader of the run wants to know, if it is set.
 	trace func(line string)
+	// cutAt is where a link is cut, in a story.
+	cutAt cutPlace
 	// traceVotes says that votes are traced too.
 	traceVotes bool
 	set        ensemble.Set
@@ -159,7 +161,7 @@ func (w *World) begin(seed uint64, d draw) {
 	w.walls = [maxServers]uint16{}
 	w.spareLinks = append(w.spareLinks, w.links...)
 	w.links, w.undos, w.arena = w.links[:0], w.undos[:0], w.arena[:0]
-	w.hash, w.quiet = seed, false
+	w.hash, w.quiet, w.cutAt = seed, false, cutPlace{}
 	w.ledger.reset()
 	for len(w.servers) < d.servers {
 		w.servers = append(w.servers, new(server))
@@ -182,7 +184,7 @@ func (w *World) begin(seed uint64, d draw) {
 		if c := s.initial.Server(s.sid); d.staleObservers && c.Role == ensemble.Observer {
 			s.initial = w.config(0, d.members)
 		}
-		s.disk = disk{committed: s.initial, seen: s.initial, ops: s.disk.ops[:0], slow: 1, rng: streamOf(seed, purposeDisk+uint64(i))}
+		s.disk = disk{committed: s.initial, seen: s.initial, ops: s.disk.ops[:0], slow: 1, rng: streamOf(seed, purposeDisk+uint64(i)), steady: d.steady}
 		if i == d.rogue {
 			s.disk.epochs[zab.AcceptedEpoch] = math.MaxInt32 - 1
 		}
