@@ -143,6 +143,9 @@ func (m *Member) loadEpochs() error {
 			return err
 		}
 	}
+	if err := txnlog.UnstageEpoch(fs, dir); err != nil {
+		return err
+	}
 	if m.epochs[zab.AcceptedEpoch] < m.epochs[zab.CurrentEpoch] {
 		return fmt.Errorf("%w: the accepted epoch, %d, is less than the current epoch, %d", ErrEpoch, m.epochs[zab.AcceptedEpoch], m.epochs[zab.CurrentEpoch])
 	}

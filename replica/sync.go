@@ -143,7 +143,7 @@ func (m *Member) replace(t *tree.Tree) error {
 	epoch := zxid >> 32
 	enters := epoch > m.epochs[zab.CurrentEpoch]
 	if enters {
-		if err := txnlog.StageEpoch(fs, dir, txnlog.CurrentEpoch, epoch); err != nil {
+		if err := txnlog.StageEpoch(fs, dir, epoch); err != nil {
 			return err
 		}
 	}
@@ -159,10 +159,12 @@ func (m *Member) replace(t *tree.Tree) error {
 		return err
 	}
 	if enters {
-		if err := txnlog.PlaceEpoch(fs, dir, txnlog.CurrentEpoch); err != nil {
+		if err := m.writeEpoch(zab.CurrentEpoch, epoch); err != nil {
 			return err
 		}
-		m.epochs[zab.CurrentEpoch] = epoch
+		if err := txnlog.UnstageEpoch(fs, dir); err != nil {
+			return err
+		}
 	}
 	logs, err := txnlog.Logs(fs, m.state.LogDir)
 	if err != nil {

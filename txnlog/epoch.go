@@ -10,15 +10,13 @@ import (
 )
 
 // The epoch files of an ensemble's server, in the version-2 directory of the snapshots: the highest epoch that it has promised to follow, and the epoch whose
-// initial history it has. CurrentEpochStaged is read instead of CurrentEpoch when a crash came between a snapshot and the epoch that it needs.
+// initial history it has. CurrentEpochStaged counts instead of CurrentEpoch when that is less than the last zxid's (QuorumPeer.loadDataBase): it is there while
+// a snapshot of a later epoch gets its name.
 const (
 	AcceptedEpoch      = "acceptedEpoch"
 	CurrentEpoch       = "currentEpoch"
-	CurrentEpochStaged = CurrentEpoch + epochTemp
+	CurrentEpochStaged = "currentEpoch.tmp"
 )
-
-// epochTemp is the suffix under which Java writes such a file (AtomicFileOutputStream).
-const epochTemp = ".tmp"
 
 // ReadEpoch reads an epoch file in dir; without one ok is false. The error is that of a file that is not a number.
 func ReadEpoch(fs FS, dir, name string) (epoch int64, ok bool, err error) {
@@ -45,33 +43,44 @@ func ReadEpoch(fs FS, dir, name string) (epoch int64, ok bool, err error) {
 	return epoch, true, nil
 }
 
-// WriteEpoch writes an epoch file durably: under a temporary name first, which is [CurrentEpochStaged] for [CurrentEpoch].
+// WriteEpoch writes an epoch file durably, in place of the one that is there. It does not touch [CurrentEpochStaged], so that there is always one of the two, even
+// where a rename is not atomic.
 func WriteEpoch(fs FS, dir, name string, epoch int64) error {
-	if err := StageEpoch(fs, dir, name, epoch); err != nil {
+	temp := filepath.Join(dir, tempPrefix+name)
+	if err := writeEpoch(fs, temp, epoch); err != nil {
 		return err
 	}
-	return PlaceEpoch(fs, dir, name)
+	if err := fs.Rename(temp, filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	return fs.SyncDir(dir)
 }
 
-// StageEpoch makes an epoch file durable under its temporary name.
-func StageEpoch(fs FS, dir, name string, epoch int64) error {
-	f, err := fs.Create(filepath.Join(dir, name+epochTemp))
+// StageEpoch makes [CurrentEpochStaged] durable.
+func StageEpoch(fs FS, dir string, epoch int64) error {
+	if err := writeEpoch(fs, filepath.Join(dir, CurrentEpochStaged), epoch); err != nil {
+		return err
+	}
+	return fs.SyncDir(dir)
+}
+
+// UnstageEpoch removes [CurrentEpochStaged] durably, if it is there.
+func UnstageEpoch(fs FS, dir string) error {
+	if err := fs.Remove(filepath.Join(dir, CurrentEpochStaged)); errors.Is(err, iofs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return fs.SyncDir(dir)
+}
+
+func writeEpoch(fs FS, name string, epoch int64) error {
+	f, err := fs.Create(name)
 	if err != nil {
 		return err
 	}
 	if _, err = f.WriteAt(strconv.AppendInt(nil, epoch, 10), 0); err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return fs.SyncDir(dir)
-}
-
-// PlaceEpoch gives an epoch file that [StageEpoch] has made its name, durably.
-func PlaceEpoch(fs FS, dir, name string) error {
-	if err := fs.Rename(filepath.Join(dir, name+epochTemp), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	return fs.SyncDir(dir)
+	return errors.Join(err, f.Close())
 }
