@@ -69,12 +69,11 @@ func (l *leader) commit() {
 			n.served = upTo
 			continue
 		}
-		designated := l.designate(config)
-		e := &n.log.after(upTo - 1)[0]
-		e.activate, e.designated = true, designated
+		leader := l.designate(config)
+		l.designated = append(l.designated, designated{upTo, leader})
 		n.apply(upTo)
 		n.served = upTo
-		l.activate(config, designated)
+		l.activate(config, leader)
 	}
 }
 
@@ -156,20 +155,30 @@ func (l *leader) answerSyncs() {
 	}
 }
 
-// commitPacket is what a follower is told when the entry is committed.
-func (e *entry) commitPacket() wire.Packet {
-	if !e.activate {
-		return wire.Packet{Type: wire.TypeCommit, Zxid: e.Zxid}
+// named returns the leader that the reconfig of this epoch with the zxid named.
+func (l *leader) named(zxid int64) (leader int64, ok bool) {
+	for _, d := range l.designated {
+		if d.zxid == zxid {
+			return d.leader, true
+		}
 	}
-	a := wire.Activation{Leader: e.designated}
-	return wire.Packet{Type: wire.TypeCommitAndActivate, Zxid: e.Zxid, Data: a.Append(nil)}
+	return 0, false
+}
+
+// commitPacket is what a follower is told when a transaction of this epoch is committed.
+func (l *leader) commitPacket(zxid int64) wire.Packet {
+	if leader, ok := l.named(zxid); ok {
+		a := wire.Activation{Leader: leader}
+		return wire.Packet{Type: wire.TypeCommitAndActivate, Zxid: zxid, Data: a.Append(nil)}
+	}
+	return wire.Packet{Type: wire.TypeCommit, Zxid: zxid}
 }
 
 // informPacket is what an observer is told then.
-func (e *entry) informPacket() wire.Packet {
-	if !e.activate {
-		return wire.Packet{Type: wire.TypeInform, Zxid: e.Zxid, Data: e.Data}
+func (l *leader) informPacket(r Record) wire.Packet {
+	if leader, ok := l.named(r.Zxid); ok {
+		a := wire.Activation{Leader: leader, Txn: r.Data}
+		return wire.Packet{Type: wire.TypeInformAndActivate, Zxid: r.Zxid, Data: a.Append(nil)}
 	}
-	a := wire.Activation{Leader: e.designated, Txn: e.Data}
-	return wire.Packet{Type: wire.TypeInformAndActivate, Zxid: e.Zxid, Data: a.Append(nil)}
+	return wire.Packet{Type: wire.TypeInform, Zxid: r.Zxid, Data: r.Data}
 }

@@ -94,7 +94,8 @@
 // A record's data, a packet and a config are never changed by anybody once they are in an event or an effect, so all may keep them. Memory is bounded by
 // Options: HistoryBytes of records for learners that come back, OutstandingBytes that are not committed (then NextZxid says no and [Node.Full] yes), LinkBytes
 // handed to a link and not sent (then the link is closed as too slow). A learner's part of the history is not queued: the node keeps a cursor into the
-// history per learner and moves it as the link drains, from memory or, by ReadLog, from the log.
+// history per learner and moves it as the link drains, from memory or, by ReadLog, from the log. A learner that falls behind is so cut off only when the limits in
+// time say so, or when the log was purged.
 //
 // Bytes of a peer never cause a panic: what is against the protocol closes its link. A broken promise of the driver, or of ours, panics with
 // the values in the message.

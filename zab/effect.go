@@ -102,7 +102,7 @@ type (
 	// or InstallSnapshot before it has ended in one way or another. It is repeated until it works.
 	Reload struct{ Restore RestoreID }
 
-	// ReadLog reads records of the log for the learner of the link.
+	// ReadLog reads records of the log for the learner of the link. What was appended before is in it, synced or not.
 	ReadLog struct {
 		Link LinkID
 		// From is the zxid to begin at or before.

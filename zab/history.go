@@ -8,7 +8,7 @@ import (
 // history is the end of the log in memory: transactions that are in the state, kept for learners (Java's committedLog), and behind them
 // those that are not committed (outstandingProposals at a leader, pendingTxns at a follower). They are one sequence without a hole.
 type history struct {
-	entries []entry
+	entries []Record
 	// base is the zxid before entries[0]: with no entries it is the last one there is.
 	base int64
 	// applied is the last zxid given to the state; done counts the entries up to it.
@@ -18,14 +18,6 @@ type history struct {
 	bytes, pending int
 	// maxBytes and maxCount bound what is kept once it is applied.
 	maxBytes, maxCount int
-}
-
-// entry is a record and how it was committed.
-type entry struct {
-	Record
-	// activate says that the config of the record was activated when this leader committed it, with the designated leader.
-	activate   bool
-	designated int64
 }
 
 func (h *history) limits(o *Options) { h.maxBytes, h.maxCount = o.HistoryBytes, o.CommitLogCount }
@@ -45,6 +37,7 @@ func (h *history) reset(zxid int64, recent []Record) {
 		h.push(r)
 	}
 	h.apply(zxid)
+	h.trim(zxid)
 }
 
 // last returns the zxid of the last record.
@@ -69,12 +62,12 @@ func (h *history) push(r Record) {
 	if !Follows(h.last(), r.Zxid) {
 		panic(fmt.Sprintf("zab: record %#x cannot follow %#x", r.Zxid, h.last()))
 	}
-	h.entries = append(h.entries, entry{Record: r})
+	h.entries = append(h.entries, r)
 	h.bytes += len(r.Data)
 	h.pending += len(r.Data)
 }
 
-// apply moves the state's end to zxid and returns the records it passed, in memory of their own. Old entries are let go.
+// apply moves the state's end to zxid and returns the records it passed, in memory of their own.
 func (h *history) apply(zxid int64) []Record {
 	from := h.done
 	for h.done < len(h.entries) && h.entries[h.done].Zxid <= zxid {
@@ -85,21 +78,17 @@ func (h *history) apply(zxid int64) []Record {
 	if h.applied != zxid {
 		panic(fmt.Sprintf("zab: apply up to %#x, but the log has %#x to %#x", zxid, h.base, h.last()))
 	}
-	records := make([]Record, 0, h.done-from)
-	for _, e := range h.entries[from:h.done] {
-		records = append(records, e.Record)
-	}
-	h.trim()
-	return records
+	return append(make([]Record, 0, h.done-from), h.entries[from:h.done]...)
 }
 
-// trim lets applied entries go when they are too many, or too large. What is still in use elsewhere keeps its own memory.
-func (h *history) trim() {
+// trim lets applied entries go when they are too large together, or too many; but the number is no reason to let go what is behind sent, which a learner waits for.
+// What is still in use elsewhere keeps its own memory.
+func (h *history) trim(sent int64) {
 	drop := 0
-	for drop < h.done && (h.done-drop > 2*h.maxCount || h.bytes > h.maxBytes) {
+	for drop < h.done && (h.bytes > h.maxBytes || h.done-drop > 2*h.maxCount && h.entries[drop].Zxid <= sent) {
 		h.bytes -= len(h.entries[drop].Data)
 		h.base = h.entries[drop].Zxid
-		h.entries[drop] = entry{}
+		h.entries[drop] = Record{}
 		drop++
 	}
 	h.entries, h.done = h.entries[drop:], h.done-drop
@@ -117,7 +106,7 @@ func (h *history) first() int64 {
 func (h *history) pendingBytes() int { return h.pending }
 
 // after returns the entries with zxids greater than zxid, in memory of the history.
-func (h *history) after(zxid int64) []entry {
+func (h *history) after(zxid int64) []Record {
 	i := sort.Search(len(h.entries), func(i int) bool { return h.entries[i].Zxid > zxid })
 	return h.entries[i:]
 }
@@ -129,4 +118,4 @@ func (h *history) has(zxid int64) bool {
 }
 
 // committedEntries returns the applied entries.
-func (h *history) committedEntries() []entry { return h.entries[:h.done] }
+func (h *history) committedEntries() []Record { return h.entries[:h.done] }

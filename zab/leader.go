@@ -40,6 +40,8 @@ type leader struct {
 	proposed int64
 	// lame says that another leader was designated: nothing is committed any more (8.3 I26).
 	lame bool
+	// designated are the leaders that the reconfigs of this epoch named, by zxid.
+	designated []designated
 	// synced is what this server's disk had at syncedAt, when it last had all or got on.
 	synced   int64
 	syncedAt time.Duration
@@ -58,6 +60,9 @@ type waitingSync struct {
 	zxid  int64
 	probe uint64
 }
+
+// designated is the leader that a reconfig named.
+type designated struct{ zxid, leader int64 }
 
 // lead begins the role of the leader.
 func (n *Node) lead() {
@@ -344,10 +349,21 @@ func (l *leader) receive(link LinkID, p wire.Packet) {
 	}
 }
 
-func (l *leader) sent(ev Sent) {
+func (l *leader) drained(ev Sent) {
 	if p := l.find(ev.Link); p != nil {
-		p.sent(ev)
+		p.drained(ev)
 	}
+}
+
+// sent returns the last transaction that all learners were sent, as far as they are told the history.
+func (l *leader) sent() int64 {
+	zxid := l.n.log.applied
+	for _, p := range l.peers {
+		if p.phase >= peerSyncing {
+			zxid = min(zxid, p.proposedTo)
+		}
+	}
+	return zxid
 }
 
 func (l *leader) logRead(ev LogRead) {

@@ -175,7 +175,7 @@ func (n *Node) Step(now time.Duration, ev Event) {
 		case n.learner != nil && n.learner.link == ev.Link:
 			n.learner.inflight -= ev.Bytes
 		case n.leader != nil:
-			n.leader.sent(ev)
+			n.leader.drained(ev)
 		}
 	case Synced:
 		n.onSynced(ev.Zxid)

@@ -40,7 +40,7 @@ type Options struct {
 	// SnapshotSizeFactor is how long a log, in sizes of the newest snapshot, may be sent instead of it. Less than 0: the log on disk is never
 	// used. More than 1 or 0: 0.33.
 	SnapshotSizeFactor float64
-	// CommitLogCount is how many committed transactions are kept in memory for learners, as far as HistoryBytes allows. Default and minimum 500.
+	// CommitLogCount is how many committed transactions are kept in memory for learners that come back, as far as HistoryBytes allows. Default and minimum 500.
 	CommitLogCount int
 	// MaxSnapshots and MaxDiffs limit synchronizations at the same time; an observer above the limit is turned away, a follower never. Defaults 10
 	// and 100.

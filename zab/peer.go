@@ -45,7 +45,7 @@ type peer struct {
 	unsealed bool
 	// method is how it is synchronized: DIFF, TRUNC or SNAP.
 	method wire.Type
-	// chunk is history that was read from the log and not sent, reading says that more was asked for.
+	// chunk is history that was read from the log and not sent, reading says that more was asked for. The log is read for who needs what is not in memory any more.
 	chunk   []Record
 	reading bool
 	// snapshotting says that a snapshot is on its way.
@@ -228,15 +228,15 @@ func (p *peer) ping(probe uint64) {
 	p.send(wire.Packet{Type: wire.TypePing, Zxid: p.l.proposed})
 }
 
-// sent takes note of what the link got rid of.
-func (p *peer) sent(ev Sent) {
+// drained takes note of what the link got rid of.
+func (p *peer) drained(ev Sent) {
 	n := p.l.n
 	p.inflight -= ev.Bytes
 	if ev.Snapshot {
 		p.snapshotting = false
 	}
 	if p.phase == peerSyncing { // later there are pings, which leave even if nobody is there
-		if !p.snapshotting {
+		if !p.snapshotting && !p.reading {
 			p.deadline = n.now + n.opts.initTime()
 		}
 		if p.l.phase == leaderSynchronizing { // the quorum may need the one that takes long
@@ -292,31 +292,34 @@ func (p *peer) relay() bool {
 		p.send(wire.Packet{Type: wire.TypeSync})
 		return true
 	}
-	if p.committedTo < n.log.base && p.committedTo < n.log.applied {
-		p.fail("it is too slow: it has %s, the history begins behind %s", zxidString(p.committedTo), zxidString(n.log.base))
+	if p.committedTo < min(n.log.applied, p.proposedTo) {
+		p.committedTo = p.l.following(p.committedTo)
+		p.send(p.l.commitPacket(p.committedTo))
+		return true
+	}
+	end := n.log.last()
+	if p.observer {
+		end = n.log.applied
+	}
+	if p.proposedTo >= end {
 		return false
 	}
-	switch {
-	case p.observer:
-		if p.committedTo >= n.log.applied {
-			return false
-		}
-		e := n.log.after(p.committedTo)[0]
-		p.proposedTo, p.committedTo = e.Zxid, e.Zxid
-		p.send(e.informPacket())
-	case p.committedTo < min(n.log.applied, p.proposedTo):
-		e := n.log.after(p.committedTo)[0]
-		p.committedTo = e.Zxid
-		p.send(e.commitPacket())
-	case p.proposedTo < n.log.last():
-		e := n.log.after(p.proposedTo)[0]
-		p.proposedTo = e.Zxid
-		p.send(wire.Packet{Type: wire.TypeProposal, Zxid: e.Zxid, Data: e.Data})
-		if p.watch == 0 {
-			p.watch, p.watchSince = e.Zxid, n.now
-		}
-	default:
+	r, ok := p.next()
+	if !ok {
 		return false
+	}
+	p.proposedTo = r.Zxid
+	if p.observer {
+		p.committedTo = r.Zxid
+		p.send(p.l.informPacket(r))
+		return true
+	}
+	p.send(wire.Packet{Type: wire.TypeProposal, Zxid: r.Zxid, Data: r.Data})
+	if p.watch == 0 {
+		p.watch, p.watchSince = r.Zxid, n.now
 	}
 	return true
 }
+
+// following returns the zxid behind one that a learner in broadcast has: all it lacks is of this epoch.
+func (l *leader) following(zxid int64) int64 { return max(zxid, zxidOf(l.epoch)) + 1 }

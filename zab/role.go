@@ -162,6 +162,11 @@ func (n *Node) apply(zxid int64) {
 		return
 	}
 	records := n.log.apply(zxid)
+	if n.leader != nil {
+		n.log.trim(n.leader.sent())
+	} else {
+		n.log.trim(zxid)
+	}
 	if n.applyAt > 0 {
 		a := n.out[n.applyAt-1].(Apply)
 		n.out[n.applyAt-1] = Apply{append(a.Records, records...)}

@@ -130,9 +130,37 @@ func (l *leader) syncing(snap bool) int {
 	return count
 }
 
+// next returns the transaction behind the last one that was sent, if it is here: in memory, or in what was read from the log. There is one, and it is asked for.
+func (p *peer) next() (r Record, ok bool) {
+	n := p.l.n
+	switch {
+	case p.reading:
+		return r, false
+	case p.proposedTo >= n.log.base:
+		p.chunk = nil
+		r = n.log.after(p.proposedTo)[0]
+	case len(p.chunk) > 0:
+		r, p.chunk = p.chunk[0], p.chunk[1:]
+		if !Follows(p.proposedTo, r.Zxid) {
+			p.fail("the log has %s behind %s", zxidString(r.Zxid), zxidString(p.proposedTo))
+			return r, false
+		}
+	case p.phase == peerLive:
+		p.read(p.l.following(p.proposedTo))
+		return r, false
+	default:
+		p.read(p.proposedTo)
+		return r, false
+	}
+	return r, true
+}
+
 // read asks for history that is only in the log.
 func (p *peer) read(from int64) {
 	p.reading = true
+	if p.phase == peerSyncing {
+		p.deadline = Never
+	}
 	p.l.n.emit(ReadLog{p.link, from, p.l.n.opts.LinkWindow})
 }
 
@@ -143,6 +171,9 @@ func (p *peer) logRead(ev LogRead) {
 	}
 	p.reading = false
 	n := p.l.n
+	if p.phase == peerSyncing {
+		p.deadline = n.now + n.opts.initTime()
+	}
 	if p.phase == peerChoosing {
 		p.begin(chooseFromLog(p.last, ev, &n.log, &n.opts))
 		if p.phase != peerSyncing || p.method == wire.TypeSnap {
@@ -153,45 +184,31 @@ func (p *peer) logRead(ev LogRead) {
 	for len(p.chunk) > 0 && p.chunk[0].Zxid <= p.proposedTo {
 		p.chunk = p.chunk[1:]
 	}
-	if len(p.chunk) == 0 && !p.inMemory() {
+	if len(p.chunk) == 0 && p.proposedTo < n.log.base {
 		p.fail("the log does not reach back to %s any more", zxidString(p.proposedTo))
 	}
 }
-
-// inMemory reports whether the history behind what the learner was sent is in memory.
-func (p *peer) inMemory() bool { return p.proposedTo >= p.l.n.log.base }
 
 // feed sends one transaction of the history, or NEWLEADER at its end. Only what is committed is sent here; proposals follow UPTODATE. It reports whether
 // there was something to send.
 func (p *peer) feed() bool {
 	n := p.l.n
-	switch {
-	case p.reading:
-		return false
-	case len(p.chunk) > 0 && p.chunk[0].Zxid <= n.log.applied:
-		r := p.chunk[0]
-		p.chunk = p.chunk[1:]
-		if !Follows(p.proposedTo, r.Zxid) {
-			p.fail("the log has %s behind %s", zxidString(r.Zxid), zxidString(p.proposedTo))
-			return false
-		}
-		p.transaction(r)
-	case p.proposedTo >= n.log.applied || mutant(newLeaderBeforeHistory):
+	if p.proposedTo >= n.log.applied || mutant(newLeaderBeforeHistory) {
 		if p.l.soonReconfigured() {
 			p.deadline = n.now + n.opts.initTime()
 			return false
 		}
 		p.newLeader()
-	case p.inMemory():
-		e := n.log.after(p.proposedTo)[0]
-		if mutant(committedLogHole) && counterOf(e.Zxid)%4 == 2 && e.Zxid < n.log.applied {
-			e = n.log.after(e.Zxid)[0]
-		}
-		p.transaction(e.Record)
-	default:
-		p.read(p.proposedTo)
+		return true
+	}
+	r, ok := p.next()
+	if !ok {
 		return false
 	}
+	if mutant(committedLogHole) && counterOf(r.Zxid)%4 == 2 && r.Zxid < n.log.applied && r.Zxid >= n.log.base {
+		r = n.log.after(r.Zxid)[0]
+	}
+	p.transaction(r)
 	return true
 }
 

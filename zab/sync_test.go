@@ -112,7 +112,12 @@ func TestHistory(t *testing.T) {
 		if got := h.apply(z(1, i)); len(got) != 1 || got[0].Zxid != z(1, i) {
 			t.Fatalf("%+v", got)
 		}
+		h.trim(z(1, 1))
 	}
+	if h.base != z(1, 1) {
+		t.Errorf("what a learner waits for: %+v", h)
+	}
+	h.trim(z(1, 6))
 	if h.base != z(1, 2) || h.first() != z(1, 3) || h.bytes != 80 || h.done != 4 {
 		t.Errorf("by count: %+v", h)
 	}
@@ -121,6 +126,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("pending: %+v", h)
 	}
 	h.apply(z(1, 7))
+	h.trim(z(1, 1))
 	if h.first() != z(1, 7) || h.pendingBytes() != 0 {
 		t.Errorf("by bytes: %+v", h)
 	}
@@ -191,5 +197,63 @@ func TestSyncMethods(t *testing.T) {
 				t.Errorf("never %q", want)
 			}
 		})
+	}
+}
+
+// TestFallenBehind is a learner with a slow disk, and then with a link that stands still, while thousands are committed: it is sent them all, from memory or from
+// the log, and is not cut off.
+func TestFallenBehind(t *testing.T) {
+	for _, keep := range []int{0, 2000} {
+		for _, sid := range []int64{1, -1} {
+			w := newWorld(t, 3, members(t, 0, sid, 2, 3, 4), 1, 2, 3, 4)
+			w.fast = true
+			options := w.options
+			w.options = func(sid int64) Options {
+				o := options(sid)
+				o.HistoryBytes, o.SnapshotSizeFactor, o.LinkWindow = keep, 1, 20_000
+				return o
+			}
+			for _, h := range w.hosts[1:] {
+				h.start()
+			}
+			w.until(5*time.Second, "a leader", func() bool { return w.leaderHost() != nil })
+			w.run(500 * time.Millisecond)
+			load := func(transactions int) {
+				for range transactions / 40 {
+					w.propose(40)
+					w.run(10 * time.Millisecond)
+				}
+			}
+			w.host(1).slow = 300
+			w.host(1).start()
+			load(3000)
+			w.reconfigure(sid, 2, 3, 4, -9)
+			load(2000)
+			w.host(1).slow = 0
+			w.until(5*time.Second, "all have all", w.settled)
+			for _, l := range w.links {
+				if l.ends[0] == w.host(1) {
+					l.pause[0] = true
+				}
+			}
+			load(2000) // of which the link takes a part
+			w.reconfigure(sid, 2, 3, 4)
+			w.run(50 * time.Millisecond)
+			for _, l := range w.links {
+				l.pause[0] = false
+				for _, run := range l.paused[0] {
+					run()
+				}
+				l.paused[0] = nil
+			}
+			w.until(5*time.Second, "all have all", w.settled)
+			if w.saw("is cut off") || len(w.history) != 7002 {
+				w.fatalf("%d transactions", len(w.history))
+			}
+			in, _ := w.host(1).node.Configs()
+			if leads, _ := w.leaderHost().node.Configs(); in.Version != leads.Version || epochOf(in.Version) != 1 {
+				t.Errorf("config %x is in force, %x at the leader", in.Version, leads.Version)
+			}
+		}
 	}
 }

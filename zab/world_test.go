@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type world struct {
 	history []Record
 	trace   []string
 	verbose bool
+	fast    bool // links take 100 times as many packets
 	config  *ensemble.Config
 	// side is where a server is of a network that is cut in parts.
 	side   map[int64]int
@@ -55,7 +57,8 @@ type host struct {
 	committed, seen   *ensemble.Config
 	// disk operations end in order
 	diskFree time.Duration
-	slow     int // how many ms it may take more
+	slow     int       // how many ms it may take more
+	batch    *[]Record // of the last write, if it has not begun
 	// memory
 	state     []Record
 	serving   bool
@@ -236,7 +239,7 @@ func (h *host) seal() {
 
 func (h *host) start() {
 	h.life++
-	h.staged = nil
+	h.staged, h.batch = nil, nil
 	h.state = slices.Clone(h.disk)
 	h.onWire = map[LinkID][]Record{}
 	h.diskFree, h.wake = h.w.now, Never
@@ -298,7 +301,11 @@ func (w *world) cut(id LinkID) {
 // deliver runs do at an end of a link, in order.
 func (w *world) deliver(id LinkID, end int, do func(h *host)) {
 	l := w.links[id]
-	l.free[end] = max(l.free[end], w.now) + w.ms(2)
+	took := w.ms(2)
+	if w.fast {
+		took /= 100
+	}
+	l.free[end] = max(l.free[end], w.now) + took
 	h := l.ends[end]
 	w.at(l.free[end]-w.now, func() {
 		run := func() {
@@ -325,6 +332,7 @@ func (h *host) step(ev Event) {
 // later runs do in this life of the host when the disk gets to it.
 func (h *host) onDisk(do func()) {
 	life := h.life
+	h.batch = nil
 	h.diskFree = max(h.diskFree, h.w.now) + h.w.ms(h.slow+4)
 	h.w.at(h.diskFree-h.w.now, func() {
 		if h.life == life && h.node != nil {
@@ -451,8 +459,17 @@ func (h *host) effect(e Effect) {
 			h.asked = h.asked[1:]
 		}
 	case Append:
-		records := e.Records
+		if h.batch != nil {
+			*h.batch = append(*h.batch, e.Records...)
+			return
+		}
+		batch := &[]Record{}
+		*batch = append(*batch, e.Records...)
 		h.onDisk(func() {
+			if h.batch == batch {
+				h.batch = nil
+			}
+			records := *batch
 			for _, r := range records {
 				if h.staged == nil && epochOf(r.Zxid) > h.current {
 					h.staged, h.stagedFrom = slices.Clone(h.disk), h.logFrom
@@ -465,6 +482,7 @@ func (h *host) effect(e Effect) {
 			}
 			h.step(Synced{records[len(records)-1].Zxid})
 		})
+		h.batch = batch
 	case Truncate:
 		h.onDisk(func() {
 			i := 0
@@ -500,19 +518,19 @@ func (h *host) effect(e Effect) {
 			h.restored(e.Restore)
 		})
 	case ReadLog:
-		var records []Record
-		for _, r := range h.disk[h.logFrom:] {
-			if r.Zxid <= e.From {
-				records = records[:0]
+		h.onDisk(func() {
+			log, bytes := h.disk[h.logFrom:], 0
+			log = log[max(0, sort.Search(len(log), func(i int) bool { return log[i].Zxid > e.From })-1):]
+			if len(log) > 0 && log[0].Zxid > e.From {
+				log = nil
 			}
-			if len(records) < 3 {
-				records = append(records, r)
+			n := 0
+			for n < len(log) && (n < 3 || bytes < e.Bytes) {
+				bytes += len(log[n].Data)
+				n++
 			}
-		}
-		if len(records) > 0 && records[0].Zxid > e.From {
-			records = nil
-		}
-		h.onDisk(func() { h.step(LogRead{Link: e.Link, Records: records}) })
+			h.step(LogRead{Link: e.Link, Records: log[:n:n]})
+		})
 	case PersistEpoch:
 		h.onDisk(func() {
 			if e.File == AcceptedEpoch {
@@ -582,7 +600,12 @@ func (h *host) send(id LinkID, p wire.Packet, snapshot []Record) {
 		}
 		to.step(Received{id, q})
 	})
-	w.at(w.ms(2), func() {
+	var left func()
+	left = func() {
+		if l.pause[end] {
+			l.paused[end] = append(l.paused[end], left)
+			return
+		}
 		if h.node != nil && h.life == life && l.open[1-end] {
 			if p.Type == wire.TypeSnap {
 				h.step(Sent{Link: id, Snapshot: true})
@@ -590,7 +613,8 @@ func (h *host) send(id LinkID, p wire.Packet, snapshot []Record) {
 				h.step(Sent{Link: id, Bytes: len(b)})
 			}
 		}
-	})
+	}
+	w.at(w.ms(2), left)
 }
 
 // show compares what a serving host has with what was shown before.
