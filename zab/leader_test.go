@@ -161,6 +161,18 @@ func TestReturningFollower(t *testing.T) {
 	}
 }
 
+// TestEarlyAcks is a follower of 3.8, which may acknowledge what it is synchronized with before NEWLEADER: that neither ends the link nor counts.
+func TestEarlyAcks(t *testing.T) {
+	s := lead(t, Options{}, Disk{Zxid: z(1, 4), AcceptedEpoch: 1, CurrentEpoch: 1, Recent: []Record{{Zxid: z(1, 3)}, {Zxid: z(1, 4)}}}, members(t, 0, 1, 2, 3))
+	s.joins(1, 1, 2, z(1, 3))
+	if e := s.step(from(1, wire.TypeAck, z(1, 4), nil)); len(e) != 0 {
+		t.Errorf("%+v", e)
+	}
+	if got := kinds(s.step(from(1, wire.TypeAck, z(2, 0), nil)), 1); !slices.Equal(got, []wire.Type{wire.TypeUpToDate}) {
+		t.Errorf("sent %v", got)
+	}
+}
+
 // TestJoin is rule J with the SAFE part: strangers do not choose the epoch.
 func TestJoin(t *testing.T) {
 	s := lead(t, Options{}, Disk{AcceptedEpoch: 1, CurrentEpoch: 1}, members(t, 0, 1, 2, 3))
@@ -186,7 +198,7 @@ func TestLeaderRefuses(t *testing.T) {
 		{"a negative epoch", []Event{from(7, wire.TypeFollowerInfo, -1, infoOf(2, 0))}},
 		{"no ACKEPOCH", []Event{from(7, wire.TypeFollowerInfo, 0, infoOf(2, 0)), from(7, wire.TypeAck, 0, nil)}},
 		{"ACKEPOCH without epoch", []Event{from(7, wire.TypeFollowerInfo, 0, infoOf(2, 0)), from(7, wire.TypeAckEpoch, 0, nil)}},
-		{"another ACK than NEWLEADER's", []Event{from(7, wire.TypeFollowerInfo, 0, infoOf(2, 0)), from(7, wire.TypeAckEpoch, z(1, 4), ackEpochOf(1)), from(7, wire.TypeAck, z(1, 4), nil)}},
+		{"another ACK than NEWLEADER's", []Event{from(7, wire.TypeFollowerInfo, 0, infoOf(2, 0)), from(7, wire.TypeAckEpoch, z(1, 4), ackEpochOf(1)), from(7, wire.TypeAck, z(1, 5), nil)}},
 		{"ACK of what was not sent", []Event{from(7, wire.TypeFollowerInfo, 0, infoOf(2, 0)), from(7, wire.TypeAckEpoch, z(1, 4), ackEpochOf(1)), from(7, wire.TypeAck, z(2, 0), nil), from(7, wire.TypeAck, z(2, 9), nil)}},
 	} {
 		s := established(t, Options{})

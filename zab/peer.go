@@ -168,8 +168,11 @@ func (p *peer) ackEpoch(packet wire.Packet) {
 	p.unsealed = ack.CurrentEpoch >= 0 && epochOf(packet.Zxid) > int64(ack.CurrentEpoch)
 }
 
-// ackNewLeader is rule N.
+// ackNewLeader is rule N. A learner before 3.9.2 that logs the history faster than it says so acknowledges transactions of it first (ZOOKEEPER-4685).
 func (p *peer) ackNewLeader(packet wire.Packet) {
+	if packet.Type == wire.TypeAck && counterOf(packet.Zxid) != 0 && packet.Zxid <= p.proposedTo {
+		return
+	}
 	if packet.Type != wire.TypeAck || packet.Zxid != zxidOf(p.l.epoch) {
 		p.fail("%v %s came for the ACK of NEWLEADER", packet.Type, zxidString(packet.Zxid))
 		return
