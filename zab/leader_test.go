@@ -326,6 +326,19 @@ func TestLeaderSteps(t *testing.T) {
 			t.Error("it stays full")
 		}
 	})
+	t.Run("not because a transaction is large", func(t *testing.T) {
+		s := established(t, Options{LinkWindow: 60, LinkBytes: 200})
+		s.n.leader.peers[0].inflight = 0
+		for range 2 {
+			zxid, _ := s.n.NextZxid()
+			effects := s.step(Propose{Record{Zxid: zxid, Data: make([]byte, 1000)}})
+			effects = append(effects, s.step(Synced{zxid})...)
+			if len(kinds(effects, 1)) != 1 || len(pick[Close](effects)) != 0 {
+				t.Errorf("%+v", effects)
+			}
+			s.step(Sent{Link: 1, Bytes: pick[Send](effects)[0].Packet.Size()})
+		}
+	})
 	t.Run("not over a link that is full", func(t *testing.T) {
 		s := established(t, Options{LinkWindow: 60, LinkBytes: 200})
 		s.step(Sent{Link: 1, Bytes: 1 << 10})

@@ -52,8 +52,8 @@ type learner struct {
 	// held are packets that came while log or state were being replaced, of heldBytes.
 	held      []wire.Packet
 	heldBytes int
-	// inflight is what the link has not sent.
-	inflight int
+	// inflight is what the link has not sent, large the size of the last request among it.
+	inflight, large int
 }
 
 // follow begins the role of a learner of the leader that was elected.
@@ -447,6 +447,7 @@ func (l *learner) ack() {
 // forward sends a request of a client to the leader.
 func (l *learner) forward(p wire.Packet) {
 	if l.phase == learnerServing {
+		l.large = p.Size()
 		l.send(p)
 	}
 }
@@ -458,7 +459,7 @@ func (l *learner) tick() {
 	switch {
 	case n.now >= l.deadline:
 		n.leave("the leader is silent")
-	case l.inflight > n.opts.LinkBytes:
+	case l.inflight-l.large > n.opts.LinkBytes:
 		l.fail("the leader takes nothing: %d bytes wait", l.inflight)
 	case l.phase == learnerPromising && len(n.saving) == 0:
 		l.ackEpoch(n.current)

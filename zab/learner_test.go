@@ -355,6 +355,17 @@ func TestDiskFails(t *testing.T) {
 	}
 }
 
+// TestLargeRequest is that a request may be larger than what may wait for the link.
+func TestLargeRequest(t *testing.T) {
+	c := members(t, z(1, 0), 1, 2, 3)
+	f := follow(t, Disk{Zxid: z(1, 3), AcceptedEpoch: 1, CurrentEpoch: 1}, 2, c)
+	f.synchronized(2, c)
+	f.step(Forward{wire.Packet{Type: wire.TypeRequest, Data: make([]byte, f.n.opts.LinkBytes+1)}})
+	if f.step(Tick{}); f.n.Role() != Following || !f.n.Full() {
+		t.Errorf("it is %v", f.n.Role())
+	}
+}
+
 // TestOldLink is that packets of a link that is gone are not taken, and that a second connection is not kept.
 func TestOldLink(t *testing.T) {
 	c := members(t, z(1, 0), 1, 2, 3)

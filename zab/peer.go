@@ -36,8 +36,9 @@ type peer struct {
 	phase    peerPhase
 	// deadline is when the learner must have said something, or taken something from its link; Never while it is up to us.
 	deadline time.Duration
-	// inflight is how many bytes the link has not sent.
-	inflight int
+	// inflight is how many bytes the link has not sent, large those of the last transaction that was handed to it: however large, it is no reason to call the
+	// learner slow.
+	inflight, large int
 
 	// last is where its history ends, as it said in ACKEPOCH; it may be an e.0, for which there is no transaction.
 	last int64
@@ -261,7 +262,7 @@ func (p *peer) tick() {
 	case n.now >= p.deadline:
 		p.fail("it is silent")
 		return
-	case p.inflight > n.opts.LinkBytes || len(p.probes) > maxProbes || len(p.syncs) > maxSyncs:
+	case p.inflight-p.large > n.opts.LinkBytes || len(p.probes) > maxProbes || len(p.syncs) > maxSyncs:
 		p.fail("it is too slow: %d bytes, %d pings and %d syncs wait", p.inflight, len(p.probes), len(p.syncs))
 		return
 	case p.watch != 0 && n.now >= p.watchSince+n.opts.syncTime():
@@ -278,12 +279,14 @@ func (p *peer) tick() {
 // pump sends of the history what the link can take.
 func (p *peer) pump() {
 	for p.inflight < p.l.n.opts.LinkWindow {
+		before := p.inflight
 		switch {
 		case p.phase == peerSyncing && !p.snapshotting && p.feed():
 		case p.phase == peerLive && p.relay():
 		default:
 			return
 		}
+		p.large = p.inflight - before
 	}
 }
 
