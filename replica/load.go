@@ -84,6 +84,9 @@ func Load(o *Options, keep int) (state *State, err error) {
 	if st.Tree.NumTTLs() > 0 && !o.ExtendedTypesEnabled {
 		return nil, fmt.Errorf("%s: %w", o.DataDir, ErrTTLNodes)
 	}
+	if mutant(tailNotCut) {
+		r.read.Tail = nil
+	}
 	if err := r.read.Settle(o.FS); err != nil {
 		return nil, err
 	}
@@ -124,7 +127,7 @@ func (r *replayer) fromStore(state store.State) error {
 	if found && !newest.Ours {
 		return unfit("%s was written by another server", newest.File)
 	}
-	if err := r.checkMark(state); err != nil {
+	if err := r.checkMark(state); err != nil && !mutant(storeUnchecked) {
 		return err
 	}
 	// Snapshots come out of the store, but for one from a start whose store was never finished and one that somebody has put there.

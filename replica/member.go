@@ -39,7 +39,7 @@ type Member struct {
 
 // Open loads the directory of a server of an ensemble.
 func Open(o *Options) (*Member, error) {
-	m := &Member{o: o}
+	m := &Member{o: lying(o)}
 	if err := m.load(); err != nil {
 		return nil, err
 	}
@@ -174,6 +174,9 @@ func (m *Member) trust() error {
 	m.bare, m.untrusted = !st.Found, false
 	if m.bare && m.last == 0 && !intended && !m.o.DBAutocreate {
 		m.untrusted = true
+		if mutant(trustForgotten) {
+			return nil
+		}
 		return m.mark()
 	}
 	if m.untrusted, err = exists(fs, m.markPath()); err != nil {
@@ -234,7 +237,7 @@ func exists(fs txnlog.FS, name string) (bool, error) {
 
 // firstSnapshot writes a snapshot if there is none: ZooKeeper does not start on a log alone.
 func (m *Member) firstSnapshot() error {
-	if !m.bare {
+	if !m.bare || mutant(bareLog) {
 		return nil
 	}
 	t := m.state.Tree
@@ -275,7 +278,7 @@ func (m *Member) Append(records []zab.Record) error {
 	}
 	for i := range records {
 		r := &records[i]
-		if epoch := r.Zxid >> 32; epoch > m.epochs[zab.CurrentEpoch] {
+		if epoch := r.Zxid >> 32; epoch > m.epochs[zab.CurrentEpoch] && !mutant(epochRaisedLate) {
 			if err := m.enter(epoch); err != nil {
 				return err
 			}
@@ -288,14 +291,21 @@ func (m *Member) Append(records []zab.Record) error {
 
 // enter raises currentEpoch before the first record of an epoch.
 func (m *Member) enter(epoch int64) error {
-	if err := m.log.Sync(); err != nil {
-		return err
+	if !mutant(epochRaisedEarly) {
+		if err := m.log.Sync(); err != nil {
+			return err
+		}
 	}
 	return m.writeEpoch(zab.CurrentEpoch, epoch)
 }
 
 // Sync makes what was appended durable, and returns the last zxid. An error leaves open what is on the disk.
-func (m *Member) Sync() (zxid int64, err error) { return m.last, m.log.Sync() }
+func (m *Member) Sync() (zxid int64, err error) {
+	if err := m.log.Sync(); err != nil && !mutant(failureForgotten) {
+		return 0, err
+	}
+	return m.last, nil
+}
 
 // PersistEpoch writes an epoch file, after what was appended before. An error leaves open what is on the disk.
 func (m *Member) PersistEpoch(file zab.EpochFile, epoch int64) error {
@@ -318,7 +328,9 @@ func (m *Member) Apply(r *zab.Record, apply func(*tree.Txn)) error {
 		return err
 	}
 	apply(&txn)
-	m.state.Mark = adler32.Checksum(r.Data)
+	if !mutant(markForgotten) {
+		m.state.Mark = adler32.Checksum(r.Data)
+	}
 	return nil
 }
 
@@ -331,8 +343,10 @@ func (m *Member) Reload() error {
 // Checkpoint brings the store up to date. The log is synced first, lest the store be ahead of it; the error of that leaves open what is on the disk and is a
 // [txnlog.ErrLogFailed]. Any other error says that the store stays behind.
 func (m *Member) Checkpoint() error {
-	if err := m.log.Sync(); err != nil {
-		return err
+	if !mutant(storeBeforeLog) {
+		if err := m.log.Sync(); err != nil {
+			return err
+		}
 	}
 	st := m.state
 	if st.Store == nil || st.Store.Err() != nil {

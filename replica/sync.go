@@ -18,10 +18,13 @@ func (m *Member) Truncate(zxid int64) error {
 		return err
 	}
 	later, err := m.reaches(zxid)
-	if err != nil {
+	if err != nil && !mutant(truncUnchecked) {
 		return errors.Join(err, m.Reload())
 	}
 	// The log is whole behind the older snapshot, so each of these steps leaves a whole history.
+	if mutant(truncKeepsSnapshots) {
+		later = nil
+	}
 	if err := m.removeAll(m.state.SnapDir, later); err != nil {
 		return err
 	}
@@ -103,7 +106,9 @@ func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) 
 	if err := m.log.Close(); err != nil {
 		return nil, err
 	}
-	m.state.Tree, m.state.Recent = nil, nil // it goes anyway, and there may not be room for two
+	if m.state.Tree = nil; !mutant(recentKept) { // it goes anyway, and there may not be room for two
+		m.state.Recent = nil
+	}
 	loader := tree.NewLoader(false)
 	if rest, err = txnlog.ReadStream(stream, m.o.MaxEntry(), loader); err != nil {
 		return nil, &StreamError{err}
@@ -137,13 +142,25 @@ func (m *Member) replace(t *tree.Tree) error {
 	if err != nil {
 		return err
 	}
-	if err := m.cutLog(zxid); err != nil {
-		return err
+	if mutant(installLosesLogFirst) {
+		if err := m.removeLogs(); err != nil {
+			return err
+		}
+	}
+	if !mutant(installKeepsTail) {
+		if err := m.cutLog(zxid); err != nil {
+			return err
+		}
 	}
 	epoch := zxid >> 32
 	enters := epoch > m.epochs[zab.CurrentEpoch]
-	if enters {
+	if enters && !mutant(epochNotStaged) {
 		if err := txnlog.StageEpoch(fs, dir, epoch); err != nil {
+			return err
+		}
+	}
+	if enters && mutant(epochPlacedEarly) {
+		if err := m.writeEpoch(zab.CurrentEpoch, epoch); err != nil {
 			return err
 		}
 	}
@@ -155,7 +172,11 @@ func (m *Member) replace(t *tree.Tree) error {
 		return err
 	}
 	others = slices.DeleteFunc(others, func(f txnlog.NamedFile) bool { return f.Path == snap.Path })
-	if err := m.removeAll(dir, slices.DeleteFunc(slices.Clone(others), func(f txnlog.NamedFile) bool { return f.Zxid < zxid })); err != nil {
+	later := slices.DeleteFunc(slices.Clone(others), func(f txnlog.NamedFile) bool { return f.Zxid < zxid })
+	if mutant(installKeepsLaterSnapshots) {
+		later = nil
+	}
+	if err := m.removeAll(dir, later); err != nil {
 		return err
 	}
 	if enters {
@@ -166,20 +187,25 @@ func (m *Member) replace(t *tree.Tree) error {
 			return err
 		}
 	}
-	logs, err := txnlog.Logs(fs, m.state.LogDir)
-	if err != nil {
-		return err
-	}
-	if err := m.removeAll(m.state.LogDir, logs); err != nil {
+	if err := m.removeLogs(); err != nil {
 		return err
 	}
 	return m.removeAll(dir, slices.DeleteFunc(others, func(f txnlog.NamedFile) bool { return f.Zxid >= zxid }))
 }
 
+// removeLogs removes all logs.
+func (m *Member) removeLogs() error {
+	logs, err := txnlog.Logs(m.o.FS, m.state.LogDir)
+	if err != nil || mutant(installKeepsLog) {
+		return err
+	}
+	return m.removeAll(m.state.LogDir, logs)
+}
+
 // dropReplaced removes the logs that a snapshot has replaced, if a crash came in between: they end before it, so that between them and
 // what is logged next transactions are missing.
 func (m *Member) dropReplaced() error {
-	if m.last > m.state.Base || !m.state.Found || m.state.Newest.Zxid != m.last {
+	if m.last > m.state.Base || !m.state.Found || m.state.Newest.Zxid != m.last || mutant(replacedKept) {
 		return nil
 	}
 	logs, err := txnlog.Logs(m.o.FS, m.state.LogDir)
@@ -196,10 +222,14 @@ func (m *Member) dropReplaced() error {
 	if err := txnlog.ForgetWatermark(m.o.FS, m.state.LogDir); err != nil {
 		return err
 	}
-	return m.removeAll(m.state.LogDir, logs)
+	return m.removeLogs()
 }
 
 // WriteStream writes the state as the stream that follows a SNAP packet.
 func (m *Member) WriteStream(w io.Writer) error {
-	return txnlog.WriteStream(w, WholeTree(m.state.Tree))
+	src := WholeTree(m.state.Tree)
+	if mutant(streamWithoutSessions) {
+		src.Sessions = nil
+	}
+	return txnlog.WriteStream(w, src)
 }
