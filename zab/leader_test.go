@@ -404,7 +404,11 @@ func TestGarbage(t *testing.T) {
 		config := members(t, z(2, 1), 1, 2, 3, -4)
 		datas := [][]byte{nil, {}, {1, 2, 3}, infoOf(2, 0), infoOf(5, 0), ackEpochOf(1), ackEpochOf(-1), designate(3), designate(1), []byte(config.String()), reconfigTxn(config)}
 		anything := func(link LinkID) Event {
-			return from(link, wire.Type(rng.IntN(21)), zxids[rng.IntN(len(zxids))], datas[rng.IntN(len(datas))])
+			kind, zxid, data := wire.Type(rng.IntN(21)), zxids[rng.IntN(len(zxids))], datas[rng.IntN(len(datas))]
+			if rng.IntN(2) == 0 && (kind == wire.TypeProposal || kind == wire.TypeInform) {
+				data = txn(zxid, "")
+			}
+			return from(link, kind, zxid, data)
 		}
 		d := Disk{Zxid: z(1, 4), AcceptedEpoch: 1, CurrentEpoch: 1}
 		var s *solo

@@ -43,6 +43,9 @@ func follow(t *testing.T, d Disk, epoch int64, c *ensemble.Config) *follower {
 
 // leads receives a packet of the leader.
 func (f *follower) leads(kind wire.Type, zxid int64, data []byte) []Effect {
+	if data == nil && (kind == wire.TypeProposal || kind == wire.TypeInform) {
+		data = txn(zxid, "")
+	}
 	return f.step(Received{f.link, wire.Packet{Type: kind, Zxid: zxid, Data: data}})
 }
 
@@ -76,6 +79,11 @@ func (f *follower) sealed(epoch int64, config *ensemble.Config) {
 	}
 }
 
+// txn is a transaction as it is in a proposal.
+func txn(zxid int64, body string) []byte {
+	return append((&jute.TxnHeader{Zxid: zxid}).Append(nil), body...)
+}
+
 // reconfigTxn is a reconfig as it is in a proposal.
 func reconfigTxn(c *ensemble.Config) []byte {
 	header := jute.TxnHeader{Zxid: c.Version, Type: int32(jute.OpReconfig)}
@@ -92,9 +100,9 @@ func TestFollowerOrder(t *testing.T) {
 	f := follow(t, Disk{Zxid: z(1, 1), AcceptedEpoch: 1, CurrentEpoch: 1}, 2, c)
 	f.leads(wire.TypeDiff, z(1, 2), nil)
 	effects := f.step(
-		Received{7, wire.Packet{Type: wire.TypeProposal, Zxid: z(1, 2), Data: []byte("a")}},
+		Received{7, wire.Packet{Type: wire.TypeProposal, Zxid: z(1, 2), Data: txn(z(1, 2), "a")}},
 		Received{7, wire.Packet{Type: wire.TypeCommit, Zxid: z(1, 2)}},
-		Received{7, wire.Packet{Type: wire.TypeProposal, Zxid: z(2, 1), Data: []byte("b")}}, // a Java leader's outstanding proposal
+		Received{7, wire.Packet{Type: wire.TypeProposal, Zxid: z(2, 1), Data: txn(z(2, 1), "b")}}, // a Java leader's outstanding proposal
 		Received{7, wire.Packet{Type: wire.TypeNewLeader, Zxid: z(2, 0), Data: []byte(c.String())}},
 	)
 	if a := pick[Append](effects); len(a) != 1 || len(a[0].Records) != 2 {
@@ -160,6 +168,8 @@ func TestFollowerRefuses(t *testing.T) {
 		{"NEWLEADER with no config", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeNewLeader, Zxid: z(2, 0), Data: []byte("server.x")}}},
 		{"UPTODATE too early", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeUpToDate, Zxid: -1}}},
 		{"NEWLEADER twice", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeNewLeader, Zxid: z(2, 0)}, {Type: wire.TypeNewLeader, Zxid: z(2, 0)}}},
+		{"a transaction of another zxid", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeProposal, Zxid: z(1, 6), Data: txn(z(1, 7), "x")}}},
+		{"a transaction without a header", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeInform, Zxid: z(1, 6), Data: []byte{}}}},
 		{"a reconfig to no config", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeProposal, Zxid: z(1, 6), Data: reconfigTxn(members(t, z(1, 7), 1))}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -320,7 +330,7 @@ func TestObserver(t *testing.T) {
 	}
 	f.leads(wire.TypeLeaderInfo, z(2, 0), nil)
 	f.synchronized(2, c)
-	effects := f.leads(wire.TypeInform, z(2, 1), []byte("x"))
+	effects := f.leads(wire.TypeInform, z(2, 1), nil)
 	if len(pick[Append](effects)) != 1 || len(pick[Apply](effects)) != 1 {
 		t.Errorf("%+v", effects)
 	}

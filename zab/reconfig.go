@@ -8,8 +8,9 @@ import (
 // configNode is where the config is kept as data.
 const configNode = "/zookeeper/config"
 
-// recordOf makes a record of a transaction that came from a peer. It finds the config of a reconfig; everything else stays opaque. ok is
-// false if the zxid of a record cannot be, or if a reconfig has no config.
+// recordOf makes a record of a transaction that came from a peer. It finds the config of a reconfig; everything else behind the header stays
+// opaque. ok is false if the zxid of a record cannot be, if the header is none or of another zxid, or if a reconfig has no config: what is in the log is read again by
+// this server, and sent to others.
 func recordOf(zxid int64, data []byte) (r Record, ok bool) {
 	r = Record{Zxid: zxid, Data: data}
 	if c := counterOf(zxid); c == 0 || c > maxCounter || zxid < 0 {
@@ -18,7 +19,10 @@ func recordOf(zxid int64, data []byte) (r Record, ok bool) {
 	d := jute.NewDecoder(data)
 	var header jute.TxnHeader
 	header.Decode(&d)
-	if d.Err() != nil || jute.Op(header.Type) != jute.OpReconfig {
+	if d.Err() != nil || header.Zxid != zxid {
+		return r, false
+	}
+	if jute.Op(header.Type) != jute.OpReconfig {
 		return r, true
 	}
 	var txn jute.SetDataTxn

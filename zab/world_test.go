@@ -655,7 +655,7 @@ func (w *world) propose(n int) bool {
 		if !ok {
 			return false
 		}
-		h.node.Step(w.now, Propose{Record{Zxid: zxid, Data: []byte(fmt.Sprintf("%x by %d at %v", zxid, h.sid, w.now))}})
+		h.node.Step(w.now, Propose{Record{Zxid: zxid, Data: txn(zxid, fmt.Sprintf("%x by %d at %v", zxid, h.sid, w.now))}})
 	}
 	h.effects()
 	return true
