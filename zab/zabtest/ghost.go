@@ -11,6 +11,8 @@ import (
 type ghost struct {
 	// shown is the longest sequence of transactions that any server delivered to clients: what is committed.
 	shown history
+	// shownIn are the epochs in which they were.
+	shownIn []int64
 	// inForce is the newest config that any server put in force.
 	inForce *ensemble.Config
 	// decided are the versions of the configs that a leader put in force.
@@ -34,7 +36,7 @@ type reign struct {
 }
 
 func (g *ghost) reset(w *World) {
-	*g = ghost{shown: g.shown[:0], inForce: w.first, decided: append(g.decided[:0], w.first.Version), reigns: g.reigns[:0]}
+	*g = ghost{shown: g.shown[:0], shownIn: g.shownIn[:0], inForce: w.first, decided: append(g.decided[:0], w.first.Version), reigns: g.reigns[:0]}
 }
 
 // reign returns what is known of an epoch.
@@ -320,6 +322,7 @@ func (w *World) show(s *server) {
 		w.newest = s.state[i]
 		w.look(atShown, s)
 		w.shown = append(w.shown, w.newest)
+		w.shownIn = append(w.shownIn, s.ghost.serve.Epoch)
 		if w.txns[w.newest].config != nil {
 			w.cover.hit(pointReconfigCommitted)
 		}

@@ -196,7 +196,10 @@ func (w *World) leaderComplete(s *server) string {
 	if w.beginsEpoch(s) {
 		epoch = s.ghost.epoch.Epoch
 	}
-	before := w.cut(w.shown, epoch<<32)
+	before := 0
+	for before < len(w.shown) && w.shownIn[before] < epoch {
+		before++
+	}
 	if w.matched(s) < before {
 		return fmt.Sprintf("server %d leads epoch %d with %d of %d transactions committed before", s.sid, epoch, w.matched(s), before)
 	}

@@ -61,8 +61,11 @@ func (w *World) calm() {
 	c := &w.clients[0]
 	c.disconnect()
 	w.await(bound, func() string {
-		if c.server != nil && c.waiting == waitNothing {
+		switch {
+		case c.server != nil && c.waiting == waitNothing:
 			return ""
+		case w.now-c.since > time.Second:
+			c.disconnect() // its server took no request
 		}
 		if s := w.servers[r.intn(len(w.servers))]; c.server == nil && s.serving {
 			c.server, c.seen = s, 0

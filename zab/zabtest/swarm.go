@@ -119,7 +119,7 @@ func newDraw(r *stream) draw {
 		d.laterBytes, d.snapshotBytes = r.intn(1000), 1+r.intn(1000)
 	}
 	if r.chance(200) {
-		d.waitForEpoch = 100 * time.Millisecond
+		d.waitForEpoch = time.Second // votes are sent again sooner
 	}
 	d.sessionTimeout = either(r, time.Second, 4*time.Second)
 	d.patience = either(r, 300*time.Millisecond, 2*time.Second)
