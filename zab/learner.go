@@ -224,6 +224,11 @@ func (l *learner) synchronize(p wire.Packet) {
 			l.fail("%v to %s would take back %s, which clients have seen", p.Type, zxidString(p.Zxid), zxidString(n.served))
 			return
 		}
+		if last := n.log.last(); p.Zxid < last && epochOf(last) == l.epoch && counterOf(last) != 0 && !mutant(proposalsTakenBack) {
+			// This leader proposed it, and a Java leader still counts the acknowledgement. It is committed soon, or the leader loses its quorum.
+			l.fail("%v to %s would take back %s, which the leader may count on", p.Type, zxidString(p.Zxid), zxidString(last))
+			return
+		}
 		if p.Type == wire.TypeTrunc && p.Zxid > n.log.last() {
 			l.fail("TRUNC to %s, but the log ends at %s", zxidString(p.Zxid), zxidString(n.log.last()))
 			return

@@ -234,6 +234,33 @@ func TestInterruptedTrunc(t *testing.T) {
 	}
 }
 
+// TestAcknowledgedIsKept is that a leader cannot take back what was acknowledged to it, since a Java leader still counts that; the next one can.
+func TestAcknowledgedIsKept(t *testing.T) {
+	c := members(t, z(1, 0), 1, 2, 3)
+	for _, kind := range []wire.Type{wire.TypeTrunc, wire.TypeSnap} {
+		for epoch := int64(2); epoch <= 3; epoch++ {
+			f := follow(t, Disk{Zxid: z(1, 3), AcceptedEpoch: 1, CurrentEpoch: 1}, 2, c)
+			f.synchronized(2, c)
+			f.leads(wire.TypeProposal, z(2, 1), nil)
+			if got := acks(f.step(Synced{z(2, 1)})); !slices.Equal(got, []int64{z(2, 1)}) {
+				t.Fatalf("acks %x", got)
+			}
+			f.wait(time.Second) // the leader is silent
+			f.link++
+			d := pick[Dial](f.step(Heard{2, vote(Following, 3, 0, 1, epoch)}, Heard{3, vote(Leading, 3, 0, 1, epoch)}))
+			f.step(LinkUp{f.link, d[0].Dial})
+			f.leads(wire.TypeLeaderInfo, zxidOf(epoch), nil)
+			if epoch == 3 {
+				f.step(EpochPersisted{AcceptedEpoch, epoch})
+			}
+			effects := f.leads(kind, z(1, 3), nil)
+			if kept := len(pick[Truncate](effects))+len(pick[InstallSnapshot](effects)) == 0; kept != (epoch == 2) || kept != (len(pick[Close](effects)) == 1) {
+				t.Errorf("%v in epoch %d: %+v", kind, epoch, effects)
+			}
+		}
+	}
+}
+
 // TestTruncWithoutTheRecord is a leader that takes the log for another one: with the shorter log it is asked again.
 func TestTruncWithoutTheRecord(t *testing.T) {
 	c := members(t, z(1, 0), 1, 2, 3)

@@ -25,7 +25,7 @@ var faultTable = []Mutant{
 	{"truncForgotten", "a learner does not carry out TRUNC", truncForgotten},
 	{"truncAcrossEpochs", "a leader truncates a learner with another epoch's transaction to its own end, which the learner may not have", truncAcrossEpochs},
 	{"tailKeptAfterTrunc", "a synchronization that broke does not make a learner go back to its disk (ZOOKEEPER-5094)", tailKeptAfterTrunc},
-	{"proposalsTakenBack", "a leader truncates a learner that has its proposals to what is committed, as Java does", proposalsTakenBack},
+	{"proposalsTakenBack", "a leader truncates a learner that has its proposals to what is committed, as Java does, and that obeys", proposalsTakenBack},
 	{"looksBeforeDrain", "a server votes with a zxid that is not durable yet (I15)", looksBeforeDrain},
 	{"fastForwardForgotten", "the state does not take in the uncommitted end of the log before an election (ZOOKEEPER-2845)", fastForwardForgotten},
 	{"zxidBeforeEpoch", "votes are compared by zxid before epoch", zxidBeforeEpoch},
