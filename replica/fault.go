@@ -23,9 +23,7 @@ const (
 	installKeepsLaterSnapshots
 	truncKeepsSnapshots
 	truncUnchecked
-	storeBeforeLog
 	storeUnchecked
-	markForgotten
 	trustForgotten
 	bareLog
 	streamWithoutSessions

@@ -328,9 +328,7 @@ func (m *Member) Apply(r *zab.Record, apply func(*tree.Txn)) error {
 		return err
 	}
 	apply(&txn)
-	if !mutant(markForgotten) {
-		m.state.Mark = adler32.Checksum(r.Data)
-	}
+	m.state.Mark = adler32.Checksum(r.Data)
 	return nil
 }
 
@@ -343,10 +341,8 @@ func (m *Member) Reload() error {
 // Checkpoint brings the store up to date. The log is synced first, lest the store be ahead of it; the error of that leaves open what is on the disk and is a
 // [txnlog.ErrLogFailed]. Any other error says that the store stays behind.
 func (m *Member) Checkpoint() error {
-	if !mutant(storeBeforeLog) {
-		if err := m.log.Sync(); err != nil {
-			return err
-		}
+	if err := m.log.Sync(); err != nil {
+		return err
 	}
 	st := m.state
 	if st.Store == nil || st.Store.Err() != nil {

@@ -83,6 +83,9 @@ type disk struct {
 	blank bool
 	// Of a whole server: unsure says that nobody knows which of two histories is on the disk, failed that nothing but a Reload is done.
 	unsure, failed bool
+	// lost says that it lost everything and no epoch has sealed what it got since; retries counts what a Reload has failed.
+	lost    bool
+	retries int
 
 	ops []diskOp
 	// busy says that the next phase is planned.

@@ -296,6 +296,7 @@ func (w *World) wipe(a *action) {
 	if s.whole != nil {
 		s.whole.Wipe()
 		s.recover()
+		s.disk.lost = true
 	}
 	if w.tracing() {
 		w.tracef("%d loses its disk", s.sid)

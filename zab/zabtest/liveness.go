@@ -29,6 +29,7 @@ func (w *World) calm() {
 		s.disk.slow, s.disk.stuck, s.disk.failing = 1, false, false
 		if s.whole != nil {
 			s.whole.Heal()
+			w.draw.powerCuts = 0
 		}
 		s.crashInEffects, s.crashAt, s.crashInPhases, s.pausedUntil = 0, crashNowhere, 0, 0
 		s.out = chosen>>s.index&1 == 0

@@ -98,9 +98,11 @@ func (w *World) Hash() uint64 { return w.hash }
 func (d *draw) solid(r *stream) {
 	d.aside, d.reconfig = false, false
 	d.weights[faultReconfig] = 0
-	d.maintenance = either(r, 0, 20, 100)
-	d.members = d.members[:0]
+	d.maintenance, d.powerCuts = either(r, 0, 20, 100, 400), either(r, 0, 0, 10, 50)
+	d.forceSnapshot = d.forceSnapshot || r.chance(200)
+	d.members, d.rogue = d.members[:0], -1
 	d.drawMembers(r)
+	d.staleObservers = false
 }
 
 // path is the history that ends with a transaction.
@@ -136,13 +138,31 @@ func (s *server) mirror() {
 		w.violate("I9", "server %d has %s on its disk, which nobody proposed", s.sid, w.zxidText(real.Zxid))
 	}
 	hist := w.path(id)
+	if d.lost && !real.Untrusted {
+		w.violate("I7", "server %d lost its disk and takes what it has for its own", s.sid)
+	}
 	if kept := d.durable(); !d.unsure && !hist.has(kept.last(), len(kept)) {
 		w.violate("durability", "server %d had %s on its disk and now has %s", s.sid, w.zxidText(w.zxid(kept)), w.zxidText(real.Zxid))
 	}
 	d.side = side{hist: hist, synced: len(hist)}
-	d.epochs, d.blank, d.unsure = s.whole.Epochs(), real.Untrusted, false
+	s.mirrorEpochs()
+	d.blank, d.unsure = real.Untrusted, false
 	s.ghost.matched = 0
 	w.sameTree(s, id)
+}
+
+// mirrorEpochs takes over the epoch files. One that was raised must be of an epoch whose initial history is there.
+func (s *server) mirrorEpochs() {
+	w, d := s.w, &s.disk
+	before := d.epochs[zab.CurrentEpoch]
+	d.epochs = s.whole.Epochs()
+	now := d.epochs[zab.CurrentEpoch]
+	if now <= before {
+		return
+	}
+	if initial := w.reign(now).initial; !d.hist.has(initial.last(), len(initial)) {
+		w.violate("I16", "server %d: currentEpoch is %d and the disk ends at %s, where the leader began with %s", s.sid, now, w.zxidText(w.zxid(d.hist)), w.zxidText(w.zxid(initial)))
+	}
 }
 
 // sameTree compares the state of a whole server with that of others at the same transaction.
@@ -185,6 +205,7 @@ func (s *server) outcome(err error) bool {
 	switch {
 	case s.whole.Dead():
 		s.crash()
+		s.w.restartLater(s, s.disk.rng.upTo(400*time.Millisecond))
 	case err != nil:
 		s.failWhole(err)
 	default:
@@ -211,8 +232,8 @@ func (s *server) operate() {
 		d.failing = false
 		s.whole.Break(d.rng.next())
 	}
-	if s.crashInPhases > 0 {
-		s.whole.CutPower(s.crashInPhases - 1 + d.rng.intn(12))
+	if s.crashInPhases > 0 || d.rng.chance(w.draw.powerCuts) {
+		s.whole.CutPower(s.crashInPhases + d.rng.intn(15))
 		s.crashInPhases = 0
 	}
 	op := &d.ops[0]
@@ -235,6 +256,9 @@ func (s *server) operate() {
 	switch {
 	case err == nil:
 	case op.kind == opReload:
+		if d.retries++; d.retries > 500 {
+			w.violate("recovery", "server %d cannot read its disk: %v", s.sid, err)
+		}
 		s.turnDisk() // it is repeated
 		return
 	case errors.Is(err, ErrRefused):
@@ -259,7 +283,7 @@ func (s *server) operate() {
 		s.step(read)
 		return
 	}
-	if done.kind == opAppend && d.rng.chance(w.draw.maintenance) {
+	if (done.kind == opAppend || done.kind == opEpoch) && d.rng.chance(w.draw.maintenance) {
 		if err := s.whole.Maintain(d.rng.next()); s.whole.Dead() || err != nil {
 			if !s.outcome(err) {
 				return
@@ -280,6 +304,9 @@ func (s *server) doWhole(op *diskOp, read *zab.LogRead) error {
 	case opInstall:
 		return s.whole.Install(op.zxid, op.stream)
 	case opEpoch:
+		if op.file == zab.CurrentEpoch {
+			s.disk.lost = false
+		}
 		return s.whole.PersistEpoch(op.file, op.epoch)
 	case opReload:
 		return s.whole.Reload()
@@ -300,7 +327,7 @@ func (s *server) done(op *diskOp) {
 	case opAppend:
 		d.hist = append(d.hist[:len(d.hist):len(d.hist)], op.ids...)
 		d.synced = len(d.hist)
-		d.epochs = s.whole.Epochs()
+		d.epochs = s.whole.Epochs() // raised for records that are further down the queue, maybe
 	case opTruncate:
 		n := w.cut(d.hist, op.zxid)
 		d.hist, d.synced = d.hist[:n:n], n
@@ -310,12 +337,12 @@ func (s *server) done(op *diskOp) {
 		s.mirror()
 	case opEpoch:
 		w.epochDurable(s, op.file, op.epoch)
-		d.epochs = s.whole.Epochs()
+		s.mirrorEpochs()
 		d.blank = s.whole.Disk().Untrusted
 	case opConfigure:
 		d.committed, d.seen = op.committed, op.seen
 	case opReload:
-		d.failed = false
+		d.failed, d.retries = false, 0
 		s.mirror()
 	}
 }

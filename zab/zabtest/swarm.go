@@ -42,8 +42,8 @@ type draw struct {
 	// recent is how many records a start finds for memory, -1 for all; readRecords what one read of the log gives.
 	recent, readRecords       int
 	laterBytes, snapshotBytes int
-	// maintenance is after how many of 1000 syncs a whole server looks after its store and its snapshots.
-	maintenance int
+	// maintenance is after how many of 1000 operations a whole server looks after its store and its snapshots, powerCuts before how many the power will go.
+	maintenance, powerCuts int
 	// windows says that a partition keeps senders from getting rid of their bytes.
 	windows bool
 
