@@ -27,6 +27,5 @@ const (
 	trustForgotten
 	bareLog
 	streamWithoutSessions
-	recentKept
 	replacedKept
 )

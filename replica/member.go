@@ -55,15 +55,22 @@ func (m *Member) Tree() *tree.Tree { return m.state.Tree }
 // Epochs are the values of the epoch files, by zab.EpochFile.
 func (m *Member) Epochs() [2]int64 { return m.epochs }
 
-// Disk is what zab needs to know of the disk, as it was loaded last.
+// Disk is what zab needs to know of the disk. Recent are the records of the last load, if they are still the last.
 func (m *Member) Disk() zab.Disk {
 	d := zab.Disk{Zxid: m.last, Untrusted: m.untrusted, AcceptedEpoch: m.epochs[zab.AcceptedEpoch], CurrentEpoch: m.epochs[zab.CurrentEpoch]}
 	for _, r := range m.state.Recent {
-		record := zab.Record{Zxid: r.Zxid, Data: r.Entry, Config: configOf(r.Entry)}
-		if n := len(d.Recent); n > 0 && !zab.Follows(d.Recent[n-1].Zxid, r.Zxid) {
-			d.Recent = d.Recent[:0] // as a server alone counts, or as Java repeats itself
+		before := r.Zxid - 1
+		if n := len(d.Recent); n > 0 {
+			before = d.Recent[n-1].Zxid
 		}
-		d.Recent = append(d.Recent, record)
+		if !zab.Follows(before, r.Zxid) { // as a server alone counts at the end of an epoch, or as Java repeats itself
+			d.Recent = d.Recent[:0]
+			continue
+		}
+		d.Recent = append(d.Recent, zab.Record{Zxid: r.Zxid, Data: r.Entry, Config: configOf(r.Entry)})
+	}
+	if n := len(d.Recent); n > 0 && d.Recent[n-1].Zxid != d.Zxid {
+		d.Recent = nil // more was appended since
 	}
 	return d
 }

@@ -40,7 +40,6 @@ var faultTable = []Mutant{
 	{"trustForgotten", "a server that lost its disk forgets that with the next start", trustForgotten},
 	{"bareLog", "a log is begun without any snapshot", bareLog},
 	{"streamWithoutSessions", "a leader's snapshot has no sessions", streamWithoutSessions},
-	{"recentKept", "after a snapshot was installed the records of before are still offered", recentKept},
 	{"replacedKept", "a log that a snapshot has replaced when the power went is read on", replacedKept},
 }
 

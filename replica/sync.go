@@ -106,9 +106,7 @@ func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) 
 	if err := m.log.Close(); err != nil {
 		return nil, err
 	}
-	if m.state.Tree = nil; !mutant(recentKept) { // it goes anyway, and there may not be room for two
-		m.state.Recent = nil
-	}
+	m.state.Tree, m.state.Recent = nil, nil // it goes anyway, and there may not be room for two
 	loader := tree.NewLoader(false)
 	if rest, err = txnlog.ReadStream(stream, m.o.MaxEntry(), loader); err != nil {
 		return nil, &StreamError{err}
