@@ -28,7 +28,8 @@ type leader struct {
 	epoch int64
 	// current and last are this server's history when it began: who has more must lead instead (rule A).
 	current, last int64
-	// joined, promised and proved are who sent FOLLOWERINFO, ACKEPOCH and ACK(NEWLEADER), this server included once its own disk is that far.
+	// joined, promised and proved are who sent FOLLOWERINFO, ACKEPOCH and ACK(NEWLEADER), this server included once its own disk is that far. An observer that the config
+	// seen last lets vote is among them: it votes in elections too, and if a reconfig needs it, nobody else can complete that.
 	joined, promised, proved ensemble.Set
 	// electors are who voted for this leader.
 	electors ensemble.Set

@@ -173,6 +173,29 @@ func TestEarlyAcks(t *testing.T) {
 	}
 }
 
+// TestObserverHasNothing is that what an observer acknowledges does not count for a config that is about to let it vote: a Java observer acknowledges NEWLEADER and
+// has logged nothing.
+func TestObserverHasNothing(t *testing.T) {
+	c := members(t, 0, 1, 2, 3, -4)
+	s := lead(t, Options{}, Disk{Zxid: z(1, 4), AcceptedEpoch: 1, CurrentEpoch: 1}, c)
+	s.joins(1, 1, 2, z(1, 4))
+	s.step(from(1, wire.TypeAck, z(2, 0), nil))
+	s.joins(2, 2, 2, z(1, 4))
+	s.step(from(2, wire.TypeAck, z(2, 0), nil))
+	next := members(t, z(2, 1), 1, 2, 3, 4)
+	s.step(Propose{Record{Zxid: z(2, 1), Data: reconfigTxn(next), Config: next}}, Synced{z(2, 1)})
+	// Both come with all they can have, and are synchronized before the reconfig is committed.
+	s.step(LinkUp{Link: 4}, from(4, wire.TypeObserverInfo, z(2, 0), infoOf(4, 0)), from(4, wire.TypeAckEpoch, z(2, 1), ackEpochOf(-1)))
+	s.step(LinkDown{2, "test"}) // or the other would wait for the commit
+	s.step(Tick{}, from(4, wire.TypeAck, z(2, 0), nil), from(4, wire.TypeAck, z(2, 1), nil))
+	if e := pick[Apply](s.step(from(1, wire.TypeAck, z(2, 1), nil))); len(e) != 0 || s.n.Role() != Leading {
+		t.Errorf("committed: %+v", e)
+	}
+	if p := s.n.leader.find(4); p == nil || p.phase != peerAcked || p.acked != 0 {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestJoin is rule J with the SAFE part: strangers do not choose the epoch.
 func TestJoin(t *testing.T) {
 	s := lead(t, Options{}, Disk{AcceptedEpoch: 1, CurrentEpoch: 1}, members(t, 0, 1, 2, 3))

@@ -54,7 +54,7 @@ type peer struct {
 
 	// proposedTo and committedTo are the last transactions it was sent, and was told to commit. While it is synchronized they are the same.
 	proposedTo, committedTo int64
-	// acked is the last one it has on its disk.
+	// acked is the last one it has on its disk, 0 for an observer.
 	acked int64
 	// watch is a proposal that must be acknowledged within SyncLimit ticks of watchSince, 0 for none (SyncLimitCheck).
 	watch      int64
@@ -178,8 +178,11 @@ func (p *peer) ackNewLeader(packet wire.Packet) {
 		p.fail("%v %s came for the ACK of NEWLEADER", packet.Type, zxidString(packet.Zxid))
 		return
 	}
-	p.phase, p.deadline, p.acked = peerAcked, Never, p.proposedTo
+	p.phase, p.deadline = peerAcked, Never
 	p.l.proved = p.l.proved.Add(p.sid)
+	if !p.observer { // a Java observer has logged nothing of it
+		p.acked = p.proposedTo
+	}
 }
 
 // upToDate lets the learner serve. From now on it gets everything that was proposed since its history was read.
@@ -198,7 +201,7 @@ func (p *peer) packet(packet wire.Packet) {
 	switch packet.Type {
 	case wire.TypeAck:
 		switch {
-		case counterOf(packet.Zxid) == 0: // of UPTODATE
+		case counterOf(packet.Zxid) == 0 || p.observer: // of UPTODATE; an observer has no other
 		case packet.Zxid > p.proposedTo:
 			p.fail("it acknowledges %s, but was sent %s", zxidString(packet.Zxid), zxidString(p.proposedTo))
 		case packet.Zxid > p.acked:
