@@ -286,11 +286,13 @@ func (w *World) wipe(a *action) {
 	}
 	w.cover.hit(pointWiped)
 	w.crashFor(s, a)
-	members := membersOf(w.inForce)
-	if w.inForce.Server(s.sid) == nil {
-		members = append(members, s.sid)
+	if w.draw.reconfig { // whoever replaces the disk writes a new zoo.cfg
+		members := membersOf(w.inForce)
+		if w.inForce.Server(s.sid) == nil {
+			members = append(members, s.sid)
+		}
+		s.initial = w.config(0, members)
 	}
-	s.initial = w.config(0, members) // whoever replaces the disk writes a new zoo.cfg
 	s.disk.wipe(s.initial)
 	s.ghost.wiped()
 	if s.whole != nil {

@@ -2,6 +2,7 @@ package zabtest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"quoll/jute"
@@ -32,6 +33,7 @@ func (w *World) calm() {
 			w.draw.powerCuts = 0
 		}
 		s.crashInEffects, s.crashAt, s.crashInPhases, s.pausedUntil = 0, crashNowhere, 0, 0
+		s.line = slices.DeleteFunc(s.line, func(r request) bool { return r.op == jute.OpReconfig })
 		s.out = chosen>>s.index&1 == 0
 		if s.out && s.up {
 			s.crash()
@@ -65,7 +67,7 @@ func (w *World) calm() {
 		switch {
 		case c.server != nil && c.waiting == waitNothing:
 			return ""
-		case w.now-c.since > time.Second:
+		case w.now-c.since > 4*time.Second:
 			c.disconnect() // its server took no request
 		}
 		if s := w.servers[r.intn(len(w.servers))]; c.server == nil && s.serving {
@@ -96,13 +98,25 @@ func (w *World) chooseQuorum(r *stream) (chosen uint16) {
 	switch {
 	case !w.live(all):
 		return 0
-	case w.draw.healAll:
+	case w.draw.healAll, w.reconfiguring():
 		return all
 	}
 	for !w.live(chosen) {
 		chosen |= 1 << r.intn(len(w.servers))
 	}
 	return chosen
+}
+
+// reconfiguring reports whether a reconfig is on its way: who will have seen it is not known yet, so nobody may be lost.
+func (w *World) reconfiguring() bool {
+	for _, s := range w.servers {
+		if s.up {
+			if _, seen := s.node.Configs(); seen.Version > w.inForce.Version {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // unsettled returns what is missing: a leader, that all members that are up follow it and, if that is asked for, that they have what was shown.
