@@ -117,7 +117,7 @@ func (l *leader) sync(ev Sync) {
 	}
 	l.syncs = append(l.syncs, waitingSync{ev, l.proposed, l.probe + 1})
 	if len(l.syncs) == 1 || l.confirmed(l.probe) {
-		l.ping()
+		l.ask()
 	}
 }
 
@@ -139,7 +139,7 @@ func (l *leader) answerSyncs() {
 	for len(l.syncs) > 0 {
 		s := &l.syncs[0]
 		if s.probe > l.probe {
-			l.ping()
+			l.ask()
 		}
 		if s.zxid > n.log.applied && s.zxid != zxidOf(l.epoch) && !mutant(syncBeforeCommit) || !l.confirmed(s.probe) {
 			return

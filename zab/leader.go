@@ -303,6 +303,14 @@ func (l *leader) ping() {
 	}
 }
 
+// ask starts a round of probes for a sync. Who owes an echo is asked when that comes: however many syncs there are, a slow learner is owed one PING.
+func (l *leader) ask() {
+	l.probe++
+	for _, p := range l.peers {
+		p.ask()
+	}
+}
+
 // find returns the peer of a link, or nil.
 func (l *leader) find(link LinkID) *peer {
 	for _, p := range l.peers {

@@ -184,7 +184,7 @@ func TestObserverHasNothing(t *testing.T) {
 	s.step(from(2, wire.TypeAck, z(2, 0), nil))
 	next := members(t, z(2, 1), 1, 2, 3, 4)
 	s.step(Propose{Record{Zxid: z(2, 1), Data: reconfigTxn(next), Config: next}}, Synced{z(2, 1)})
-	// Both come with all they can have, and are synchronized before the reconfig is committed.
+	// It comes with all that it can have, and is synchronized before the reconfig is committed.
 	s.step(LinkUp{Link: 4}, from(4, wire.TypeObserverInfo, z(2, 0), infoOf(4, 0)), from(4, wire.TypeAckEpoch, z(2, 1), ackEpochOf(-1)))
 	s.step(LinkDown{2, "test"}) // or the other would wait for the commit
 	s.step(Tick{}, from(4, wire.TypeAck, z(2, 0), nil), from(4, wire.TypeAck, z(2, 1), nil))
@@ -252,11 +252,12 @@ func TestSyncAsksAQuorum(t *testing.T) {
 	s := established(t, Options{})
 	s.wait(50 * time.Millisecond) // a PING is out
 	effects := s.step(Sync{Tag: 5})
-	if got := kinds(effects, 1); !slices.Equal(got, []wire.Type{wire.TypePing}) || len(pick[SyncDone](effects)) != 0 {
+	if len(effects) != 0 {
 		t.Fatalf("%+v", effects)
 	}
-	if e := s.step(from(1, wire.TypePing, 0, []byte{})); len(pick[SyncDone](e)) != 0 {
-		t.Errorf("the echo of an earlier PING: %+v", e)
+	effects = s.step(from(1, wire.TypePing, 0, []byte{}))
+	if got := kinds(effects, 1); !slices.Equal(got, []wire.Type{wire.TypePing}) || len(pick[SyncDone](effects)) != 0 {
+		t.Errorf("the echo of an earlier PING: %+v", effects)
 	}
 	if e := pick[SyncDone](s.step(from(1, wire.TypePing, 0, []byte{}))); len(e) != 1 || e[0].Tag != 5 {
 		t.Errorf("%+v", e)
@@ -275,6 +276,29 @@ func TestSyncAsksAQuorum(t *testing.T) {
 	effects = s.step(from(1, wire.TypeAck, zxid, nil), Synced{zxid})
 	if got := kinds(effects, 1); !slices.Equal(got, []wire.Type{wire.TypeCommit, wire.TypeSync}) {
 		t.Errorf("%v", got)
+	}
+}
+
+// TestSyncsSpareTheSlow is that many syncs, which a quorum confirms, are one PING for a follower that is slow, and none for an observer.
+func TestSyncsSpareTheSlow(t *testing.T) {
+	s := established(t, Options{})
+	s.joins(2, 2, 2, z(1, 4))
+	s.step(from(2, wire.TypeAck, z(2, 0), nil))
+	s.step(LinkUp{Link: 8}, from(8, wire.TypeObserverInfo, z(1, 0), infoOf(8, 0)), from(8, wire.TypeAckEpoch, z(1, 4), ackEpochOf(1)), from(8, wire.TypeAck, z(2, 0), nil))
+	slow, done := 0, 0
+	for i := range uint64(1000) {
+		effects := s.step(Sync{Tag: i}, from(1, wire.TypePing, 0, []byte{}))
+		done += len(pick[SyncDone](effects))
+		slow += len(kinds(effects, 2)) + len(kinds(effects, 8))
+	}
+	if done != 1000 || slow != 1 {
+		t.Errorf("%d syncs, %d PINGs", done, slow)
+	}
+	if got := kinds(s.step(from(2, wire.TypePing, 0, []byte{})), 2); !slices.Equal(got, []wire.Type{wire.TypePing}) {
+		t.Errorf("sent %v", got)
+	}
+	if got := kinds(s.step(from(2, wire.TypePing, 0, []byte{})), 2); got != nil {
+		t.Errorf("sent %v", got)
 	}
 }
 

@@ -216,6 +216,7 @@ func (p *peer) packet(packet wire.Packet) {
 	case wire.TypePing:
 		if len(p.probes) > 0 {
 			p.echoed, p.probes = p.probes[0], p.probes[1:]
+			p.ask()
 		}
 		if len(packet.Data) > 0 {
 			n.emit(Deliver{p.link, p.sid, packet})
@@ -235,6 +236,13 @@ func (p *peer) ping(probe uint64) {
 	p.send(wire.Packet{Type: wire.TypePing, Zxid: p.l.proposed})
 }
 
+// ask sends a follower the newest probe, unless it owes the echo of an older one.
+func (p *peer) ask() {
+	if p.phase == peerLive && !p.observer && len(p.probes) == 0 && p.echoed < p.l.probe {
+		p.ping(p.l.probe)
+	}
+}
+
 // drained takes note of what the link got rid of.
 func (p *peer) drained(ev Sent) {
 	n := p.l.n
@@ -252,11 +260,8 @@ func (p *peer) drained(ev Sent) {
 	}
 }
 
-// maxProbes and maxSyncs bound what a learner that echoes nothing, or syncs without end, costs.
-const (
-	maxProbes = 10_000
-	maxSyncs  = 100_000
-)
+// maxSyncs bounds what a learner that syncs without end costs.
+const maxSyncs = 100_000
 
 // tick does what is due. It may remove the peer.
 func (p *peer) tick() {
@@ -265,8 +270,8 @@ func (p *peer) tick() {
 	case n.now >= p.deadline:
 		p.fail("it is silent")
 		return
-	case p.inflight-p.large > n.opts.LinkBytes || len(p.probes) > maxProbes || len(p.syncs) > maxSyncs:
-		p.fail("it is too slow: %d bytes, %d pings and %d syncs wait", p.inflight, len(p.probes), len(p.syncs))
+	case p.inflight-p.large > n.opts.LinkBytes || len(p.syncs) > maxSyncs:
+		p.fail("it is too slow: %d bytes and %d syncs wait", p.inflight, len(p.syncs))
 		return
 	case p.watch != 0 && n.now >= p.watchSince+n.opts.syncTime():
 		p.fail("it did not acknowledge %s", zxidString(p.watch))
