@@ -92,6 +92,12 @@ SCHEDULES ?= 2000000
 sim: ## SCHEDULES (2,000,000, half an hour on two cores) random schedules of zab; QUOLL_SEED with -run TestSeed makes one small
 	QUOLL_SCHEDULES=$(SCHEDULES) $(GO) test -count=1 -timeout 24h -run TestSimulation -v ./zab/zabtest
 
+DISK_SCHEDULES ?= 50000
+.PHONY: sim-disk
+sim-disk: ## DISK_SCHEDULES (50,000, half an hour) random schedules of whole replicas on disks that lose power, and every planted fault of replica found
+	GOGC=400 QUOLL_SCHEDULES=$(DISK_SCHEDULES) $(GO) test -count=1 -timeout 5h -run TestSimulation -v ./replica/replicatest
+	$(GO) test -count=1 -timeout 5h -tags mutants -run TestMutants -v ./replica/replicatest
+
 .PHONY: sim-mutants
 sim-mutants: ## every planted fault of zab is found, and in how many schedules (20 minutes)
 	$(GO) test -tags mutants -count=1 -timeout 4h -run 'TestMutants|TestMinimize' -v ./zab/zabtest
