@@ -424,6 +424,21 @@ func TestAlone(t *testing.T) {
 	}
 }
 
+// TestReconfigDisabled is that a config that was seen before reconfig was disabled has no say any more.
+func TestReconfigDisabled(t *testing.T) {
+	n := New(Options{SID: 1, InitLimit: 5, SyncLimit: 2}, State{Disk: Disk{Zxid: z(1, 1), AcceptedEpoch: 1, CurrentEpoch: 1},
+		Committed: members(t, z(1, 0), 1), LastSeen: members(t, z(1, 1), 2, 3)})
+	n.Step(200*time.Millisecond, Tick{})
+	if n.Role() != Leading {
+		t.Fatalf("%+v", n.Status())
+	}
+	n.Step(200*time.Millisecond, EpochPersisted{AcceptedEpoch, 2})
+	n.Step(200*time.Millisecond, EpochPersisted{CurrentEpoch, 2})
+	if _, ok := n.NextZxid(); !ok || n.Role() != Leading {
+		t.Errorf("%+v", n.Status())
+	}
+}
+
 // TestHierarchy is an ensemble of two groups that count and a server without weight.
 func TestHierarchy(t *testing.T) {
 	c := testConfig(t, "server.1=a:1:2", "server.2=b:1:2", "server.3=c:1:2", "server.4=d:1:2", "server.5=e:1:2", "group.1=1:2:3", "group.2=4:5", "weight.1=1",

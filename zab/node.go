@@ -104,8 +104,8 @@ func New(opts Options, state State) *Node {
 	if err := opts.Validate(); err != nil {
 		panic(err)
 	}
-	if state.LastSeen == nil {
-		state.LastSeen = state.Committed
+	if state.LastSeen == nil || !opts.Reconfig {
+		state.LastSeen = state.Committed // a reconfig from the time when that was allowed is never put in force, so it must not decide
 	}
 	n := &Node{opts: opts.withDefaults(), committed: state.Committed, lastSeen: state.LastSeen, readOnlyAt: Never, dialled: -time.Minute}
 	n.log.limits(&n.opts)
