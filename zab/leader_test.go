@@ -373,6 +373,19 @@ func TestLeaderSteps(t *testing.T) {
 			t.Error("it stays full")
 		}
 	})
+	t.Run("not while its own log is read", func(t *testing.T) {
+		s := established(t, Options{})
+		s.joins(2, 2, 2, z(1, 2))
+		s.step(LogRead{Link: 2, Records: []Record{{Zxid: z(1, 2)}, {Zxid: z(1, 3)}}}, Sent{Link: 2, Bytes: 1})
+		for range 30 {
+			s.step(from(1, wire.TypePing, 0, []byte{}))
+			s.wait(50 * time.Millisecond)
+		}
+		effects := s.step(LogRead{Link: 2, Records: []Record{{Zxid: z(1, 3)}, {Zxid: z(1, 4)}}})
+		if got := kinds(effects, 2); !slices.Equal(got, []wire.Type{wire.TypeProposal, wire.TypeCommit, wire.TypeNewLeader}) {
+			t.Errorf("sent %v", got)
+		}
+	})
 	t.Run("not because a transaction is large", func(t *testing.T) {
 		s := established(t, Options{LinkWindow: 60, LinkBytes: 200})
 		s.n.leader.peers[0].inflight = 0
