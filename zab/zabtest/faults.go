@@ -125,6 +125,8 @@ func (w *World) undo(a *action) {
 		}
 	case faultDelay:
 		w.draw.burst = 1
+	case faultHalfOpen:
+		w.askDeserted()
 	default:
 		w.healNetwork()
 	}
@@ -193,18 +195,35 @@ func (w *World) cutSome(a *action) {
 	}
 }
 
-// halfOpen breaks one of the newest links for the learner; the leader hears of it much later.
+// halfOpen breaks one of the newest links for the learner, or all of a leader's; the leader hears of it much later.
 func (w *World) halfOpen(a *action) {
-	if n := len(w.links); n > 0 {
-		l := w.links[n-1-int(a.bits%uint64(min(n, 6)))]
-		if l.broken {
+	if l := w.leading(); l != nil && a.bits>>40&1 == 0 {
+		lasts := a.lasts + time.Second // time enough for another leader
+		for _, link := range l.links {
+			if link.ends[leaderEnd] == l {
+				link.desert(lasts)
+			}
+		}
+		end := *a
+		end.undo = true
+		w.undos = append(w.undos, end)
+		w.plan(due{kind: dueAction, number: uint64(len(w.undos)-1) | undoBit}, lasts-lasts/8)
+	} else if n := len(w.links); n > 0 {
+		w.links[n-1-int(a.bits%uint64(min(n, 6)))].desert(a.lasts)
+	}
+}
+
+// askDeserted lets a client sync at a leader that does not know of a later one, which has shown something.
+func (w *World) askDeserted() {
+	newest := w.leading()
+	for _, s := range w.servers {
+		if s != newest && s.up && s.serving && s.role == zab.Leading && !s.flushing {
+			c := &w.clients[0]
+			c.disconnect()
+			c.server, c.seen = s, 0
+			c.sync()
 			return
 		}
-		l.broken = true
-		l.lose(learnerEnd)
-		l.lose(leaderEnd)
-		l.downLater(learnerEnd, 0)
-		l.downLater(leaderEnd, a.lasts)
 	}
 }
 

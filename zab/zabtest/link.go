@@ -239,6 +239,18 @@ func (l *link) cut() {
 	}
 }
 
+// desert breaks the link. The learner hears of it at once, the leader after a while.
+func (l *link) desert(after time.Duration) {
+	if l.broken {
+		return
+	}
+	l.broken = true
+	l.lose(learnerEnd)
+	l.lose(leaderEnd)
+	l.downLater(learnerEnd, 0)
+	l.downLater(leaderEnd, after)
+}
+
 // downLater lets an end find out that the link is broken.
 func (l *link) downLater(end int, after time.Duration) {
 	if l.open[end] {

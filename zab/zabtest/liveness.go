@@ -134,6 +134,8 @@ func (w *World) unsettled(same bool) string {
 			continue
 		case !l.committed.IsVoter(s.sid) && s.disk.epochs[zab.AcceptedEpoch] > l.ghost.serve.Epoch:
 			continue // it has promised more than this leader is, which a leader makes good for voters only
+		case !l.committed.IsVoter(s.sid) && !s.committed.IsVoter(l.sid) && s.node.Role() == zab.Looking:
+			continue // it asks those who voted once, and they may all be gone
 		case !s.serving:
 			return w.missing("server %d does not serve", s)
 		case s.leader != l.sid:
