@@ -46,7 +46,8 @@
 // records, each once and in zxid order, when the state is to take them in. The state may so be behind the log or, on a learner, ahead of
 // what is synced, since a quorum of others has it.
 //
-// Before an [Append] that carries a config there is a [Configure] that names it as last seen: it is durable no later than the record.
+// Before an [Append] that carries a config there is a [Configure] that names it as last seen: it is durable no later than the record. So it is with the config of a
+// leader and the [PersistEpoch] for CurrentEpoch, whose acknowledgement says that both are there.
 //
 // While a learner is synchronized it is told a history that is not yet its own: Truncate, InstallSnapshot, Append and Apply belong together until
 // PersistEpoch for CurrentEpoch. A driver should hold what is of a later epoch than currentEpoch, and all behind it, under temporary names until that moment, so

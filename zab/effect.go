@@ -121,7 +121,7 @@ type (
 	Apply struct{ Records []Record }
 
 	// Configure says which configs are in force. What changed is written to zoo.cfg.dynamic.<version>, zoo.cfg.dynamic.next and zoo.cfg as section 1.3 says, durable before any
-	// record appended later is; addresses are resolved anew; /zookeeper/config follows Committed without a transaction. Election connections of members that stay need not
+	// record appended later is, and before an epoch file that is persisted later; addresses are resolved anew; /zookeeper/config follows Committed without a transaction. Election connections of members that stay need not
 	// be cut.
 	Configure struct{ Committed, LastSeen *ensemble.Config }
 

@@ -377,14 +377,12 @@ func (l *learner) newLeader(p wire.Packet) {
 		l.fail("NEWLEADER %s does not fit epoch %d", zxidString(p.Zxid), l.epoch)
 		return
 	}
-	if p.Data != nil {
-		c, err := ensemble.Parse(jute.JavaText(p.Data))
-		if err != nil {
-			l.fail("the config in NEWLEADER: %v", err)
-			return
+	if len(p.Data) > 1 { // a leader of 3.4 sends none
+		if c, err := ensemble.Parse(jute.JavaText(p.Data)); err == nil {
+			l.config = c
+		} else {
+			n.warn("the config in NEWLEADER is left out, as in Java: %v", err)
 		}
-		l.config = c
-		n.see(c)
 	}
 	l.phase, l.sealAt = learnerSealing, n.log.last()
 	l.acked = max(n.log.applied, zxidOf(l.epoch))
@@ -398,6 +396,13 @@ func (l *learner) seal() {
 	}
 	if !l.sealing && !mutant(epochNotPersisted) {
 		l.sealing = true
+		later := false // a reconfig that was proposed since
+		for _, r := range n.log.after(l.sealAt) {
+			later = later || r.Config != nil
+		}
+		if l.config != nil && !later {
+			n.see(l.config) // not before: if the history is given up, so is what its config takes back
+		}
 		n.save(CurrentEpoch, l.epoch)
 		return
 	}

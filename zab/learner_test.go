@@ -165,7 +165,6 @@ func TestFollowerRefuses(t *testing.T) {
 		{"COMMITANDACTIVATE without data", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeCommitAndActivate, Zxid: z(1, 6)}}},
 		{"INFORMANDACTIVATE without data", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeInformAndActivate, Zxid: z(1, 6), Data: []byte{1}}}},
 		{"NEWLEADER of another epoch", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeNewLeader, Zxid: z(3, 0)}}},
-		{"NEWLEADER with no config", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeNewLeader, Zxid: z(2, 0), Data: []byte("server.x")}}},
 		{"UPTODATE too early", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeUpToDate, Zxid: -1}}},
 		{"NEWLEADER twice", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeNewLeader, Zxid: z(2, 0)}, {Type: wire.TypeNewLeader, Zxid: z(2, 0)}}},
 		{"a transaction of another zxid", []packet{{Type: wire.TypeDiff}, {Type: wire.TypeProposal, Zxid: z(1, 6), Data: txn(z(1, 7), "x")}}},
@@ -231,6 +230,44 @@ func TestInterruptedTrunc(t *testing.T) {
 	votes := pick[Notify](f.step(Restored{Restore: reload[0].Restore, Disk: Disk{Zxid: z(1, 2), AcceptedEpoch: 2, CurrentEpoch: 1}}))
 	if len(votes) == 0 || votes[0].Vote.Zxid != z(1, 2) || votes[0].Vote.PeerEpoch != 1 {
 		t.Errorf("%+v", votes)
+	}
+}
+
+// TestNewLeaderConfig is that NEWLEADER's config is seen with the history that it belongs to, unless a later one was proposed; one that is none is left out.
+func TestNewLeaderConfig(t *testing.T) {
+	c := members(t, z(1, 0), 1, 2, 3)
+	next, last := members(t, z(1, 9), 1, 2, 3, -4), members(t, z(2, 1), 1, 2, 3, -5)
+	for _, later := range []bool{false, true} {
+		f := follow(t, Disk{Zxid: z(1, 3), AcceptedEpoch: 1, CurrentEpoch: 1}, 2, c)
+		f.leads(wire.TypeDiff, z(1, 4), nil)
+		f.leads(wire.TypeProposal, z(1, 4), nil)
+		if e := pick[Configure](f.leads(wire.TypeNewLeader, z(2, 0), []byte(next.String()))); len(e) != 0 {
+			t.Errorf("%+v", e)
+		}
+		want := next.Version
+		if later {
+			want = last.Version
+			f.leads(wire.TypeProposal, last.Version, reconfigTxn(last))
+		}
+		effects := f.step(Synced{z(1, 4)})
+		if _, seen := f.n.Configs(); seen.Version != want {
+			t.Errorf("%x was seen, not %x", seen.Version, want)
+		}
+		if _, first := effects[0].(Configure); first == later {
+			t.Errorf("%+v", effects)
+		}
+	}
+	for _, data := range []string{"", "s", "server.x"} {
+		f := follow(t, Disk{Zxid: z(1, 3), AcceptedEpoch: 1, CurrentEpoch: 1}, 2, c)
+		f.leads(wire.TypeDiff, z(1, 3), nil)
+		f.leads(wire.TypeNewLeader, z(2, 0), []byte(data))
+		if got := acks(f.step(EpochPersisted{CurrentEpoch, 2})); !slices.Equal(got, []int64{z(2, 0)}) {
+			t.Errorf("%q: acks %x", data, got)
+		}
+		f.leads(wire.TypeUpToDate, -1, nil)
+		if in, seen := f.n.Configs(); in != c || seen != c || !f.n.serving {
+			t.Errorf("%q: %x is in force, %x was seen", data, in.Version, seen.Version)
+		}
 	}
 }
 
