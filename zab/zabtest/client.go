@@ -183,7 +183,6 @@ func (w *World) acknowledge(s *server, id txnID, told Applied) {
 			continue
 		}
 		w.cover.hit(pointAcknowledged)
-		w.acknowledged++
 		c.seen = max(c.seen, t.depth)
 		if c.whole != nil && t.op != jute.OpError {
 			c.tell(told)

@@ -6,12 +6,12 @@
 // # What a run is
 //
 // Every run draws how many servers there are and what they are, how the driver of a node behaves where the contract in zab/doc.go leaves it a choice,
-// the rates of each fault, and a plan: what will be done to whom, and when (swarm.go, plan.go). Then comes chaos, and behind it calm: a quorum is
+// the rates of each fault, and a plan: what will be done to whom, and when (swarm.go, faults.go). Then comes chaos, and behind it calm: a quorum is
 // healed, and must elect a leader, agree and take a write within a bound (liveness.go).
 //
 // # What a step is
 //
-// A crash can come between any two of: effects of one step, the write and the sync of a log, the four parts of writing an epoch file, those of
+// A crash can come between any two of: effects of one step, the write and the sync of a log, the parts of writing an epoch file, those of
 // installing a snapshot, truncating, and writing a config (disk.go). What was not synced may or may not survive. Packets and votes are
 // encoded and decoded by package wire; a quorum link is a FIFO that breaks at each end at its own time (link.go); of votes the newest waits, and
 // old ones come again with a new connection (vote.go). Clocks run at different speeds and jump (clock.go).

@@ -24,8 +24,6 @@ type ghost struct {
 	// newest is the transaction that was just shown, reader the client that reads.
 	newest txnID
 	reader *client
-	// acknowledged counts the requests that were answered.
-	acknowledged int
 }
 
 // reign is what is known of an epoch.

@@ -36,7 +36,7 @@ type invariant struct {
 	check func(w *World, s *server) string
 }
 
-// invariants is the table. What I9 says of single records is in identify, I10 in show.
+// invariants is the table. Rows without a moment are looked at elsewhere: I9 in identify and prepare, I10 in show, liveness in calm.
 var invariants = []invariant{
 	{"I1", "Zab.tla Leadership; DSN'11 claim 1", "at most one server per epoch begins synchronization",
 		[]moment{atEpoch, atServe}, (*World).oneLeader},
@@ -92,6 +92,8 @@ var invariants = []invariant{
 		[]moment{atConfigure}, (*World).configDecided},
 	{"I26", "ATC'12 reconfiguration; Leader.allowedToCommit", "a leader that has put another one in its place commits nothing more",
 		[]moment{atApply}, (*World).lameSilent},
+	{"liveness", "spec 8.3", "a quorum that is left alone gets one leader whom all members follow, with the same history, and commits and syncs",
+		nil, nil},
 }
 
 // watchers are the rows by moment.
