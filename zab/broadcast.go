@@ -107,10 +107,7 @@ func (l *leader) sync(ev Sync) {
 		if p == nil || p.phase != peerLive {
 			return
 		}
-		if len(l.syncs) >= maxSyncs {
-			p.fail("%d syncs wait", len(l.syncs))
-			return
-		}
+		p.owed++
 	}
 	if l.phase != leaderBroadcasting {
 		return

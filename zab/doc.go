@@ -64,7 +64,8 @@
 // the driver cannot decode ends the link with LinkDown. Packets of a link are delivered by [Received] in order.
 //
 // A learner's driver reads its link no faster than its log is synced, a few MiB ahead at most: so the leader sees how far a synchronization is, and does
-// not wait for the ACK of NEWLEADER while minutes of history are on their way to the disk.
+// not wait for the ACK of NEWLEADER while minutes of history are on their way to the disk. What is not read is no sign of life: a log that stands still for SyncLimit ticks
+// ends the role.
 //
 // Votes ([Notify], [Heard]) go over the election port, where the driver keeps one connection per peer as section 2 says, and one unsent vote
 // per peer: the newest. It dials when there is a vote to send and no connection, and sends the last vote again on a new connection, as Java does: who
@@ -94,7 +95,8 @@
 //
 // A record's data, a packet and a config are never changed by anybody once they are in an event or an effect, so all may keep them. Memory is bounded by
 // Options: HistoryBytes of records for learners that come back, OutstandingBytes that are not committed (then NextZxid says no and [Node.Full] yes), LinkBytes
-// handed to a link and not sent (then the link is closed as too slow). A learner's part of the history is not queued: the node keeps a cursor into the
+// handed to a link and not sent (then the link is closed as too slow). How many connections
+// may come in is up to the driver. A learner's part of the history is not queued: the node keeps a cursor into the
 // history per learner and moves it as the link drains, from memory or, by ReadLog, from the log. A learner that falls behind is so cut off only when the limits in
 // time say so, or when the log was purged.
 //

@@ -193,26 +193,36 @@ func (n *Node) hold(h Heard) {
 	}
 	if len(n.heard) < 100 {
 		n.heard = append(n.heard, h)
+		return
+	}
+	for i := range n.heard {
+		if n.votes(h.From) && !n.votes(n.heard[i].From) {
+			n.heard[i] = h
+			return
+		}
 	}
 }
 
 // mayAnswer reports whether a server without a vote has not been answered for a while: two that look, neither of which lets the other vote, would answer each
 // other as fast as the network allows. In Java they do.
 func (n *Node) mayAnswer(sid int64) bool {
-	for i := range n.answered {
-		if a := &n.answered[i]; a.sid == sid {
-			if n.now < a.at+n.opts.MinNotificationInterval/2 {
-				return false
-			}
-			a.at = n.now
-			return true
+	free := -1
+	for i, a := range n.answered {
+		switch late := n.now >= a.at+n.opts.MinNotificationInterval/2; {
+		case a.sid == sid && !late:
+			return false
+		case late && (free < 0 || a.sid == sid):
+			free = i
 		}
 	}
-	if len(n.answered) >= 100 {
-		n.answered = n.answered[:0]
+	if free < 0 && len(n.answered) < 100 {
+		free = len(n.answered)
+		n.answered = append(n.answered, answered{})
 	}
-	n.answered = append(n.answered, answered{sid, n.now})
-	return true
+	if free >= 0 {
+		n.answered[free] = answered{sid, n.now}
+	}
+	return free >= 0
 }
 
 // answered is when a server was answered.

@@ -290,3 +290,48 @@ func TestElectionRules(t *testing.T) {
 		}
 	})
 }
+
+// TestStrangersAndTables is that votes of sids that nobody has neither push out those of voters nor lift the limit on answers.
+func TestStrangersAndTables(t *testing.T) {
+	s := newSolo(t, 1, Disk{Zxid: z(1, 3), AcceptedEpoch: 1, CurrentEpoch: 1}, members(t, 0, 1, 2, 3))
+	s.step()
+	sent := 0
+	for i := range int64(300) {
+		for range 2 {
+			sent += len(pick[Notify](s.step(Heard{1000 + i, vote(Looking, 1000+i, 0, 1, 0)})))
+		}
+	}
+	if sent != 100 {
+		t.Errorf("%d answers", sent)
+	}
+	s.now += s.n.opts.MinNotificationInterval / 2
+	if got := pick[Notify](s.step(Heard{5000, vote(Looking, 5000, 0, 1, 0)})); len(got) != 1 {
+		t.Errorf("%+v", got)
+	}
+	s.step(DiskFailed{"test"})
+	for i := range int64(300) {
+		s.step(Heard{1000 + i, vote(Looking, 1000+i, 0, 1, 0)})
+	}
+	s.step(Heard{2, vote(Following, 3, 0, 1, 1)}, Heard{3, vote(Leading, 3, 0, 1, 1)})
+	s.step(Restored{Restore: s.n.restore, Disk: s.disk})
+	if s.n.Role() != Following {
+		t.Errorf("it is %v", s.n.Role())
+	}
+}
+
+func TestValidate(t *testing.T) {
+	good := Options{InitLimit: 1, SyncLimit: 1}
+	for i, change := range []func(o *Options){
+		func(o *Options) { o.InitLimit = 0 },
+		func(o *Options) { o.Tick = time.Microsecond },
+		func(o *Options) { o.FinalizeWait = -1 },
+		func(o *Options) { o.MinNotificationInterval = -1 },
+		func(o *Options) { o.MaxDiffs = -1 },
+		func(o *Options) { o.LinkBytes = 1 },
+	} {
+		bad := good
+		if change(&bad); bad.Validate() == nil || good.Validate() != nil {
+			t.Errorf("change %d: %v", i, good.Validate())
+		}
+	}
+}

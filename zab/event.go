@@ -46,7 +46,7 @@ type (
 		Reason string
 	}
 
-	// ListenFailed says that Listen could not bind any address. The node stops leading.
+	// ListenFailed says that Listen could not bind any address. The node stops leading. It has no number: none may come behind the effect that ends that Listen.
 	ListenFailed struct{ Reason string }
 
 	// Received is a packet of a link, in the order of the link.
@@ -58,7 +58,8 @@ type (
 	// Sent says that bytes handed over by Send left for the network (were written to the socket).
 	Sent struct {
 		Link LinkID
-		// Bytes is the sum of wire.Packet.Size of packets not reported before, each in one piece or in parts.
+		// Bytes is the sum of wire.Packet.Size of packets not reported before, each in one piece or in parts. The packet of an EchoPing, which Send did not hand over, is
+		// not counted.
 		Bytes int
 		// Snapshot says that the snapshot of SendSnapshot was written. Until then a Sent without bytes says now and then that it goes on; the driver ends the
 		// link when no byte leaves for InitLimit ticks.
@@ -101,7 +102,8 @@ type (
 		LaterBytes, SnapshotBytes int64
 	}
 
-	// Propose is a request turned into a transaction by a leader. Its zxid must be the one that NextZxid just gave.
+	// Propose is a request turned into a transaction by a leader. Its zxid must be the one that NextZxid just gave. A reconfig needs Node.Configs of one version, and
+	// has its own zxid as the version of its config.
 	Propose struct{ Record Record }
 
 	// Sync is a sync request at its turn among the requests of a leader.

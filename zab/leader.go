@@ -98,8 +98,7 @@ func (l *leader) join(sid, accepted int64) {
 	if l.phase != leaderJoining {
 		return
 	}
-	member := n.committed.Server(sid) != nil || n.lastSeen.Server(sid) != nil
-	if member || mutant(strangersCountInJoin) {
+	if l.member(sid) || mutant(strangersCountInJoin) {
 		if accepted = max(accepted, n.promised); accepted >= l.epoch {
 			l.epoch = accepted + 1
 			if mutant(epochReused) {
@@ -108,6 +107,11 @@ func (l *leader) join(sid, accepted int64) {
 		}
 		l.joined = l.joined.Add(sid)
 	}
+}
+
+// member reports whether a server has a place in the config in force or the last seen one.
+func (l *leader) member(sid int64) bool {
+	return l.n.committed.Server(sid) != nil || l.n.lastSeen.Server(sid) != nil
 }
 
 // ackEpoch is rule A: a quorum must hold no more than this server does. It reports what is wrong with who does.

@@ -452,6 +452,46 @@ func TestReconfigDisabled(t *testing.T) {
 	}
 }
 
+// TestSameSid is that a second connection of a member ends the first one, and that several servers that are in no config may have one sid.
+func TestSameSid(t *testing.T) {
+	s := established(t, Options{})
+	for i, want := range []struct {
+		sid    int64
+		closed int
+	}{{2, 0}, {2, 1}, {1, 1}, {4, 0}, {4, 0}} {
+		link := LinkID(10 + i)
+		if c := pick[Close](s.step(LinkUp{Link: link}, from(link, wire.TypeFollowerInfo, z(1, 0), infoOf(want.sid, 0)))); len(c) != want.closed {
+			t.Errorf("%d. of %d: %+v", i, want.sid, c)
+		}
+	}
+}
+
+// TestManySyncs is that syncs are bounded for each learner by itself, and for the clients of the leader.
+func TestManySyncs(t *testing.T) {
+	s := established(t, Options{})
+	s.joins(2, 2, 2, z(1, 4))
+	s.step(from(2, wire.TypeAck, z(2, 0), nil))
+	for i := range uint64(maxSyncs) {
+		s.n.Step(s.now, Sync{Tag: i})
+	}
+	if !s.n.Full() {
+		t.Error("it is not full")
+	}
+	if e := pick[Close](s.step(Sync{Link: 2})); len(e) != 0 {
+		t.Errorf("%+v", e)
+	}
+	for range maxSyncs {
+		s.n.Step(s.now, Sync{Link: 1})
+	}
+	if e := pick[Close](s.step(Sync{Link: 1})); len(e) != 1 || e[0].Link != 1 {
+		t.Errorf("%+v", e)
+	}
+	done := len(pick[SyncDone](s.step(from(2, wire.TypePing, 0, []byte{}), from(2, wire.TypePing, 0, []byte{}))))
+	if done != maxSyncs || s.n.Full() {
+		t.Errorf("%d are done", done)
+	}
+}
+
 // TestHierarchy is an ensemble of two groups that count and a server without weight.
 func TestHierarchy(t *testing.T) {
 	c := testConfig(t, "server.1=a:1:2", "server.2=b:1:2", "server.3=c:1:2", "server.4=d:1:2", "server.5=e:1:2", "group.1=1:2:3", "group.2=4:5", "weight.1=1",

@@ -288,12 +288,12 @@ func (n *Node) NextZxid() (zxid int64, ok bool) {
 	return n.leader.nextZxid()
 }
 
-// Full reports whether requests must wait since too many bytes are on their way: proposals that are not committed at a leader, requests that are not
-// sent at a learner. It ends with a later Step.
+// Full reports whether requests must wait since too much is on its way: proposals that are not committed or syncs that are not confirmed at a leader, requests that
+// are not sent at a learner. It ends with a later Step.
 func (n *Node) Full() bool {
 	switch {
 	case n.leader != nil:
-		return n.log.pendingBytes() >= n.opts.OutstandingBytes
+		return n.log.pendingBytes() >= n.opts.OutstandingBytes || len(n.leader.syncs) >= maxSyncs
 	case n.learner != nil:
 		return n.learner.inflight >= n.opts.LinkWindow
 	}

@@ -98,8 +98,12 @@ func (o Options) Validate() error {
 	switch {
 	case o.InitLimit <= 0 || o.SyncLimit <= 0:
 		return errors.New("zab: initLimit and syncLimit must be set")
-	case o.Tick <= 0:
-		return fmt.Errorf("zab: tickTime %v is not positive", o.Tick)
+	case o.Tick < time.Millisecond:
+		return fmt.Errorf("zab: tickTime %v is less than 1 ms", o.Tick)
+	case o.MinNotificationInterval <= 0 || o.MaxNotificationInterval < 0 || o.FinalizeWait < 0 || o.ConnectPause < 0 || o.ConnectAttempts < 0:
+		return errors.New("zab: times and numbers of elections must not be negative")
+	case o.MaxSnapshots < 0 || o.MaxDiffs < 0 || o.HistoryBytes < 0 || o.OutstandingBytes < 0 || o.LinkWindow < 0:
+		return errors.New("zab: limits must not be negative")
 	case o.MaxCounter < 1 || o.MaxCounter > maxCounter:
 		return fmt.Errorf("zab: MaxCounter %#x is not from 1 to %#x", o.MaxCounter, int64(maxCounter))
 	case o.LinkBytes <= o.LinkWindow:

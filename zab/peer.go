@@ -62,8 +62,9 @@ type peer struct {
 	// probes are the rounds of the pings that it has not echoed, echoed the last one that it has.
 	probes []uint64
 	echoed uint64
-	// syncs are answered when it was told to commit these zxids.
+	// syncs are answered when it was told to commit these zxids; owed counts them and those that wait for a quorum.
 	syncs []int64
+	owed  int
 }
 
 func (p *peer) send(packet wire.Packet) {
@@ -123,7 +124,8 @@ func (p *peer) info(packet wire.Packet) {
 		return
 	}
 	for _, o := range p.l.peers {
-		if o != p && o.sid == info.SID && o.phase != peerNew {
+		// Several servers without a place in the config may have one sid, as that which Java gives observers without a myid; they only learn.
+		if o != p && o.sid == info.SID && o.phase != peerNew && p.l.member(o.sid) {
 			o.fail("it has a newer connection")
 			break
 		}
@@ -260,7 +262,7 @@ func (p *peer) drained(ev Sent) {
 	}
 }
 
-// maxSyncs bounds what a learner that syncs without end costs.
+// maxSyncs bounds what a learner, or the leader's own clients, that sync without end cost.
 const maxSyncs = 100_000
 
 // tick does what is due. It may remove the peer.
@@ -270,8 +272,8 @@ func (p *peer) tick() {
 	case n.now >= p.deadline:
 		p.fail("it is silent")
 		return
-	case p.inflight-p.large > n.opts.LinkBytes || len(p.syncs) > maxSyncs:
-		p.fail("it is too slow: %d bytes and %d syncs wait", p.inflight, len(p.syncs))
+	case p.inflight-p.large > n.opts.LinkBytes || p.owed > maxSyncs:
+		p.fail("it is too slow: %d bytes and %d syncs wait", p.inflight, p.owed)
 		return
 	case p.watch != 0 && n.now >= p.watchSince+n.opts.syncTime():
 		p.fail("it did not acknowledge %s", zxidString(p.watch))
@@ -303,6 +305,7 @@ func (p *peer) relay() bool {
 	n := p.l.n
 	if len(p.syncs) > 0 && p.syncs[0] <= max(p.committedTo, zxidOf(p.l.epoch)) {
 		p.syncs = p.syncs[1:]
+		p.owed--
 		p.send(wire.Packet{Type: wire.TypeSync})
 		return true
 	}
