@@ -18,14 +18,11 @@ const (
 	epochNotStaged
 	epochPlacedEarly
 	installKeepsTail
-	installKeepsLog
 	installLosesLogFirst
 	installKeepsLaterSnapshots
 	truncKeepsSnapshots
-	truncUnchecked
 	storeUnchecked
 	trustForgotten
 	bareLog
 	streamWithoutSessions
-	replacedKept
 )

@@ -9,7 +9,6 @@ import (
 
 	"quoll/ensemble"
 	"quoll/jute"
-	"quoll/store"
 	"quoll/tree"
 	"quoll/txnlog"
 	"quoll/zab"
@@ -32,6 +31,7 @@ type Member struct {
 	state  *State
 	log    *txnlog.Log
 	last   int64 // zxid of the last record appended, or of the snapshot before it
+	whole  int64 // behind it the log has no hole; 0 if nobody has looked
 	epochs [2]int64
 	// untrusted is zab.Disk.Untrusted. bare says that there is no snapshot, and that one is needed before the first record.
 	untrusted, bare bool
@@ -116,9 +116,7 @@ func (m *Member) settle() error {
 	if err := m.trust(); err != nil {
 		return err
 	}
-	if err := m.dropReplaced(); err != nil {
-		return err
-	}
+	m.whole = 0
 	m.log = NewLog(m.o, st.LogDir, nil)
 	return nil
 }
@@ -395,6 +393,3 @@ func (m *Member) Snapshot() error {
 	}
 	return errors.Join(err, view.Close())
 }
-
-// Store is the store, nil while there is none.
-func (m *Member) Store() *store.Store { return m.state.Store }

@@ -423,6 +423,42 @@ func TestReadLog(t *testing.T) {
 	}
 }
 
+// TestReadLogHole has a log from before a snapshot that was installed, as a loss of power right then and Java leave it.
+func TestReadLogHole(t *testing.T) {
+	disk := memfs.New()
+	m := open(t, disk)
+	if err := m.PersistEpoch(zab.AcceptedEpoch, 9); err != nil {
+		t.Fatal(err)
+	}
+	add(t, m, zxid(1, 1), zxid(1, 2))
+	name := filepath.Join(testDir, "log.100000001")
+	old, err := disk.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Install(zxid(2, 2), bytes.NewReader(stream(t, zxid(1, 1), zxid(1, 2), zxid(1, 3), zxid(2, 1), zxid(2, 2)))); err != nil {
+		t.Fatal(err)
+	}
+	disk.WriteFile(name, old)
+	if err := m.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	add(t, m, zxid(3, 1), zxid(3, 2))
+	for _, again := range []string{"", "after another start"} {
+		for from, want := range map[int64]int{zxid(1, 1): 0, zxid(1, 9): 0, zxid(2, 2): 0, zxid(2, 9): 0, zxid(3, 1): 2, zxid(3, 2): 1} {
+			if records, _, _, err := m.ReadLog(from, 1000); err != nil || len(records) != want {
+				t.Errorf("from %x %s: %d records, want %d, %v", from, again, len(records), want, err)
+			}
+		}
+		if err := m.Snapshot(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestReload forgets what was appended and not synced, and does not trust the page cache.
 func TestReload(t *testing.T) {
 	disk := memfs.New()

@@ -31,16 +31,13 @@ var faultTable = []Mutant{
 	{"epochNotStaged", "a snapshot of a later epoch gets its name without currentEpoch.tmp", epochNotStaged},
 	{"epochPlacedEarly", "currentEpoch is raised before the snapshot of its epoch has its name", epochPlacedEarly},
 	{"installKeepsTail", "a snapshot is installed below a log that goes on behind it", installKeepsTail},
-	{"installKeepsLog", "the log that a snapshot has replaced is read on", installKeepsLog},
 	{"installLosesLogFirst", "the log is removed before the snapshot that replaces it has its name", installLosesLogFirst},
 	{"installKeepsLaterSnapshots", "a snapshot is installed below a later one of another history", installKeepsLaterSnapshots},
 	{"truncKeepsSnapshots", "TRUNC leaves snapshots of what it has cut", truncKeepsSnapshots},
-	{"truncUnchecked", "TRUNC does not ask whether a snapshot leads to its zxid", truncUnchecked},
 	{"storeUnchecked", "the store is used although it is ahead of the cut, or of another history", storeUnchecked},
 	{"trustForgotten", "a server that lost its disk forgets that with the next start", trustForgotten},
 	{"bareLog", "a log is begun without any snapshot", bareLog},
 	{"streamWithoutSessions", "a leader's snapshot has no sessions", streamWithoutSessions},
-	{"replacedKept", "a log that a snapshot has replaced when the power went is read on", replacedKept},
 }
 
 // planted is the fault that is on.

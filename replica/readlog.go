@@ -10,13 +10,16 @@ import (
 )
 
 // ReadLog reads records from the one with the greatest zxid <= from on, about so many bytes of them and at least two if there are two. It gives none if the
-// log begins above from. later is the length of all log files behind the first one read, snapshot that of the newest snapshot.
+// log begins above from, or is whole only from a later one on. later is the length of all log files behind the first one read, snapshot that of the newest snapshot.
 func (m *Member) ReadLog(from int64, size int) (records []zab.Record, later, snapshot int64, err error) {
 	logs, err := txnlog.Logs(m.o.FS, m.state.LogDir)
 	if err != nil {
 		return nil, 0, 0, err
 	}
 	logs = slices.DeleteFunc(logs, func(f txnlog.NamedFile) bool { return f.Zxid < 0 })
+	if err := m.lookForHoles(logs); err != nil || from <= m.whole {
+		return nil, 0, 0, err
+	}
 	first := 0
 	for first < len(logs) && logs[first].Zxid <= from {
 		first++
@@ -26,9 +29,12 @@ func (m *Member) ReadLog(from int64, size int) (records []zab.Record, later, sna
 	}
 	enough := errors.New("enough was read")
 	_, err = txnlog.ReadLogs(m.o.FS, m.state.LogDir, logs[first].Zxid, m.o.MaxEntry(), func(r txnlog.Record) error {
-		if r.Zxid <= from {
+		switch {
+		case r.Zxid <= m.whole:
+			return nil
+		case r.Zxid <= from:
 			records = records[:0]
-		} else if size <= 0 && len(records) >= 2 {
+		case len(records) == 0, size <= 0 && len(records) >= 2:
 			return enough
 		}
 		size -= len(r.Entry)
@@ -45,6 +51,44 @@ func (m *Member) ReadLog(from int64, size int) (records []zab.Record, later, sna
 		snapshot = m.sizeOf(newest[0].Path)
 	}
 	return records, later, snapshot, nil
+}
+
+// lookForHoles finds out from where on the log is whole, once. It lacks transactions that are only in a snapshot, if a loss of power came while that was put in its
+// place, or if ZooKeeper ran here, which leaves the log from before a SNAP where it is. Where an epoch ends nothing else tells. The snapshot is still there as long as
+// the log before it is.
+func (m *Member) lookForHoles(logs []txnlog.NamedFile) error {
+	if m.whole != 0 {
+		return nil
+	}
+	snapshots, err := txnlog.Snapshots(m.o.FS, m.state.SnapDir)
+	if err != nil {
+		return err
+	}
+	m.whole = -1
+	for _, s := range slices.Backward(snapshots) {
+		i := len(logs) - 1
+		for i >= 0 && logs[i].Zxid > s.Zxid {
+			i--
+		}
+		if i < 0 {
+			break // the log begins behind it
+		}
+		found, passed := false, errors.New("passed it")
+		_, err := txnlog.ReadLogs(m.o.FS, m.state.LogDir, logs[i].Zxid, m.o.MaxEntry(), func(r txnlog.Record) error {
+			if found = r.Zxid == s.Zxid; r.Zxid >= s.Zxid {
+				return passed
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, passed) && !errors.Is(err, txnlog.ErrGap) {
+			return err
+		}
+		if !found {
+			m.whole = s.Zxid
+			break
+		}
+	}
+	return nil
 }
 
 // sizeOf is the length of a file, 0 if that is not known.

@@ -18,7 +18,7 @@ func (m *Member) Truncate(zxid int64) error {
 		return err
 	}
 	later, err := m.reaches(zxid)
-	if err != nil && !mutant(truncUnchecked) {
+	if err != nil {
 		return errors.Join(err, m.Reload())
 	}
 	// The log is whole behind the older snapshot, so each of these steps leaves a whole history.
@@ -120,7 +120,7 @@ func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) 
 		return nil, err
 	}
 	m.state.Tree, m.state.Mark, m.state.Whole, m.state.Base = t, 0, false, zxid
-	m.last, m.bare = zxid, false
+	m.last, m.bare, m.whole = zxid, false, zxid
 	m.log = NewLog(m.o, m.state.LogDir, nil)
 	return rest, nil
 }
@@ -194,33 +194,10 @@ func (m *Member) replace(t *tree.Tree) error {
 // removeLogs removes all logs.
 func (m *Member) removeLogs() error {
 	logs, err := txnlog.Logs(m.o.FS, m.state.LogDir)
-	if err != nil || mutant(installKeepsLog) {
+	if err != nil {
 		return err
 	}
 	return m.removeAll(m.state.LogDir, logs)
-}
-
-// dropReplaced removes the logs that a snapshot has replaced, if a crash came in between: they end before it, so that between them and
-// what is logged next transactions are missing.
-func (m *Member) dropReplaced() error {
-	if m.last > m.state.Base || !m.state.Found || m.state.Newest.Zxid != m.last || mutant(replacedKept) {
-		return nil
-	}
-	logs, err := txnlog.Logs(m.o.FS, m.state.LogDir)
-	if err != nil || len(logs) == 0 {
-		return err
-	}
-	var end int64
-	if _, err := txnlog.ReadLogs(m.o.FS, m.state.LogDir, logs[len(logs)-1].Zxid, m.o.MaxEntry(), func(r txnlog.Record) error {
-		end = max(end, r.Zxid)
-		return nil
-	}); err != nil || end >= m.last {
-		return err
-	}
-	if err := txnlog.ForgetWatermark(m.o.FS, m.state.LogDir); err != nil {
-		return err
-	}
-	return m.removeLogs()
 }
 
 // WriteStream writes the state as the stream that follows a SNAP packet.

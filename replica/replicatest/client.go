@@ -140,6 +140,9 @@ func (c *client) write(multi bool) (p history.Part, body []byte) {
 	if p.Op == jute.OpCreate || p.Op == jute.OpCreate2 || p.Op == jute.OpSetData {
 		c.number++
 		o.Data = binary.BigEndian.AppendUint64([]byte(fmt.Sprintf("%d:", c.index)), c.number)
+		if c.rng.IntN(15) == 0 {
+			o.Data = append(o.Data, make([]byte, 600+c.rng.IntN(1500))...) // several sectors, of which some may survive
+		}
 		p.Data = history.DataOf(o.Data)
 	}
 	return p, o.Append(nil)

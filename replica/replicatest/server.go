@@ -378,8 +378,27 @@ func (s *Server) coldStart() error {
 	return err
 }
 
-// eachRecord calls fn for each record of the log.
+// eachRecord calls fn for each record of each log, those that a snapshot has replaced among them.
 func (s *Server) eachRecord(fn func(zxid int64, data []byte) error) error {
-	_, err := txnlog.ReadLogs(s.disk, filepath.Join(dataDir, "version-2"), 0, 0, func(r txnlog.Record) error { return fn(r.Zxid, r.Entry) })
-	return err
+	logs, err := txnlog.Logs(s.disk, filepath.Join(dataDir, "version-2"))
+	if err != nil {
+		return err
+	}
+	for _, f := range logs {
+		scan, err := txnlog.ScanLog(s.disk, f.Path, 0)
+		if err != nil {
+			return err
+		}
+		_, defect, err := scan.Header()
+		for err == nil && defect == txnlog.Whole {
+			var r txnlog.Record
+			if r, defect, err = scan.Next(); err == nil && defect == txnlog.Whole {
+				err = fn(r.Zxid, r.Entry)
+			}
+		}
+		if err := errors.Join(err, scan.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
