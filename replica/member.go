@@ -294,8 +294,11 @@ func (m *Member) Append(records []zab.Record) error {
 	return nil
 }
 
-// enter raises currentEpoch before the first record of an epoch.
+// enter raises currentEpoch before the first record of an epoch, which must have been accepted.
 func (m *Member) enter(epoch int64) error {
+	if accepted := m.epochs[zab.AcceptedEpoch]; epoch > accepted {
+		return fmt.Errorf("%w: a record of epoch %d, the accepted epoch is %d", ErrEpoch, epoch, accepted)
+	}
 	if !mutant(epochRaisedEarly) {
 		if err := m.log.Sync(); err != nil {
 			return err

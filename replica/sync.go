@@ -103,6 +103,9 @@ func (m *Member) removeAll(dir string, files []txnlog.NamedFile) error {
 // Install reads the stream behind a SNAP packet, keeps it as the snapshot of zxid and makes it the state. rest is what was read behind the stream. An
 // error that is a [*StreamError] says that nothing was done; any other leaves open what is on the disk. After both only Reload is of use.
 func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) {
+	if epoch, accepted := zxid>>32, m.epochs[zab.AcceptedEpoch]; epoch > accepted {
+		return nil, &StreamError{fmt.Errorf("%w: it is of epoch %d, the accepted epoch is %d", ErrEpoch, epoch, accepted)}
+	}
 	if err := m.log.Close(); err != nil {
 		return nil, err
 	}

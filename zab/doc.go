@@ -50,10 +50,11 @@
 // leader and the [PersistEpoch] for CurrentEpoch, whose acknowledgement says that both are there.
 //
 // While a learner is synchronized it is told a history that is not yet its own: Truncate, InstallSnapshot, Append and Apply belong together until
-// PersistEpoch for CurrentEpoch. A driver should hold what is of a later epoch than currentEpoch, and all behind it, under temporary names until that moment, so
-// that history and epoch appear together and Apache ZooKeeper finds epoch(last zxid) <= currentEpoch after a kill at any instant (8.3 I2; write
-// currentEpoch.tmp before the log gets its name). [Synced] then says that the temporary file is durable, and Reload discards it. A driver that does not is as safe:
-// epochs are compared before zxids, so nobody is elected for a history without the epoch that makes it whole.
+// PersistEpoch for CurrentEpoch. Apache ZooKeeper must find epoch(last zxid) <= currentEpoch after a kill at any instant (8.3 I2). Package replica sees to that: before
+// it logs the first record of an epoch, it makes durable what is before, which is the initial history of that epoch, and raises currentEpoch to it; so Restored may have a
+// currentEpoch that the node did not ask for. A driver may also hold what is of a later epoch, and all behind it, under temporary names until PersistEpoch; then [Synced] says
+// that they are durable, and Reload discards them. One that does neither is as safe: epochs are compared before zxids, so nobody is elected for a history without the epoch
+// that makes it whole.
 //
 // [Restored] says what the disk holds after its effect, and that the state in memory is exactly that.
 //

@@ -5,6 +5,8 @@
 //	cast := replicatest.New()
 //	failure := zabtest.NewWorldOf(cast).Run(seed)
 //
+//	QUOLL_SEED=1234 go test ./replica/replicatest -run TestSeed -v
+//
 // # What is asserted
 //
 // All that the first ring asserts, of what the real disks hold. After each transaction, restore and start the digest of the tree is the one that every other
@@ -13,7 +15,6 @@
 //
 // # What is repeated with a seed
 //
-// The steps, the faults, the packets and what clients ask for: the same seed fails in the same way. Pebble has goroutines of its own; the store is told to
-// be still, so that they do nothing to the disk by themselves, and everybody waits for them. What is left is the order of operations within one opening of the store, of which
-// some seeds in a thousand that lose power right there take notice.
+// Everything: steps, faults, packets, what clients ask for, the operations on the disks and what survives of them; a test runs schedules twice. Pebble has
+// goroutines of its own; the store is told to be still (store.Options), so that they do nothing to the disk by themselves, and whoever calls the store waits for the others.
 package replicatest
