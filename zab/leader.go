@@ -31,6 +31,8 @@ type leader struct {
 	// joined, promised and proved are who sent FOLLOWERINFO, ACKEPOCH and ACK(NEWLEADER), this server included once its own disk is that far. An observer that the config
 	// seen last lets vote is among them: it votes in elections too, and if a reconfig needs it, nobody else can complete that.
 	joined, promised, proved ensemble.Set
+	// cut are those that were sent TRUNC and have not acknowledged NEWLEADER since.
+	cut ensemble.Set
 	// electors are who voted for this leader.
 	electors ensemble.Set
 	// began is when the role began, deadline when the phase must end.

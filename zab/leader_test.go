@@ -161,6 +161,33 @@ func TestReturningFollower(t *testing.T) {
 	}
 }
 
+// TestInterruptedTruncGetsSnap is a Java follower of ZOOKEEPER-5094: what it says that it has, behind a TRUNC that broke off, may have a hole.
+func TestInterruptedTruncGetsSnap(t *testing.T) {
+	s := established(t, Options{})
+	first := func(link LinkID, last int64, current int32) wire.Type {
+		t.Helper()
+		got := kinds(s.step(LinkUp{Link: link}, from(link, wire.TypeFollowerInfo, z(1, 0), infoOf(2, 0)), from(link, wire.TypeAckEpoch, last, ackEpochOf(current)), Tick{}), link)
+		if len(got) > 1 {
+			return got[1]
+		}
+		// SNAP is no packet of the node
+		return wire.TypeSnap
+	}
+	if got := first(5, z(1, 7), 1); got != wire.TypeTrunc {
+		t.Errorf("%v", got)
+	}
+	if got := first(6, z(1, 4), -1); got != wire.TypeSnap {
+		t.Errorf("%v behind a TRUNC that broke off", got)
+	}
+	s.step(Sent{Link: 6, Snapshot: true}, from(6, wire.TypeAck, z(2, 0), nil))
+	if got := first(7, z(1, 4), -1); got != wire.TypeDiff {
+		t.Errorf("%v", got)
+	}
+	if got := first(8, z(1, 4), 0); got != wire.TypeSnap {
+		t.Errorf("%v for a history that is not sealed", got)
+	}
+}
+
 // TestEarlyAcks is a follower of 3.8, which may acknowledge what it is synchronized with before NEWLEADER: that neither ends the link nor counts.
 func TestEarlyAcks(t *testing.T) {
 	s := lead(t, Options{}, Disk{Zxid: z(1, 4), AcceptedEpoch: 1, CurrentEpoch: 1, Recent: []Record{{Zxid: z(1, 3)}, {Zxid: z(1, 4)}}}, members(t, 0, 1, 2, 3))

@@ -182,6 +182,7 @@ func (p *peer) ackNewLeader(packet wire.Packet) {
 	}
 	p.phase, p.deadline = peerAcked, Never
 	p.l.proved = p.l.proved.Add(p.sid)
+	p.l.cut = p.l.cut.Remove(p.sid)
 	if !p.observer { // a Java observer has logged nothing of it
 		p.acked = p.proposedTo
 	}

@@ -85,8 +85,8 @@ func join(last, before, next, newest int64, snap plan) plan {
 func (p *peer) synchronize() {
 	n := p.l.n
 	pl := choose(p.last, &n.log, &n.opts)
-	if pl.method == wire.TypeTrunc && p.unsealed {
-		// There may be nothing to cut. It would find that out itself, but with a leader that needs it for its quorum it never gets to say so.
+	if p.unsealed || p.l.cut.Contains(p.sid) {
+		// A Java learner may have logged the end of that history and not what came between a TRUNC and it (ZOOKEEPER-5094), and one here may have nothing to cut.
 		pl = plan{wire.TypeSnap, n.log.applied, n.log.applied}
 	}
 	if pl.method == 0 {
@@ -115,6 +115,9 @@ func (p *peer) begin(pl plan) {
 		p.snapshotting, p.deadline, p.chunk = true, Never, nil
 		n.emit(SendSnapshot{p.link, pl.zxid})
 		return
+	}
+	if pl.method == wire.TypeTrunc {
+		p.l.cut = p.l.cut.Add(p.sid)
 	}
 	p.send(wire.Packet{Type: pl.method, Zxid: pl.zxid})
 }
