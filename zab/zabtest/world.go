@@ -183,6 +183,7 @@ func (w *World) begin(seed uint64, d draw) {
 		}
 		if c := s.initial.Server(s.sid); d.staleObservers && c.Role == ensemble.Observer {
 			s.initial = w.config(0, d.members)
+			s.initial.Server(s.sid).Client = &ensemble.Addr{Host: "h", Port: 3} // or the two would be equal
 		}
 		s.disk = disk{committed: s.initial, seen: s.initial, ops: s.disk.ops[:0], slow: 1, rng: streamOf(seed, purposeDisk+uint64(i)), steady: d.steady}
 		if i == d.rogue {
