@@ -63,7 +63,7 @@ func (c *client) Lost() {
 	c.record = nil
 }
 
-// begin records a request. In the end the world syncs without a session, which is nobody's history.
+// begin records a request. At times the world syncs without a session, which is nobody's history.
 func (c *client) begin(o history.Op) {
 	if c.record == nil {
 		return
@@ -150,6 +150,9 @@ func (c *client) write(multi bool) (p history.Part, body []byte) {
 
 // Wrote is the answer to a write.
 func (c *client) Wrote(a zabtest.Applied) {
+	if c.record == nil {
+		return
+	}
 	told := a.(Told)
 	o := &c.record.Ops[len(c.record.Ops)-1]
 	o.Err = told.Result.Err

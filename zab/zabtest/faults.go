@@ -221,6 +221,9 @@ func (w *World) askDeserted() {
 			c := &w.clients[0]
 			c.disconnect()
 			c.server, c.seen = s, 0
+			if c.whole != nil {
+				c.session = 0 // that one must not see what is older
+			}
 			c.sync()
 			return
 		}
