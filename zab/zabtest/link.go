@@ -106,7 +106,11 @@ func (l *link) hand(end int, t wire.Type, f frame) {
 		return
 	}
 	l.send(end, f)
-	if l.held != nil && end == leaderEnd && l.rng.chance(400) {
+	release := l.rng.chance(400)
+	if l.w.draw.steady {
+		release = t == wire.TypePing || t == wire.TypeCommit || t == wire.TypeCommitAndActivate
+	}
+	if l.held != nil && end == leaderEnd && release {
 		held := *l.held
 		l.held = nil
 		l.send(end, held)
