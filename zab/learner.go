@@ -336,6 +336,12 @@ func (l *learner) proposal(zxid int64, data []byte) (ok bool) {
 		n.dirty = true
 	}
 	if r.Config != nil {
+		if c := l.config; c != nil && c.Version < zxid && c.Version > n.committed.Version && n.activate(c, noVote) {
+			// A leader proposes a reconfig only when the one before is committed: that of NEWLEADER, which otherwise is in force at UPTODATE. If it were forgotten, the
+			// old config and the new one could decide without it, while it alone decides elsewhere.
+			n.leave("the config %x changes the role or the leader", uint64(c.Version))
+			return false
+		}
 		n.see(r.Config)
 	}
 	n.append(r)

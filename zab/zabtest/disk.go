@@ -205,10 +205,13 @@ func (s *server) diskPhase() {
 	op := d.turn(s.w.draw.parallel)
 	if at := s.stopAt; at.on && at.kind == op.kind && at.phase == op.phase && at.file == op.file {
 		s.stopAt = stopPlace{}
-		if at.stick {
+		switch {
+		case at.stick:
 			d.stuck = true
-		} else {
+		case w.draw.steady:
 			s.crash()
+		default:
+			s.crashAndReturn()
 		}
 		return
 	}
@@ -225,6 +228,9 @@ func (s *server) diskPhase() {
 	w.mark(uint64(op.kind)<<8|uint64(op.phase), uint64(s.index))
 	s.phase(op)
 	op.phase++
+	if at := s.stopAt; at.on && op.done() && at.kind == op.kind && at.phase == op.phase && at.file == op.file {
+		s.stopAt, s.crashInPhases = stopPlace{}, 1
+	}
 	if s.crashInPhases > 0 {
 		if s.crashInPhases--; s.crashInPhases == 0 {
 			s.crashAndReturn()

@@ -260,6 +260,8 @@ func (w *World) tail(a *action) {
 	}
 	if a.bits>>32&3 == 0 {
 		l.crashAt = crashPlace{effectTruncate, a.bits>>34&1 == 0} // when it is back
+	} else if a.bits>>32&3 == 1 {
+		l.stopAt = stopPlace{kind: opTruncate, phase: int8(1 + a.bits>>34%3), on: true}
 	}
 	l.step(zab.Tick{})
 }
