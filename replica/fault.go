@@ -11,7 +11,6 @@ const (
 	installNotSynced
 	truncNotSynced
 	cacheKept
-	tailNotCut
 	failureForgotten
 	epochRaisedEarly
 	epochRaisedLate

@@ -30,8 +30,6 @@ type State struct {
 	// Newest is the newest snapshot that looks whole, with the digest if that was easy to have; Found says that there is one.
 	Newest txnlog.SnapshotInfo
 	Found  bool
-	// Base is the zxid of the snapshot or of the store that the log was replayed behind.
-	Base int64
 	// Recent are the last records of the log, as many as were asked for and no more than were replayed.
 	Recent []txnlog.Record
 }
@@ -84,10 +82,8 @@ func Load(o *Options, keep int) (state *State, err error) {
 	if st.Tree.NumTTLs() > 0 && !o.ExtendedTypesEnabled {
 		return nil, fmt.Errorf("%s: %w", o.DataDir, ErrTTLNodes)
 	}
-	if !mutant(tailNotCut) {
-		if err := r.read.Settle(o.FS); err != nil {
-			return nil, err
-		}
+	if err := r.read.Settle(o.FS); err != nil {
+		return nil, err
 	}
 	took := time.Since(begin)
 	o.Metrics.DBInitTime.Observe(took.Milliseconds())
@@ -155,7 +151,7 @@ func (r *replayer) fromStore(state store.State) error {
 	t.Track()
 	r.o.Metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
 	r.from, r.compare = "store", r.o.DigestEnabled
-	r.st.Tree, r.st.Mark, r.st.Base, r.st.Whole = t, state.RecordSum, state.Zxid, true
+	r.st.Tree, r.st.Mark, r.st.Whole = t, state.RecordSum, true
 	if err := r.replay(true); err != nil {
 		r.st.Tree, r.st.Mark, r.st.Whole = nil, 0, false
 		return err
@@ -223,7 +219,7 @@ func (r *replayer) fromFiles() error {
 			r.compare, r.until, r.untilDigest = false, snap.DigestZxid, snap.Digest
 		}
 	}
-	r.st.Tree, r.st.Base = t, snap.Zxid
+	r.st.Tree = t
 	o.Metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
 	return r.replay(found)
 }

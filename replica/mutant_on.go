@@ -24,7 +24,6 @@ var faultTable = []Mutant{
 	{"installNotSynced", "a leader's snapshot is named before it is synced (ZOOKEEPER-3642)", installNotSynced},
 	{"truncNotSynced", "TRUNC does not sync the log that it has cut (spec 4.9)", truncNotSynced},
 	{"cacheKept", "Reload reads what is in the page cache and not on the disk", cacheKept},
-	{"tailNotCut", "a torn end of the log stays, and what is logged next comes into another file", tailNotCut},
 	{"failureForgotten", "a failed sync is taken for a good one", failureForgotten},
 	{"epochRaisedEarly", "currentEpoch is raised before the history in front of the epoch is synced (ZOOKEEPER-4643)", epochRaisedEarly},
 	{"epochRaisedLate", "currentEpoch is not raised before records of a later epoch are logged", epochRaisedLate},

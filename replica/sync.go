@@ -122,7 +122,7 @@ func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) 
 	if err := m.replace(t); err != nil {
 		return nil, err
 	}
-	m.state.Tree, m.state.Mark, m.state.Whole, m.state.Base = t, 0, false, zxid
+	m.state.Tree, m.state.Mark, m.state.Whole = t, 0, false
 	m.last, m.bare, m.whole = zxid, false, zxid
 	m.log = NewLog(m.o, m.state.LogDir, nil)
 	return rest, nil
