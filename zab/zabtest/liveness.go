@@ -107,13 +107,11 @@ func (w *World) chooseQuorum(r *stream) (chosen uint16) {
 	return chosen
 }
 
-// reconfiguring reports whether a reconfig is on its way: who will have seen it is not known yet, so nobody may be lost.
+// reconfiguring reports whether a reconfig was proposed and is not in force: who has seen it, or will, is not known, so nobody may be lost.
 func (w *World) reconfiguring() bool {
-	for _, s := range w.servers {
-		if s.up {
-			if _, seen := s.node.Configs(); seen.Version > w.inForce.Version {
-				return true
-			}
+	for i := len(w.txns) - 1; i > 0; i-- {
+		if t := &w.txns[i]; t.config != nil {
+			return t.zxid > w.inForce.Version
 		}
 	}
 	return false
