@@ -20,7 +20,7 @@ type Mutant struct {
 var faultTable = []Mutant{
 	{"recordsNotSynced", "the log is written and not synced", recordsNotSynced},
 	{"epochNotSynced", "an epoch file is named before it is synced", epochNotSynced},
-	{"directoriesNotSynced", "names of files are not synced (ZOOKEEPER: rename of epoch files)", directoriesNotSynced},
+	{"directoriesNotSynced", "names of files are not synced (spec 4.9, directory entry)", directoriesNotSynced},
 	{"installNotSynced", "a leader's snapshot is named before it is synced (ZOOKEEPER-3642)", installNotSynced},
 	{"truncNotSynced", "TRUNC does not sync the log that it has cut (spec 4.9)", truncNotSynced},
 	{"cacheKept", "Reload reads what is in the page cache and not on the disk", cacheKept},
