@@ -33,6 +33,9 @@ const (
 	epochLimit = 64
 )
 
+// unseenLimit is how many transactions that are nobody's unanswered write, sessions that begin and end above all, may have ended an epoch of an ensemble unseen.
+const unseenLimit = 16
+
 // fill adds to the batch a step for each zxid after last that no answered write has, and hands each zxid its events. open is how many
 // unanswered writes there are: as many zxids may have ended an epoch unseen, or been all of it, and more if replies show later ones.
 func (b *batch) fill(last int64, open int) {
@@ -42,6 +45,9 @@ func (b *batch) fill(last int64, open int) {
 	}
 	var gaps []step
 	shown := b.shown()
+	if b.members {
+		open += unseenLimit
+	}
 	between := func(from, to int64) { // exclusive
 		for ; epochOf(from) != epochOf(to); from = max(epochOf(from)+1, epochOf(to)-epochLimit) << 32 {
 			if from == 0 {

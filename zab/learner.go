@@ -14,6 +14,7 @@ type learnerPhase int
 
 const (
 	learnerDialing   learnerPhase = iota // no link yet
+	learnerReturning                     // the state is what the disk has again, and then the same leader is dialled
 	learnerJoining                       // FOLLOWERINFO is sent, LEADERINFO is awaited
 	learnerPromising                     // acceptedEpoch is being written
 	learnerPromised                      // ACKEPOCH is sent, DIFF, TRUNC or SNAP is awaited
@@ -269,6 +270,17 @@ func (l *learner) restored() {
 		}
 	}
 	l.heard()
+}
+
+// comeBack goes back to what the disk has and then to the same leader, as one that needs a snapshot, since the log cannot be cut. That leader has counted the
+// promise of this server, and may not be found by an election before it is followed; the next one would have it cut the log again.
+func (l *learner) comeBack(reason string) {
+	n := l.n
+	n.note("TRUNC is not possible: %s", reason)
+	n.close(l.link, false, "the log cannot be cut")
+	*l = learner{n: n, sid: l.sid, observer: l.observer, phase: learnerReturning, retryAt: Never, deadline: Never}
+	n.dirty = false
+	n.reload()
 }
 
 // packet takes what comes from DIFF, TRUNC or SNAP on: steps 5 to 8 of 4.8, and broadcast.

@@ -184,8 +184,13 @@ func (n *Node) Step(now time.Duration, ev Event) {
 	case Restored:
 		n.restored(ev)
 	case RestoreFailed:
-		if ev.Restore == n.restore {
-			n.unfit = n.learner != nil && n.learner.truncating
+		switch {
+		case ev.Restore != n.restore:
+		case n.learner != nil && n.learner.truncating:
+			n.unfit = true
+			n.learner.comeBack(ev.Reason)
+		default:
+			n.unfit = false
 			n.leave("the state cannot be restored: %s", ev.Reason)
 		}
 	case DiskFailed:

@@ -101,6 +101,11 @@ func (n *Node) restored(ev Restored) {
 		return
 	}
 	n.load(ev.Disk)
+	if l := n.learner; l != nil && l.phase == learnerReturning {
+		l.phase, l.deadline = learnerDialing, n.now+n.opts.initTime()
+		l.connect()
+		return
+	}
 	if n.learner != nil {
 		n.dirty = true // until the epoch seals what comes now
 		n.learner.restored()
