@@ -94,8 +94,8 @@ sim: ## SCHEDULES (2,000,000, half an hour on two cores) random schedules of zab
 
 DISK_SCHEDULES ?= 50000
 .PHONY: sim-disk
-sim-disk: ## DISK_SCHEDULES (50,000, half an hour) random schedules of whole replicas on disks that lose power, and every planted fault of replica found
-	GOGC=400 QUOLL_SCHEDULES=$(DISK_SCHEDULES) $(GO) test -count=1 -timeout 5h -run TestSimulation -v ./replica/replicatest
+sim-disk: ## DISK_SCHEDULES (50,000, 15 minutes on two cores) random schedules of whole replicas on disks that lose power, and every planted fault of replica found
+	GOGC=400 QUOLL_CORES=2 QUOLL_SCHEDULES=$(DISK_SCHEDULES) $(GO) test -count=1 -timeout 5h -run TestSimulation -v ./replica/replicatest
 	$(GO) test -count=1 -timeout 5h -tags mutants -run TestMutants -v ./replica/replicatest
 
 .PHONY: sim-mutants

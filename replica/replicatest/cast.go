@@ -1,7 +1,6 @@
 package replicatest
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,16 +36,6 @@ type Cast struct {
 
 	// Counts of all runs.
 	Stats Stats
-}
-
-// Stats count what was done.
-type Stats struct {
-	Starts, PowerCuts, Failures, ColdStarts           int
-	Truncates, Installs, Reloads                      int
-	Checkpoints, Snapshots, StoreLoads, SnapshotLoads int
-	Ops, Writes, Undecided                            int
-	// Cut counts losses of power by the operation that came next.
-	Cut map[string]int
 }
 
 // New returns a cast.
@@ -185,13 +174,4 @@ func (c *Cast) sameLogs(servers []int) error {
 		}
 	}
 	return nil
-}
-
-// sortedCounts are the lines of a table of counts, largest first.
-func sortedCounts(counts map[string]int) (lines []string) {
-	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b)) })
-	for _, name := range names {
-		lines = append(lines, fmt.Sprintf("%8d  %s", counts[name], name))
-	}
-	return lines
 }

@@ -107,12 +107,18 @@ func (s *Server) operation(disk *memfs.FS, op, name string) error {
 	return b.err
 }
 
-// fileKind is a file's name without its numbers.
+// fileKind is what a file or directory is.
 func fileKind(name string) string {
-	if strings.Contains(name, "/store") {
+	base := filepath.Base(name)
+	switch {
+	case strings.Contains(name, "/store"):
 		return "store"
+	case strings.Contains(base, "snapshot."):
+		return "snapshot"
+	case strings.Contains(base, "log."):
+		return "log"
 	}
-	return strings.Trim(strings.TrimPrefix(filepath.Base(name), "quoll-tmp."), "0123456789abcdef.")
+	return base
 }
 
 // Dead implements [zabtest.Replica], as the methods below.

@@ -3,7 +3,8 @@ package replicatest
 import (
 	"os"
 	"strconv"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,27 +24,40 @@ func number(t *testing.T, name string, def uint64) uint64 {
 	return n
 }
 
-// TestSimulation runs QUOLL_SCHEDULES schedules (300) from QUOLL_FIRST on.
+// TestSimulation runs QUOLL_SCHEDULES schedules (300) from QUOLL_FIRST on, on QUOLL_CORES cores (1).
 func TestSimulation(t *testing.T) {
-	schedules, first := number(t, "QUOLL_SCHEDULES", 300), number(t, "QUOLL_FIRST", 0)
-	cast := New()
-	defer cast.Close()
-	w := zabtest.NewWorldOf(cast)
+	schedules, first, cores := number(t, "QUOLL_SCHEDULES", 300), number(t, "QUOLL_FIRST", 0), number(t, "QUOLL_CORES", 1)
+	var next atomic.Uint64
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var all Stats
 	failures := map[string]int{}
 	began := time.Now()
-	for seed := first; seed < first+schedules; seed++ {
-		if f := w.Run(seed); f != nil {
-			if failures[f.Invariant]++; failures[f.Invariant] <= 3 {
-				t.Errorf("%v\n%.3000s", f, f.Stack)
+	for range cores {
+		group.Go(func() {
+			cast := New()
+			defer cast.Close()
+			w := zabtest.NewWorldOf(cast)
+			for i := next.Add(1) - 1; i < schedules; i = next.Add(1) - 1 {
+				f := w.Run(first + i)
+				if f == nil {
+					continue
+				}
+				mu.Lock()
+				if failures[f.Invariant]++; failures[f.Invariant] <= 3 {
+					t.Errorf("%v\n%.3000s", f, f.Stack)
+				}
+				mu.Unlock()
+				w = zabtest.NewWorldOf(cast)
 			}
-			w = zabtest.NewWorldOf(cast)
-		}
+			mu.Lock()
+			all.add(&cast.Stats)
+			mu.Unlock()
+		})
 	}
+	group.Wait()
 	took := time.Since(began)
-	t.Logf("%d schedules in %v: %.1f per second", schedules, took.Round(time.Millisecond), float64(schedules)/took.Seconds())
-	s := cast.Stats
-	s.Cut = nil
-	t.Logf("%+v\nlosses of power by the operation that came next:\n%s", s, strings.Join(sortedCounts(cast.Stats.Cut), "\n"))
+	t.Logf("%d schedules in %v: %.1f per second\n%v", schedules, took.Round(time.Millisecond), float64(schedules)/took.Seconds(), &all)
 	if len(failures) > 0 {
 		t.Errorf("failures: %v", failures)
 	}
