@@ -91,7 +91,8 @@ func (t *track) sound() (map[string]string, error) {
 	}
 	t.mixed = true
 	answer, err := t.server.FourLetter("mntr")
-	if err == nil && !strings.Contains(answer, "zk_digest_mismatches_count\t0\n") {
+	// With a quota that cannot be read ZooKeeper's answer ends before the line.
+	if _, count, ok := strings.Cut(answer, "zk_digest_mismatches_count\t"); ok && !strings.HasPrefix(count, "0\n") {
 		err = fmt.Errorf("digests of quoll's transactions are wrong:\n%s", answer)
 	}
 	return nil, err
