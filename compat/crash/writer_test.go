@@ -387,7 +387,9 @@ func (w *writer) verify(all map[string]observe.Znode) (done int, err error) {
 			for o, zxid := range zxids {
 				o.zxid = zxid
 			}
-			w.doubtful = n < len(w.ops) && w.ops[n].close
+			// A closeSession behind requests that failed may have been done and show as little as they do.
+			rest := slices.IndexFunc(w.ops[n:], func(o *op) bool { return o.close || o.err == jute.OK })
+			w.doubtful = rest >= 0 && w.ops[n+rest].close
 			w.adopt(m, found, n)
 			return n, nil
 		}
