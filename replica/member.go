@@ -7,8 +7,6 @@ import (
 	iofs "io/fs"
 	"path/filepath"
 
-	"quoll/ensemble"
-	"quoll/jute"
 	"quoll/tree"
 	"quoll/txnlog"
 	"quoll/zab"
@@ -67,28 +65,13 @@ func (m *Member) Disk() zab.Disk {
 			d.Recent = d.Recent[:0]
 			continue
 		}
-		d.Recent = append(d.Recent, zab.Record{Zxid: r.Zxid, Data: r.Entry, Config: configOf(r.Entry)})
+		record, _ := zab.RecordOf(r.Zxid, r.Entry)
+		d.Recent = append(d.Recent, record)
 	}
 	if n := len(d.Recent); n > 0 && d.Recent[n-1].Zxid != d.Zxid {
 		d.Recent = nil // more was appended since
 	}
 	return d
-}
-
-// configOf is the config that a transaction brings, nil for most.
-func configOf(entry []byte) *ensemble.Config {
-	d := jute.NewDecoder(entry)
-	var h jute.TxnHeader
-	if h.Decode(&d); jute.Op(h.Type) != jute.OpReconfig {
-		return nil
-	}
-	var txn jute.SetDataTxn
-	txn.Decode(&d)
-	c, err := ensemble.Parse(string(txn.Data))
-	if err != nil {
-		return nil
-	}
-	return c
 }
 
 // load makes everything from the disk.

@@ -38,7 +38,8 @@ func (m *Member) ReadLog(from int64, size int) (records []zab.Record, later, sna
 			return enough
 		}
 		size -= len(r.Entry)
-		records = append(records, zab.Record{Zxid: r.Zxid, Data: bytes.Clone(r.Entry), Config: configOf(r.Entry)})
+		record, _ := zab.RecordOf(r.Zxid, bytes.Clone(r.Entry))
+		records = append(records, record)
 		return nil
 	})
 	if err != nil && !errors.Is(err, enough) {

@@ -329,7 +329,7 @@ func (l *learner) proposal(zxid int64, data []byte) (ok bool) {
 	if zxid <= n.log.last() {
 		return true
 	}
-	r, ok := recordOf(zxid, data)
+	r, ok := RecordOf(zxid, data)
 	switch {
 	case !ok:
 		l.fail("the transaction %#x cannot be", zxid)

@@ -8,10 +8,10 @@ import (
 // configNode is where the config is kept as data.
 const configNode = "/zookeeper/config"
 
-// recordOf makes a record of a transaction that came from a peer. It finds the config of a reconfig; everything else behind the header stays
-// opaque. ok is false if the zxid of a record cannot be, if the header is none or of another zxid, or if a reconfig has no config: what is in the log is read again by
-// this server, and sent to others.
-func recordOf(zxid int64, data []byte) (r Record, ok bool) {
+// RecordOf makes a record of a transaction that came from a peer or from the log. It finds the config of a reconfig; everything else behind the header stays
+// opaque. ok is false if the zxid of a record cannot be, if the header is none or of another zxid, or if a reconfig has no config: from a peer that is not taken, since
+// what is in the log is read again by this server, and sent to others; from the log it is a record without a config. The record keeps data.
+func RecordOf(zxid int64, data []byte) (r Record, ok bool) {
 	r = Record{Zxid: zxid, Data: data}
 	if c := counterOf(zxid); c == 0 || c > maxCounter || zxid < 0 {
 		return r, false
