@@ -1236,28 +1236,6 @@ func (r *QuorumPacket) Decode(d *Decoder) {
 	}
 }
 
-// LearnerInfo is the data of FOLLOWERINFO and OBSERVERINFO.
-type LearnerInfo struct {
-	ServerID        int64
-	ProtocolVersion int32
-	ConfigVersion   int64
-}
-
-// Append appends the record to b.
-func (r *LearnerInfo) Append(b []byte) []byte {
-	b = AppendInt64(b, r.ServerID)
-	b = AppendInt32(b, r.ProtocolVersion)
-	b = AppendInt64(b, r.ConfigVersion)
-	return b
-}
-
-// Decode reads the record from d; whether that worked is in d.Err.
-func (r *LearnerInfo) Decode(d *Decoder) {
-	r.ServerID = d.Int64()
-	r.ProtocolVersion = d.Int32()
-	r.ConfigVersion = d.Int64()
-}
-
 // newRecord makes an empty record of each name in the schema, for tests that walk them all.
 var newRecord = map[string]func() Record{
 	"RequestHeader":                func() Record { return new(RequestHeader) },
@@ -1311,5 +1289,4 @@ var newRecord = map[string]func() Record{
 	"SubTxn":                       func() Record { return new(SubTxn) },
 	"MultiTxn":                     func() Record { return new(MultiTxn) },
 	"QuorumPacket":                 func() Record { return new(QuorumPacket) },
-	"LearnerInfo":                  func() Record { return new(LearnerInfo) },
 }
