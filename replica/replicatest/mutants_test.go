@@ -16,7 +16,7 @@ import (
 // TestMutants plants each fault of package replica and counts how many schedules it takes until something breaks, from QUOLL_FIRST on. One that is not found within
 // QUOLL_SCHEDULES (5,000) is a hole of the simulation. QUOLL_MUTANTS names those to try.
 func TestMutants(t *testing.T) {
-	limit, first := number(t, "QUOLL_SCHEDULES", 5000), number(t, "QUOLL_FIRST", 0)
+	limit, first := zabtest.Setting(t, "QUOLL_SCHEDULES", 5000), zabtest.Setting(t, "QUOLL_FIRST", 0)
 	only := strings.Fields(strings.ReplaceAll(os.Getenv("QUOLL_MUTANTS"), ",", " "))
 	defer replica.Plant("")
 	for _, m := range replica.Mutants() {

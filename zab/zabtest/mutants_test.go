@@ -15,7 +15,7 @@ import (
 // TestMutants plants each fault of zab and counts how many schedules it takes until an invariant breaks: the median over QUOLL_TRIES (5) disjoint
 // ranges of seeds. A fault that is not found within QUOLL_SCHEDULES (20,000) in any of them is a hole of the simulation.
 func TestMutants(t *testing.T) {
-	limit, tries := number(t, "QUOLL_SCHEDULES", 20000), number(t, "QUOLL_TRIES", 5)
+	limit, tries := Setting(t, "QUOLL_SCHEDULES", 20000), Setting(t, "QUOLL_TRIES", 5)
 	only := map[string]bool{}
 	for name := range strings.FieldsSeq(os.Getenv("QUOLL_MUTANTS")) {
 		only[name] = true

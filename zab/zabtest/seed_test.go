@@ -11,7 +11,7 @@ func TestSeed(t *testing.T) {
 	if os.Getenv("QUOLL_SEED") == "" {
 		t.Skip("QUOLL_SEED is not set")
 	}
-	seed := number(t, "QUOLL_SEED", 0)
+	seed := Setting(t, "QUOLL_SEED", 0)
 	if os.Getenv("QUOLL_VOTES") != "" {
 		w := NewWorld()
 		w.traceVotes, w.trace = true, func(line string) { t.Log(line) }
