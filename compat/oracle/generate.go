@@ -71,17 +71,21 @@ type row struct {
 }
 
 func (g *generator) pick(rows []row) {
+	weighted(g.rng, rows, func(r *row) int { return r.weight }).do(g)
+}
+
+// weighted draws one of a table's rows.
+func weighted[R any](rng *rand.Rand, rows []R, weight func(*R) int) *R {
 	sum := 0
-	for _, r := range rows {
-		sum += r.weight
+	for i := range rows {
+		sum += weight(&rows[i])
 	}
-	n := g.rng.IntN(sum)
-	for _, r := range rows {
-		if n -= r.weight; n < 0 {
-			r.do(g)
-			return
-		}
+	n, i := rng.IntN(sum), 0
+	for n >= weight(&rows[i]) {
+		n -= weight(&rows[i])
+		i++
 	}
+	return &rows[i]
 }
 
 // stepRows is what a program is made of.
@@ -267,17 +271,8 @@ func (g *generator) pipe() {
 
 // request is one that no server answers by closing the connection.
 func (g *generator) request() script.Call {
-	sum := 0
-	for i := range requests {
-		sum += requests[i].weight
-	}
-	n := g.rng.IntN(sum)
-	for i := range requests {
-		if n -= requests[i].weight; n < 0 {
-			return requests[i].make(g, requests[i].op.String())
-		}
-	}
-	panic("unreachable")
+	r := weighted(g.rng, requests, func(r *request) int { return r.weight })
+	return r.make(g, r.op.String())
 }
 
 // mangle makes a request that no client would send.

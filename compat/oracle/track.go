@@ -142,23 +142,11 @@ func (t *track) shows() (map[string]string, error) {
 	}
 	lines := make(map[string]string, len(all))
 	for path, z := range all {
-		sortACL(z.ACL)
+		t.player.SortACL(z.ACL)
 		z.Stat = t.player.Stat(z.Stat)
 		lines[path] = fmt.Sprintf("data %.60q null %t %+v %v", z.Data, z.Data == nil, z.Stat, z.ACL)
 	}
 	return lines, c.Close()
-}
-
-// sortACL sorts digest entries side by side with the same permissions: they may have come from one auth entry, in the order of a hash table.
-func sortACL(acl []jute.ACL) {
-	for i := 0; i < len(acl); {
-		j := i + 1
-		for j < len(acl) && acl[i].Scheme == "digest" && acl[j].Scheme == "digest" && acl[i].Perms == acl[j].Perms {
-			j++
-		}
-		slices.SortFunc(acl[i:j], func(a, b jute.ACL) int { return strings.Compare(a.ID, b.ID) })
-		i = j
-	}
 }
 
 // holds is what the files of a stopped server say: its sessions, and the digest of its tree with normalised stats.

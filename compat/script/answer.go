@@ -407,23 +407,27 @@ func (w *walk) unordered(name string, item func(*walk)) {
 	w.vector(name, func(items []walked) { slices.SortFunc(items, byText) }, item)
 }
 
-// acl sorts what may have come from one auth entry: digest entries side by side with the same permissions.
-func (w *walk) acl() {
-	group := func(i walked) string {
-		if !strings.HasPrefix(i.text, "digest:") {
-			return ""
-		}
-		return i.text[strings.LastIndexByte(i.text, ':'):]
-	}
-	order := func(items []walked) {
-		for i := 0; i < len(items); {
-			j := i + 1
-			for j < len(items) && group(items[i]) != "" && group(items[j]) == group(items[i]) {
-				j++
+// sortACL sorts what may have come from one auth entry, in the order of a hash table: entries side by side for which digest gives the same permissions and ok.
+func sortACL[E any, P comparable](acl []E, digest func(E) (perms P, ok bool), compare func(a, b E) int) {
+	for i := 0; i < len(acl); {
+		j := i + 1
+		if perms, ok := digest(acl[i]); ok {
+			for ; j < len(acl); j++ {
+				if p, ok := digest(acl[j]); !ok || p != perms {
+					break
+				}
 			}
-			slices.SortFunc(items[i:j], byText)
-			i = j
 		}
+		slices.SortFunc(acl[i:j], compare)
+		i = j
+	}
+}
+
+func (w *walk) acl() {
+	order := func(items []walked) {
+		sortACL(items, func(i walked) (string, bool) {
+			return i.text[strings.LastIndexByte(i.text, ':')+1:], strings.HasPrefix(i.text, "digest:")
+		}, byText)
 	}
 	w.vector("acl", order, func(w *walk) {
 		p := w.take(4)

@@ -52,8 +52,9 @@
 // scheme:id:perms. +3 is a zxid relative to the start of the script and @c the session that
 // connection c got first.
 //
-// Nothing sleeps: a step ends when its answers are there or the connection is closed, and a
-// ping after another connection's write proves which events came and that no other did.
+// Nothing sleeps but expire, which asks the server until the session is gone: a step ends when its
+// answers are there or the connection is closed, and a ping after another connection's write proves
+// which events came and that no other did.
 //
 // # Normalisation
 //

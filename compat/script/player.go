@@ -464,6 +464,11 @@ func (r *Player) Stat(s jute.Stat) jute.Stat {
 	return s
 }
 
+// SortACL brings the entries of an ACL into the order of the answers.
+func (*Player) SortACL(acl []jute.ACL) {
+	sortACL(acl, func(a jute.ACL) (int32, bool) { return a.Perms, a.Scheme == "digest" }, func(a, b jute.ACL) int { return strings.Compare(a.ID, b.ID) })
+}
+
 // Session is a session id in the normalisation of the answers.
 func (r *Player) Session(id int64) int64 {
 	id, _ = r.norm.session(id)
