@@ -243,7 +243,7 @@ func (g *generator) pipe() {
 	if g.flavour.single {
 		n = 1
 	}
-	newACL := false
+	newACL, wrote := false, false
 	g.several = true
 	defer func() { g.several = false }()
 	for range n {
@@ -258,10 +258,13 @@ func (g *generator) pipe() {
 		case g.rng.IntN(40) == 0:
 			q = g.auth()
 		}
+		if q.Verb == "auth" && wrote {
+			continue // whom the events of the write are for is a matter of chance, on both sides
+		}
 		if q.Verb == "auth" || q.Verb == "sasl" {
 			q.Fields = append(q.Fields, script.Field{Name: "xid", Value: "-4"}) // for canonical to tell
 		}
-		newACL = newACL || q.Verb == "setACL"
+		newACL, wrote = newACL || q.Verb == "setACL", wrote || writes[q.Verb]
 		pipe.Parts = append(pipe.Parts, q)
 	}
 	if len(pipe.Parts) > 0 {
