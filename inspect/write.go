@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"quoll/jute"
+	"quoll/replica"
 	"quoll/tree"
 	"quoll/txnlog"
 )
@@ -67,30 +67,10 @@ func WriteState(t *tree.Tree, dir, to string, c txnlog.Compression, o Options) (
 	return to, size, errors.Join(err, os.RemoveAll(temp))
 }
 
-// nodesAtATime is how many znodes are encoded before they are written.
-const nodesAtATime = 256
-
 func sourceOf(t *tree.Tree) txnlog.SnapshotSource {
-	src := txnlog.SnapshotSource{
-		Ours:     true,
-		Digest:   func() txnlog.SnapshotDigest { return txnlog.SnapshotDigest{Zxid: t.LastZxid(), Digest: t.Digest()} },
-		LastZxid: t.LastZxid,
-	}
-	t.EachSession(func(id int64, timeout int32) {
-		src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
-	})
-	t.EachACL(func(number int64, acl []jute.ACL) {
-		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: number, ACL: acl})
-	})
-	stack := []*tree.Node{t.Lookup(tree.RootPath)}
-	src.Nodes = func(b []byte) (_ []byte, more bool, err error) {
-		for n := 0; n < nodesAtATime && len(stack) > 0; n++ {
-			node := stack[len(stack)-1]
-			stack = append(stack[:len(stack)-1], node.Children()...)
-			stat := node.Persisted()
-			b = txnlog.AppendNode(b, node.Path(), node.Data(), t.ACLNumber(node), &stat)
-		}
-		return b, len(stack) > 0, nil
-	}
+	src := replica.WholeTree(t)
+	src.Ours = true
+	src.Digest = func() txnlog.SnapshotDigest { return txnlog.SnapshotDigest{Zxid: t.LastZxid(), Digest: t.Digest()} }
+	src.LastZxid = t.LastZxid
 	return src
 }
