@@ -7,6 +7,7 @@ import (
 	iofs "io/fs"
 	"path/filepath"
 
+	"quoll/store"
 	"quoll/tree"
 	"quoll/txnlog"
 	"quoll/zab"
@@ -46,6 +47,22 @@ func Open(o *Options) (*Member, error) {
 
 // FromStore reports whether the store has what is in memory, but for what has changed since; after a load, that the state came from it.
 func (m *Member) FromStore() bool { return m.state.Whole }
+
+// Dirs are the version-2 directories of snapshots and logs.
+func (m *Member) Dirs() (snap, log string) { return m.state.SnapDir, m.state.LogDir }
+
+// TakeStore gives the store away, which may be nil: Checkpoint, Snapshot and Close do not touch it any more. whole says that it has what is in memory, and mark is the
+// checksum of the last record (see State).
+func (m *Member) TakeStore() (s *store.Store, whole bool, mark uint32) {
+	s, m.state.Store = m.state.Store, nil
+	return s, m.state.Whole, m.state.Mark
+}
+
+// OwnSnapshot reports whether the newest snapshot was one of this program's at the last load.
+func (m *Member) OwnSnapshot() bool { return m.state.Newest.Ours }
+
+// Roll makes the log go on in a new file.
+func (m *Member) Roll() { m.log.Roll() }
 
 // Tree is the state in memory. It is another one after Truncate, Install and Reload.
 func (m *Member) Tree() *tree.Tree { return m.state.Tree }

@@ -44,16 +44,12 @@ func (s *Server) Prepare(zxid int64, now time.Time, r *Request) tree.Txn {
 func (s *Server) Apply(batch []Proposal) {
 	a := &s.apply
 	now := time.Now()
-	answered := int64(0)
 	s.lockTree()
 	for i := range batch {
-		if s.applyOne(&batch[i], now); batch[i].Request != nil {
-			answered++
-		}
+		s.applyOne(&batch[i], now)
 	}
 	s.unlockTree()
 	a.writes.end()
-	s.outstanding.Add(-answered) // before anybody hears of it, and before readers that wait for it wake
 	s.flushAll()
 }
 
@@ -77,6 +73,9 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 	a := &s.apply
 	txn := &p.Txn
 	clear(a.changes)
+	if s.member != nil && p.Request == nil {
+		p.Request = s.member.match(txn)
+	}
 	if r := p.Request; r != nil && r.conn != nil && r.conn.lagging.Load() {
 		r.conn.overtake(now)
 	}
@@ -258,6 +257,9 @@ func (c *conn) runWaiting(now time.Time, limit int) {
 // pop removes the oldest waiting request. The queue is locked.
 func (c *conn) pop() {
 	r := c.fifo.queue[0]
+	if r.write {
+		c.s.outstanding.Add(-1)
+	}
 	c.fifo.queue[0] = nil
 	c.fifo.queue = c.fifo.queue[1:]
 	c.waitingBytes.Add(-int64(r.size()))

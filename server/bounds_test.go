@@ -161,7 +161,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	}
 	l.Submit(all)
 	for len(all) > 0 {
-		batch := l.take(nil)
+		batch := l.take(nil, 0)
 		if want := min(4, len(all)); len(batch) != want {
 			t.Fatalf("a batch of %d requests, not %d", len(batch), want)
 		}

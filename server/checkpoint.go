@@ -1,8 +1,10 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,6 +23,8 @@ const (
 	// is a share of that, since loading takes its time then anyway.
 	checkpointBytes = 16 << 20
 	checkpointShare = 8
+	// rollBytes is how much log a checkpoint must follow for a new file to be opened.
+	rollBytes = 1 << 20
 	// checkpointAge is how long a change may be missing from the store of a server with little to do.
 	checkpointAge = 5 * time.Minute
 	// snapshotBytes is how much log there may be before ZooKeeper's next snapshot, unless that one is larger: what a Java server would replay.
@@ -39,11 +43,11 @@ const (
 	retryAfter = 10 * time.Second
 )
 
-var errStopping = errors.New("the server is stopping")
+var errStopping = errors.New("the server is stopping, or its state is being replaced")
 
 // checkpointer brings what has changed in the tree to the store, beside service, and writes ZooKeeper's snapshots from what the store has.
 //
-// The sequencer decides when, between two batches: it cuts the tree and hands the capture over. One goroutine takes it to the store, another
+// Whoever applies transactions decides when, between two batches: it cuts the tree and hands the capture over. One goroutine takes it to the store, another
 // one, while there is need, writes a snapshot from a view of the store. Nothing of this holds up a request for longer than a slice of the
 // capture takes to be read.
 type checkpointer struct {
@@ -53,26 +57,41 @@ type checkpointer struct {
 	captures chan checkpoint
 	ended    chan struct{} // closed when the tree will change no more
 
-	full    atomic.Bool // the next capture must have everything
-	again   atomic.Bool // the last one was put back: the next one is due at once
-	wanted  atomic.Bool // a snapshot is to be written as soon as one can be
-	busy    atomic.Bool // a capture is on its way
-	writing atomic.Bool // a snapshot is being written
-	writer  sync.WaitGroup
-	retryAt atomic.Int64 // when the store may be tried again after a failure, nanoseconds of time.Now().UnixNano
+	// Of the goroutine that applies.
+	mark  uint32 // Adler-32 of the log record of the last transaction applied, 0 if that is in no log
+	cutAt time.Time
+	bytes int64                          // of log since the last cut
+	since struct{ records, bytes int64 } // of log since the last snapshot
+	dueAt struct{ records, bytes int64 } // when the next snapshot is due; 0 is never
+	// durable, if it is set, waits until the log is on the disk up to a zxid: the store is never ahead of it.
+	durable func(ctx context.Context, zxid int64) error
+
+	full    atomic.Bool    // the next capture must have everything
+	again   atomic.Bool    // the last one was put back: the next one is due at once
+	wanted  atomic.Bool    // a snapshot is to be written as soon as one can be
+	busy    atomic.Bool    // a capture is on its way
+	writing atomic.Bool    // a snapshot is being written
+	flight  sync.WaitGroup // captures, snapshots and views that are under way
+	retryAt atomic.Int64   // when the store may be tried again after a failure, nanoseconds of time.Now().UnixNano
 
 	mu      sync.Mutex
-	waiting []chan error // for the next snapshot
+	waiting []chan error               // for the next snapshot
+	viewers []func(*store.View, error) // for the next state of the store
+	// ctx ends what is under way, when the tree is about to be another one or the server stops.
+	ctx    context.Context
+	cancel context.CancelFunc
 
 	last atomic.Pointer[SnapshotTaken]
 }
 
 // checkpoint is a capture on its way to the store.
 type checkpoint struct {
+	ctx      context.Context
 	capture  *tree.Capture
-	mark     uint32       // of the transaction that it ends with
-	snapshot bool         // to be followed by a snapshot
-	waiting  []chan error // for that snapshot
+	mark     uint32                     // of the transaction that it ends with
+	snapshot bool                       // to be followed by a snapshot
+	waiting  []chan error               // for that snapshot
+	viewers  []func(*store.View, error) // who want to see the store then
 }
 
 // SnapshotTaken describes a snapshot that was written.
@@ -107,10 +126,149 @@ func (s *Server) Snapshot() (SnapshotTaken, error) {
 }
 
 func newCheckpointer(s *Server) *checkpointer {
-	return &checkpointer{
-		s: s, captures: make(chan checkpoint, 1), ended: make(chan struct{}),
-		options: s.replica.StoreOptions(),
+	k := &checkpointer{s: s, captures: make(chan checkpoint, 1), ended: make(chan struct{}), options: s.replica.StoreOptions(), cutAt: time.Now()}
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k.drawSnapshotTrigger()
+	return k
+}
+
+// logged notes that transactions were applied which took so many bytes of log. mark is the checksum of the last one's record.
+func (k *checkpointer) logged(records, bytes int64, mark uint32) {
+	k.mark = mark
+	k.bytes += bytes
+	k.since.records += records
+	k.since.bytes += bytes
+}
+
+// cutIfDue begins a checkpoint, unless one is on its way: it cuts the tree and hands the capture over. roll makes the log go on in a new file.
+func (k *checkpointer) cutIfDue(roll func()) {
+	if k.busy.Load() {
+		return
 	}
+	now := time.Now()
+	viewers := k.seen(now)
+	snapshot := !k.writing.Load() && (k.snapshotDue() || k.wanted.Load())
+	if !snapshot && len(viewers) == 0 && k.bytes < k.checkpointBytes() && !k.full.Load() && !k.again.Load() && (k.bytes == 0 || now.Sub(k.cutAt) < checkpointAge) {
+		return
+	}
+	if now.UnixNano() < k.retryAt.Load() {
+		return
+	}
+	// A log that ends where the store does makes for a quick start. With little in it, it goes on.
+	if snapshot || k.bytes > rollBytes {
+		roll()
+	}
+	k.busy.Store(true)
+	var waiting []chan error
+	if snapshot {
+		// Whoever asks from here on is not content with this cut. The order matters: a wish that is noted after the list was taken stays.
+		k.wanted.Store(false)
+		waiting = k.asked()
+	}
+	k.s.lockTree()
+	c := k.s.tree.Cut(k.full.Load())
+	k.s.unlockTree()
+	k.cutAt, k.bytes = now, 0
+	if snapshot {
+		k.since.records, k.since.bytes = 0, 0
+		k.drawSnapshotTrigger()
+	}
+	k.flight.Add(1)
+	k.captures <- checkpoint{k.context(), c, k.mark, snapshot, waiting, viewers}
+}
+
+// checkpointBytes is how much log there may be before the next checkpoint.
+func (k *checkpointer) checkpointBytes() int64 {
+	if n := k.s.opts.CheckpointBytes; n > 0 {
+		return n
+	}
+	return max(checkpointBytes, k.s.tree.DataSize()/checkpointShare)
+}
+
+// snapshotDue tells whether enough was logged since the last snapshot.
+func (k *checkpointer) snapshotDue() bool {
+	return k.dueAt.records > 0 && k.since.records > k.dueAt.records || k.dueAt.bytes > 0 && k.since.bytes > k.dueAt.bytes
+}
+
+// drawSnapshotTrigger draws anew when the next snapshot is due. If the configuration says when, it is between half and all of that, so that the
+// members of an ensemble do not snapshot together (SyncRequestProcessor.shouldSnapshot). Otherwise it is when the log is as large as the
+// last snapshot was.
+func (k *checkpointer) drawSnapshotTrigger() {
+	o := k.s.opts
+	k.dueAt.records, k.dueAt.bytes = 0, 0
+	if !o.IsSet("snapCount") && !o.IsSet("snapSizeLimitInKb") {
+		k.dueAt.bytes = snapshotBytes
+		if last := k.last.Load(); last != nil {
+			k.dueAt.bytes = max(snapshotBytes, last.Size)
+		}
+		return
+	}
+	count := int64(max(o.SnapCount, 2))
+	k.dueAt.records = count/2 + rand.Int64N(count/2)
+	if size := o.SnapSizeLimitKiB << 10; size > 1 {
+		k.dueAt.bytes = size/2 + rand.Int64N(size/2)
+	}
+}
+
+// view has fn called with the state of the store as it is at a cut that is still to come, or with an error. fn closes the view, and calls viewed then.
+func (k *checkpointer) view(fn func(*store.View, error)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.viewers = append(k.viewers, fn)
+}
+
+// viewed says that a view was closed.
+func (k *checkpointer) viewed() { k.flight.Done() }
+
+// seen returns those who wait for a view, and forgets them. While the store is left alone after a failure they are told at once.
+func (k *checkpointer) seen(now time.Time) (viewers []func(*store.View, error)) {
+	k.mu.Lock()
+	viewers, k.viewers = k.viewers, nil
+	k.mu.Unlock()
+	if now.UnixNano() >= k.retryAt.Load() {
+		return viewers
+	}
+	for _, fn := range viewers {
+		fn(nil, errors.New("the store could not be written a moment ago"))
+	}
+	return nil
+}
+
+func (k *checkpointer) context() context.Context {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.ctx
+}
+
+// interrupt ends what is under way.
+func (k *checkpointer) interrupt() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.cancel()
+}
+
+// pause ends what is under way and closes the store, since the tree is about to be another one. Nothing is applied meanwhile.
+func (k *checkpointer) pause() {
+	k.interrupt()
+	for _, fn := range k.seen(time.Now()) {
+		fn(nil, errStopping)
+	}
+	k.flight.Wait()
+	if k.store != nil {
+		_ = k.store.Close() // what it lacks is in the log
+		k.store = nil
+	}
+}
+
+// resume goes on with the tree that there is now, and a store that has everything of it if whole is set; s may be nil.
+func (k *checkpointer) resume(s *store.Store, whole bool, mark uint32) {
+	k.mu.Lock()
+	k.ctx, k.cancel = context.WithCancel(context.Background())
+	k.mu.Unlock()
+	k.store, k.mark = s, mark
+	k.full.Store(!whole)
+	k.again.Store(false)
+	k.retryAt.Store(0)
 }
 
 // asked returns those who wait for the next snapshot, and forgets them.
@@ -142,14 +300,26 @@ func (k *checkpointer) run() {
 }
 
 func (k *checkpointer) take(c checkpoint) {
+	defer k.flight.Done()
 	defer k.busy.Store(false)
-	err := k.commit(c.capture, c.mark, true)
+	err := k.commit(c, true)
 	if err != nil {
 		if !errors.Is(err, errStopping) {
 			k.s.log.Error("the store could not be brought up to date; the log stays until it is, and no snapshot is written", "dir", k.options.Dir, "error", err, "next try in", retryAfter)
 		}
+		for _, fn := range c.viewers {
+			fn(nil, err)
+		}
 		k.told(c.waiting, err, c.snapshot)
 		return
+	}
+	for _, fn := range c.viewers {
+		k.flight.Add(1)
+		view, err := k.store.View()
+		if err != nil {
+			k.flight.Done()
+		}
+		fn(view, err)
 	}
 	if !c.snapshot {
 		return
@@ -160,8 +330,8 @@ func (k *checkpointer) take(c checkpoint) {
 		return
 	}
 	k.writing.Store(true)
-	k.writer.Go(func() {
-		err := k.snapshot(view, true)
+	k.flight.Go(func() {
+		err := k.snapshot(view, k.pacer(c.ctx))
 		if err != nil && !errors.Is(err, errStopping) {
 			k.s.log.Error("writing a snapshot failed; the logs that it would have replaced stay", "error", err)
 		}
@@ -194,16 +364,16 @@ func (k *checkpointer) finish() {
 		k.take(c)
 	default:
 	}
-	k.writer.Wait()
+	k.flight.Wait()
 	t := k.s.tree
 	full, small := k.full.Load(), t.DataSize() < stopSnapshotBytes
 	if k.store != nil && (full && small || !full && t.Changed() > 0) {
-		if err := k.commit(t.Cut(full), k.s.sequencer.mark, false); err != nil {
+		if err := k.commit(checkpoint{ctx: context.Background(), capture: t.Cut(full), mark: k.mark}, false); err != nil {
 			k.s.log.Warn("the store is not up to date; the next start replays the log instead", "error", err)
-		} else if k.s.sequencer.snapshot.records > 0 && small {
+		} else if k.since.records > 0 && small {
 			view, err := k.store.View()
 			if err == nil {
-				err = k.snapshot(view, false)
+				err = k.snapshot(view, atOnce)
 			}
 			if err != nil {
 				k.s.log.Warn("no snapshot was written", "error", err)
@@ -218,25 +388,34 @@ func (k *checkpointer) finish() {
 }
 
 // commit takes a capture to the store and closes it. If that fails, what was in the capture is part of the next one.
-func (k *checkpointer) commit(c *tree.Capture, mark uint32, background bool) (err error) {
+func (k *checkpointer) commit(c checkpoint, background bool) (err error) {
 	defer func() {
 		if err == nil {
 			k.full.Store(false)
 			k.again.Store(false)
-			k.close(c)
+			k.close(c.capture)
 			return
 		}
-		k.failed(c)
+		k.failed(c.capture)
 	}()
+	if k.durable != nil {
+		if err := k.durable(c.ctx, c.capture.Zxid); err != nil {
+			return err
+		}
+	}
 	if k.store == nil {
 		if k.store, err = replica.OpenStore(k.options); err != nil {
 			return err
 		}
 	}
-	if _, ok := k.store.State(); !ok && !c.Full {
+	if _, ok := k.store.State(); !ok && !c.capture.Full {
 		return errors.New("the store has nothing that these changes could be added to")
 	}
-	return replica.WriteStore(k.store, c, mark, k.s.readTree, k.pacer(background && c.Full))
+	pace := atOnce
+	if background && c.capture.Full {
+		pace = k.pacer(c.ctx)
+	}
+	return replica.WriteStore(k.store, c.capture, c.mark, k.s.readTree, pace)
 }
 
 // close ends a capture.
@@ -288,12 +467,12 @@ func (k *checkpointer) drop() {
 	}
 }
 
+// atOnce is the pace of what nobody has to be protected from.
+func atOnce(int) error { return nil }
+
 // pacer returns a function to be called with the number of bytes after each portion that was written. It waits as long as backgroundRate
-// asks for, and fails when the server stops.
-func (k *checkpointer) pacer(background bool) func(bytes int) error {
-	if !background {
-		return func(int) error { return nil }
-	}
+// asks for, and fails when ctx ends.
+func (k *checkpointer) pacer(ctx context.Context) func(bytes int) error {
 	begin, total, checked := time.Now(), int64(0), int64(-roomEvery)
 	return func(bytes int) error {
 		total += int64(bytes)
@@ -311,7 +490,7 @@ func (k *checkpointer) pacer(background bool) func(bytes int) error {
 			ahead = 0
 		}
 		select {
-		case <-k.s.stop:
+		case <-ctx.Done():
 			return errStopping
 		case <-time.After(ahead):
 			return nil
@@ -333,9 +512,9 @@ func (k *checkpointer) room() error {
 }
 
 // snapshot writes one of ZooKeeper's snapshots from a view of the store, and closes that.
-func (k *checkpointer) snapshot(view *store.View, background bool) (err error) {
+func (k *checkpointer) snapshot(view *store.View, pace func(bytes int) error) (err error) {
 	defer func() { err = errors.Join(err, view.Close()) }()
-	src, err := replica.StoreSource(view, k.pacer(background))
+	src, err := replica.StoreSource(view, pace)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,8 @@ type conn struct {
 	ipID   jute.ID
 	lock   *sync.RWMutex // this connection's shard of the tree's lock
 	opened time.Time
+	// service is the one that the connection belongs to, see Server.service; set once, with the session.
+	service int64
 
 	session  atomic.Pointer[session] // set once, when the session is established
 	ids      atomic.Pointer[[]jute.ID]
@@ -262,7 +264,7 @@ func (c *conn) handle(frame []byte) error {
 	case row.kind == refused:
 		c.answer(xid, op, -1, jute.ErrUnimplemented, true)
 		return errHangUp
-	case row.kind == write:
+	case row.kind == write, op == jute.OpSync && c.s.member != nil:
 		return c.startWrite(xid, op, body)
 	case row.alone:
 		return c.runAlone(row, xid, op, body)
@@ -342,6 +344,9 @@ func (c *conn) enqueueRead(row *opRow, xid int32, op jute.Op, body []byte) {
 // push adds to the queue of waiting replies, which is locked.
 func (c *conn) push(r *Request) {
 	c.fifo.queue = append(c.fifo.queue, r)
+	if r.write {
+		c.s.outstanding.Add(1)
+	}
 	c.waitingBytes.Add(int64(r.size()))
 	c.waiting.Store(int32(len(c.fifo.queue)))
 }
@@ -351,7 +356,7 @@ func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 	if c.session.Load().conn.Load() != c {
 		return net.ErrClosed // the client has another connection by now, which must not be overtaken
 	}
-	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, received: c.now, write: true}
+	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, service: c.service, received: c.now, write: true}
 	if !r.decodable() {
 		c.answer(xid, op, lastApplied, jute.ErrMarshalling, false)
 		return nil
@@ -648,6 +653,11 @@ func (c *conn) close() {
 func (c *conn) cleanUp() {
 	c.close()
 	c.fifo.Lock()
+	for _, r := range c.fifo.queue {
+		if r.write {
+			c.s.outstanding.Add(-1)
+		}
+	}
 	c.fifo.queue = nil
 	c.waiting.Store(0)
 	c.waitingBytes.Store(0)

@@ -152,9 +152,7 @@ func (l *local) admit(requests []*Request) []*Request {
 			l.abandon(r)
 		case d.state == diskGood || session:
 			kept = append(kept, r)
-		case r.conn == nil:
-			l.s.outstanding.Add(-1)
-		default:
+		case r.conn != nil:
 			refused = append(refused, r)
 		}
 	}
@@ -165,7 +163,6 @@ func (l *local) admit(requests []*Request) []*Request {
 // abandon gives a request up without an answer. What its connection has sent after it must not be carried out either.
 func (l *local) abandon(r *Request) {
 	s := l.s
-	s.outstanding.Add(-1)
 	switch r.Op {
 	case jute.OpCreateSession:
 		s.sessions.remove(r.Session)
@@ -199,6 +196,5 @@ func (s *Server) refuse(requests []*Request, code jute.Code) {
 		s.flushLater(r.conn)
 	}
 	s.unlockTree()
-	s.outstanding.Add(-int64(len(requests)))
 	s.flushAll()
 }

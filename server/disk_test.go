@@ -110,7 +110,7 @@ func TestLogFailsOnce(t *testing.T) {
 			}
 			check(set(t, writer, "/a", acked))
 			if op != "write" && op != "sync" {
-				d.sequencer.log.Roll()
+				d.local.log.Roll()
 			}
 			var failed atomic.Bool
 			d.fail(func(did, name string) error {
@@ -190,7 +190,7 @@ func TestLogFailsInPipeline(t *testing.T) {
 	for n := 2; n < 10; n++ {
 		request(n)
 	}
-	eventually(t, "the requests are in the inbox", func() bool { return d.sequencer.pending() == 8 })
+	eventually(t, "the requests are in the inbox", func() bool { return d.local.pending() == 8 })
 	close(release)
 	if h, _, err := raw.Reply(); err == nil {
 		t.Errorf("a reply: %+v", h)

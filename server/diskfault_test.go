@@ -115,7 +115,7 @@ func (w *world) fail(f faultCase, phase string, at int) (hit bool, err error) {
 			return nil
 		}
 		// Disks take their time to fail, and meanwhile more requests come in.
-		for i := 0; i < 20 && running.Load() != nil && running.Load().sequencer.pending() < 3; i++ {
+		for i := 0; i < 20 && running.Load() != nil && running.Load().local.pending() < 3; i++ {
 			time.Sleep(time.Millisecond)
 		}
 		return fmt.Errorf("%s %s: %w", op, name, f.err)

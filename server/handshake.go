@@ -40,9 +40,12 @@ func (c *conn) greet() bool {
 	if req.Decode(&d); d.Err() != nil {
 		return false
 	}
+	if c.service = c.s.service.Load(); c.service == 0 {
+		return false // there is no quorum; the client tries another server
+	}
 	c.s.metrics.ConnectionRequests.Inc()
 	c.s.metrics.ConnectionTokenDeficit.Observe(0) // no throttle takes tokens
-	if last := c.s.lastZxid.Load(); req.LastZxidSeen > last {
+	if last := max(c.s.lastZxid.Load(), c.s.epochZxid.Load()); req.LastZxidSeen > last {
 		c.s.log.Info("refusing a client that has seen a later zxid; it must try another server", "client", c.remote(), "seen", hex(req.LastZxidSeen), "last", hex(last))
 		return false
 	}
@@ -63,12 +66,15 @@ func (c *conn) greet() bool {
 func (c *conn) newSession(req *jute.ConnectRequest, timeout int64) bool {
 	s := c.s.sessions.create(c.s.clock(c.now), timeout)
 	r := &Request{
-		Session: s.id, Op: jute.OpCreateSession, Body: jute.AppendInt32(nil, int32(timeout)), conn: c, received: c.now, write: true,
+		Session: s.id, Op: jute.OpCreateSession, Body: jute.AppendInt32(nil, int32(timeout)), conn: c, service: c.service, received: c.now, write: true,
 		answer: connectResponse(req, s.id, timeout),
 	}
 	c.fifo.Lock()
 	c.push(r)
 	c.fifo.Unlock()
+	if m := c.s.member; m != nil {
+		m.expect(r)
+	}
 	c.s.sequencer.Submit([]*Request{r})
 	return c.awaitWelcome()
 }
@@ -78,8 +84,14 @@ func (c *conn) newSession(req *jute.ConnectRequest, timeout int64) bool {
 func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	c.s.metrics.ConnectionRevalidations.Inc()
 	secret := password(req.SessionID)
+	known := bytes.Equal(req.Password, secret[:])
 	s := c.s.sessions.get(req.SessionID)
-	if s == nil || s.closing.Load() || !bytes.Equal(req.Password, secret[:]) {
+	if m := c.s.member; m != nil {
+		if known = known && m.validate(c, req.SessionID, timeout); known && s == nil {
+			s = c.s.sessions.add(req.SessionID, c.s.clock(c.now), timeout) // it was made by another server a moment ago
+		}
+	}
+	if !known || s == nil || s.closing.Load() {
 		c.write(connectResponse(req, 0, 0), 1, nil)
 		c.hangUp()
 		c.flush()

@@ -29,9 +29,9 @@ func (s *Server) recover() error {
 			stranded = true
 		}
 	}
-	s.sequencer.log = replica.NewLog(&s.replica, s.dirs.log, func() { s.stats.fsyncExceeded.Add(1) })
-	s.sequencer.prepareDisk()
-	s.sequencer.mark = state.Mark
+	s.local.log = replica.NewLog(&s.replica, s.dirs.log, func() { s.stats.fsyncExceeded.Add(1) })
+	s.local.prepareDisk()
+	k.mark = state.Mark
 	k.full.Store(!state.Whole)
 	k.wanted.Store(!state.Newest.Ours)
 	// Without any snapshot ZooKeeper would not start on this directory. And what was just deleted is in no transaction: replayed over it

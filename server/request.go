@@ -20,6 +20,8 @@ type Request struct {
 	op       jute.Operation // Body decoded already; its Op is 0 if it was not
 	multi    *multiBody     // the same for a multi; nil if it was not
 	conn     *conn          // where the reply goes; nil for the server's own requests
+	service  int64          // that the connection belongs to, see Server.service
+	validate chan bool      // not a request but the question whether the leader knows the session; Body is the timeout
 	received time.Time
 	answer   []byte    // a whole reply that is ready and waits for its turn; nil for requests still to run
 	failed   jute.Code // the reply is this error and nothing else, with the zxid of its turn
@@ -52,6 +54,8 @@ func (r *Request) decodable() bool {
 	d := jute.NewDecoder(r.Body)
 	switch r.Op {
 	case jute.OpCloseSession:
+	case jute.OpSync:
+		d.Text()
 	case jute.OpMulti:
 		_, err := r.parts()
 		return !errors.Is(err, jute.ErrMultiACL)
@@ -75,4 +79,8 @@ type Proposal struct {
 type Sequencer interface {
 	// Submit hands over requests in the order in which they were read. It may wait while too much is under way.
 	Submit([]*Request)
+	// poke makes it look at what is due; it never waits.
+	poke()
+	// close makes Submit wait no more and lose what it is given.
+	close()
 }

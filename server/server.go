@@ -53,7 +53,9 @@ type Server struct {
 	tree      *tree.Tree
 	locks     []paddedLock // the tree's lock in shards: a reader takes one, a writer all
 	prep      *Preparer
-	sequencer *local
+	sequencer Sequencer
+	local     *local  // the sequencer of a standalone server, nil in an ensemble
+	member    *Member // the sequencer of a member of an ensemble, nil in a standalone server
 	sessions  *sessionTracker
 	watches   watchTable
 	stats     serverStats
@@ -62,8 +64,12 @@ type Server struct {
 
 	allowedWords map[string]bool // the four-letter words of the whitelist; "*" is all
 
-	replyDelay  atomic.Int64 // nanoseconds, see DelayReplies
-	lastZxid    atomic.Int64 // of the last transaction applied
+	replyDelay atomic.Int64 // nanoseconds, see DelayReplies
+	lastZxid   atomic.Int64 // of the last transaction applied
+	// service counts the times that this server began to serve, and is 0 while it does not: a request belongs to the one that it was read in. A standalone
+	// server has one.
+	service     atomic.Int64
+	epochZxid   atomic.Int64 // e.0 of the epoch that is served: what a client has seen of a leader before its first transaction
 	warned      atomic.Int64 // when warn last logged, milliseconds of the server's clock
 	outstanding atomic.Int64 // requests on their way through the pipeline
 	unsent      atomic.Int64 // bytes of output of all connections
@@ -124,10 +130,22 @@ func Start(o Options) (*Server, error) {
 	if s.auth, err = newAuthenticator(&o); err != nil {
 		return nil, err
 	}
-	s.sequencer = newLocal(s)
-	if o.InMemory {
-		s.tree = tree.New()
-	} else if err := s.recover(); err != nil {
+	load := s.recover
+	switch {
+	case o.Distributed:
+		load = s.join
+	case o.InMemory:
+		load = func() error {
+			s.tree = tree.New()
+			return nil
+		}
+	}
+	if !o.Distributed {
+		s.local = newLocal(s)
+		s.sequencer = s.local
+		s.service.Store(1)
+	}
+	if err := load(); err != nil {
 		if s.checkpoints != nil && s.checkpoints.store != nil {
 			err = errors.Join(err, s.checkpoints.store.Close())
 		}
@@ -135,18 +153,18 @@ func Start(o Options) (*Server, error) {
 	}
 	s.tree.OnWarning(s.warn)
 	s.lastZxid.Store(s.tree.LastZxid())
-	s.prep = newPreparer(s.tree, s.auth, &o)
-	s.prep.warn = s.warn
-	s.prep.overQuota = func(path string) { s.metrics.QuotaExceededErrors.With(namespace(path)).Inc() }
+	s.prepare()
 	s.apply.query = query{s: s}
 	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
-	s.tree.EachSession(func(id int64, timeout int32) { s.sessions.add(id, s.clock(time.Now()), int64(timeout)) })
+	s.trackSessions()
 	s.registerGauges()
 	if s.checkpoints != nil {
 		s.wg.Go(s.checkpoints.run)
 		s.startPurging()
 	}
-	s.wg.Go(s.sequencer.run)
+	if s.local != nil {
+		s.wg.Go(s.local.run)
+	}
 	for _, l := range o.Listeners {
 		s.wg.Go(func() { s.accept(l) })
 	}
@@ -155,6 +173,19 @@ func Start(o Options) (*Server, error) {
 		close(s.done)
 	}()
 	return s, nil
+}
+
+// prepare makes the preparer for the tree.
+func (s *Server) prepare() {
+	s.prep = newPreparer(s.tree, s.auth, s.opts)
+	s.prep.warn = s.warn
+	s.prep.overQuota = func(path string) { s.metrics.QuotaExceededErrors.With(namespace(path)).Inc() }
+}
+
+// trackSessions begins to keep time for the sessions of the tree.
+func (s *Server) trackSessions() {
+	now := s.clock(time.Now())
+	s.tree.EachSession(func(id int64, timeout int32) { s.sessions.add(id, now, int64(timeout)) })
 }
 
 // clock is the server's own time in milliseconds, which no change of the wall clock moves. It starts well above 0.
@@ -201,6 +232,9 @@ func (s *Server) shutdown() {
 			c.close()
 		}
 		s.sequencer.close()
+		if s.checkpoints != nil {
+			s.checkpoints.interrupt()
+		}
 		s.metrics.Unregister()
 	})
 }

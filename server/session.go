@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"quoll/jute"
+	"quoll/zab"
 )
 
 // session is a session that this server keeps time for.
@@ -16,6 +17,11 @@ type session struct {
 	deadline atomic.Int64 // end of the bucket in which it expires, milliseconds of the tracker's clock
 	closing  atomic.Bool  // its closeSession is under way
 	conn     atomic.Pointer[conn]
+	touched  atomic.Bool // it is in the tracker's list of those
+
+	// Where its requests come from, at a leader: the link of a learner, or 0 for this server; only known if owned is set. Of the goroutine that prepares.
+	owner zab.LinkID
+	owned bool
 }
 
 // sessionTracker gives out session ids and finds the sessions that expire (SessionTrackerImpl). Deadlines are rounded up to ticks, as
@@ -25,6 +31,13 @@ type sessionTracker struct {
 	mu   sync.Mutex
 	all  map[int64]*session
 	next int64
+
+	// collect says that another server keeps the time: it is told which sessions were heard of.
+	collect atomic.Bool
+	touched struct {
+		sync.Mutex
+		list []*session
+	}
 }
 
 // newSessionTracker starts ids as ZooKeeper does: the server's id, then 40 bits of a clock in milliseconds, then a counter.
@@ -40,9 +53,31 @@ func (t *sessionTracker) bucket(now, timeout int64) int64 { return ((now+timeout
 
 // touch moves the session's deadline.
 func (t *sessionTracker) touch(s *session, now int64) {
-	if d := t.bucket(now, s.timeout.Load()); d > s.deadline.Load() {
+	t.touchFor(s, now, s.timeout.Load())
+	if t.collect.Load() && !s.touched.Load() && s.touched.CompareAndSwap(false, true) {
+		t.touched.Lock()
+		defer t.touched.Unlock()
+		t.touched.list = append(t.touched.list, s)
+	}
+}
+
+// touchFor moves the session's deadline to a timeout, in milliseconds, from now.
+func (t *sessionTracker) touchFor(s *session, now, timeout int64) {
+	if d := t.bucket(now, timeout); d > s.deadline.Load() {
 		s.deadline.Store(d)
 	}
+}
+
+// takeTouched returns the sessions that were heard of since the last call.
+func (t *sessionTracker) takeTouched() []*session {
+	t.touched.Lock()
+	list := t.touched.list
+	t.touched.list = nil
+	t.touched.Unlock()
+	for _, s := range list {
+		s.touched.Store(false)
+	}
+	return list
 }
 
 // retime gives the session a new timeout, which may bring its deadline forward.
@@ -97,6 +132,20 @@ func (t *sessionTracker) each(fn func(*session)) {
 	for _, s := range t.all {
 		fn(s)
 	}
+}
+
+// forgive moves all deadlines by some milliseconds.
+func (t *sessionTracker) forgive(late int64) {
+	t.each(func(s *session) { s.deadline.Add(late) })
+}
+
+// reset forgets all sessions. Those that exist are added anew, with their whole timeouts. collect says that another server keeps their time.
+func (t *sessionTracker) reset(collect bool) {
+	t.collect.Store(collect)
+	t.takeTouched()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.all)
 }
 
 // expired returns the sessions whose time is up and marks them as closing.

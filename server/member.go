@@ -1,0 +1,680 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/adler32"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quoll/ensemble"
+	"quoll/jute"
+	"quoll/replica"
+	"quoll/store"
+	"quoll/tree"
+	"quoll/txnlog"
+	"quoll/zab"
+	"quoll/zab/wire"
+)
+
+// lineLimit is how many bytes of a learner's requests a leader keeps; a learner sends no more than its connections have outstanding.
+const lineLimit = 256 << 20
+
+// Member is the server behind a member of an ensemble: it gives requests to a zab.Node and takes transactions from it. Package quorum calls its methods, from
+// the three goroutines that its interface App names.
+type Member struct {
+	*inbox
+	s       *Server
+	replica *replica.Member
+	wake    atomic.Pointer[func()]
+
+	// The driver's own.
+	serving zab.Serve // what this server does, Role 0 for nothing
+	service int64     // the number of that service
+	own     []*Request
+	line    []queued // requests of a leader, in the order in which they are prepared
+	lineAt  int      // those before it are done
+	bytes   map[zab.LinkID]int
+	duties  duties
+	tag     uint64
+
+	// The applying goroutine's own.
+	batch []Proposal
+	roll  atomic.Bool // the log is to go on in a new file
+
+	mu         sync.Mutex
+	proposed   []Proposal            // by this leader and not yet applied, in zxid order
+	creating   map[int64]*Request    // sessions that clients of this server wait for
+	validating map[int64][]chan bool // questions to the leader, oldest first
+	syncs      []*Request            // sent to the leader, oldest first
+	tags       map[uint64]*Request   // a leader's own syncs
+
+	synced struct { // how far the log is durable
+		sync.Mutex
+		moved *sync.Cond
+		zxid  int64
+	}
+	prepared atomic.Int64 // the service for which the tree has everything that was there before it
+}
+
+// queued is a request in a leader's line.
+type queued struct {
+	r    *Request
+	link zab.LinkID // of the learner that sent it; 0 for this server
+}
+
+// join loads the data directory of a member of an ensemble.
+func (s *Server) join() error {
+	s.replica = replica.Options{Config: s.opts.Config, FS: s.opts.FS, StoreFS: s.opts.StoreFS, Metrics: s.metrics, Logger: s.log}
+	r, err := replica.Open(&s.replica)
+	if err != nil {
+		return err
+	}
+	m := &Member{s: s, replica: r, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]chan bool{}, tags: map[uint64]*Request{}}
+	m.inbox = newInbox(m.poke)
+	m.synced.moved = sync.NewCond(&m.synced.Mutex)
+	s.member, s.sequencer = m, m
+	s.dirs.snap, s.dirs.log = r.Dirs()
+	s.tree = r.Tree()
+	k := newCheckpointer(s)
+	k.durable = m.awaitDurable
+	s.checkpoints = k
+	m.synced.zxid = r.Disk().Zxid
+	k.resume(r.TakeStore())
+	k.wanted.Store(!r.OwnSnapshot())
+	return nil
+}
+
+// Member is the part of the server that package quorum drives, nil if the server stands alone.
+func (s *Server) Member() *Member { return s.member }
+
+// Wake sets what makes the driver call Work.
+func (m *Member) Wake(fn func()) { m.wake.Store(&fn) }
+
+func (m *Member) poke() {
+	if fn := m.wake.Load(); fn != nil {
+		(*fn)()
+	}
+}
+
+// expect notes that the client of a request waits for a session.
+func (m *Member) expect(r *Request) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.creating[r.Session] = r
+}
+
+// validate asks the leader whether a session lives, and makes the connection's server the one that its requests come from. It waits for the answer.
+func (m *Member) validate(c *conn, session, timeout int64) bool {
+	r := &Request{Session: session, Body: jute.AppendInt32(nil, int32(timeout)), service: c.service, validate: make(chan bool, 1)}
+	m.Submit([]*Request{r})
+	return <-r.validate
+}
+
+// match finds the request of a client of this server that a transaction answers: the oldest write that its connection waits for, or the session that it waits
+// for (CommitProcessor). The tree is locked.
+func (m *Member) match(txn *tree.Txn) *Request {
+	if txn.Op() == jute.OpCreateSession {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		r := m.creating[txn.ClientID]
+		delete(m.creating, txn.ClientID)
+		return r
+	}
+	session := m.s.sessions.get(txn.ClientID)
+	if session == nil {
+		return nil
+	}
+	c := session.conn.Load()
+	if c == nil {
+		return nil
+	}
+	c.fifo.Lock()
+	defer c.fifo.Unlock()
+	for _, r := range c.fifo.queue {
+		if r.write {
+			if r.Cxid == txn.Cxid && r.Op != jute.OpSync {
+				return r
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// Work hands requests to the node, as many as it takes. It returns how long it has nothing to do; it is called again after every event.
+func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
+	m.own = m.take(m.own, 0)
+	if m.serving.Role == zab.Leading {
+		return m.lead(now, n)
+	}
+	done := 0
+	for ; done < len(m.own) && !n.Full(); done++ {
+		m.forward(now, n, m.own[done])
+	}
+	m.own = keep(m.own, done)
+	return zab.Never
+}
+
+// keep drops the first done elements of a list.
+func keep[T any](list []T, done int) []T {
+	rest := copy(list, list[done:])
+	clear(list[rest:])
+	return list[:rest]
+}
+
+// stale reports whether a request is of a service that has ended. Its connection is closed, and nobody waits for it but who asked about a session.
+func (m *Member) stale(r *Request) bool {
+	if r.internal || r.service == m.service {
+		return false
+	}
+	if r.validate != nil {
+		r.validate <- false
+	}
+	return true
+}
+
+// forward sends a request to the leader (FollowerRequestProcessor, ObserverRequestProcessor).
+func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
+	switch {
+	case m.stale(r), r.internal:
+		return
+	case r.validate != nil:
+		m.mu.Lock()
+		m.validating[r.Session] = append(m.validating[r.Session], r.validate)
+		m.mu.Unlock()
+		data := append(jute.AppendInt64(nil, r.Session), r.Body...)
+		n.Step(now, zab.Forward{Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: data}})
+		return
+	case r.Op == jute.OpSync:
+		m.mu.Lock()
+		m.syncs = append(m.syncs, r)
+		m.mu.Unlock()
+	}
+	data := make([]byte, 0, 16+len(r.Body))
+	data = jute.AppendInt64(data, r.Session)
+	data = jute.AppendInt32(data, r.Cxid)
+	data = jute.AppendInt32(data, int32(r.Op))
+	n.Step(now, zab.Forward{Packet: wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: append(data, r.Body...), AuthInfo: r.IDs}})
+}
+
+// lead prepares what is in the line.
+func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
+	if m.prepared.Load() != m.service {
+		return zab.Never // what was there before is still being applied
+	}
+	wall := time.Now()
+	if !wall.Before(m.duties.next()) {
+		for _, r := range m.duties.due(wall, nil) {
+			m.line = append(m.line, queued{r, 0})
+		}
+	}
+	for _, r := range m.own {
+		m.line = append(m.line, queued{r, 0})
+	}
+	m.own = keep(m.own, len(m.own))
+	if m.lineAt < len(m.line) {
+		m.work(now, n)
+	}
+	if m.lineAt == len(m.line) {
+		clear(m.line)
+		m.line, m.lineAt = m.line[:0], 0
+	} else if m.lineAt > len(m.line)/2 {
+		m.line, m.lineAt = keep(m.line, m.lineAt), 0
+	}
+	if _, ok := n.NextZxid(); ok && len(m.line) > 0 {
+		return 0
+	}
+	return max(0, m.duties.next().Sub(wall))
+}
+
+// work takes requests out of the line until the node takes no more, or a batch is full. Nothing is applied meanwhile.
+func (m *Member) work(now time.Duration, n *zab.Node) {
+	s := m.s
+	wall := s.opts.Now()
+	s.locks[0].RLock()
+	defer s.locks[0].RUnlock()
+	var proposals []Proposal
+	defer func() {
+		m.mu.Lock()
+		m.proposed = append(m.proposed, proposals...)
+		m.mu.Unlock()
+	}()
+	for size := 0; m.lineAt < len(m.line) && size < batchLimit; m.lineAt++ {
+		q := &m.line[m.lineAt]
+		r := q.r
+		if q.link == 0 && m.stale(r) {
+			continue
+		}
+		switch {
+		case r.validate != nil || r.Op == opRevalidate:
+			m.revalidate(now, n, q)
+		case r.Op == jute.OpSync:
+			if n.Full() {
+				return
+			}
+			m.tag++
+			if q.link == 0 {
+				m.mu.Lock()
+				m.tags[m.tag] = r
+				m.mu.Unlock()
+			}
+			n.Step(now, zab.Sync{Link: q.link, Tag: m.tag})
+		default:
+			zxid, ok := n.NextZxid()
+			if !ok {
+				return
+			}
+			txn := m.prepare(zxid, wall, q)
+			record := zab.Record{Zxid: zxid, Data: txn.Append(make([]byte, 0, 128+len(r.Body)))}
+			if txn.Op() == jute.OpReconfig {
+				record, _ = zab.RecordOf(zxid, record.Data)
+			}
+			p := Proposal{Txn: txn}
+			if q.link == 0 {
+				p.Request = r
+			}
+			proposals = append(proposals, p)
+			size += len(record.Data)
+			n.Step(now, zab.Propose{Record: record})
+		}
+		if m.bytes[q.link] -= r.size(); q.link == 0 || m.bytes[q.link] <= 0 {
+			delete(m.bytes, q.link)
+		}
+	}
+}
+
+// opRevalidate stands for a learner's question about a session in the line.
+const opRevalidate jute.Op = -1 << 31
+
+// prepare makes the transaction of a request, which must come from the server that its session is at (PrepRequestProcessor, SessionTrackerImpl.checkSession).
+func (m *Member) prepare(zxid int64, wall time.Time, q *queued) tree.Txn {
+	s, r := m.s, q.r
+	session := s.sessions.get(r.Session)
+	switch {
+	case r.internal:
+	case r.Op == jute.OpCreateSession:
+		d := jute.NewDecoder(r.Body)
+		timeout := d.Int32()
+		if session == nil {
+			session = s.sessions.add(r.Session, s.clock(time.Now()), int64(timeout))
+		}
+		session.owner, session.owned = q.link, true
+	case r.Op == jute.OpCloseSession:
+		if session != nil {
+			session.closing.Store(true)
+		}
+	case session != nil && !session.owned:
+		session.owner, session.owned = q.link, true
+	case session != nil && session.owner != q.link:
+		return s.prep.Refuse(zxid, wall, r, jute.ErrSessionMoved)
+	}
+	if q.link != 0 && !r.decodable() {
+		return s.prep.Refuse(zxid, wall, r, jute.ErrMarshalling)
+	}
+	return s.Prepare(zxid, wall, r)
+}
+
+// revalidate answers a question about a session in its turn (Leader.revalidateSession).
+func (m *Member) revalidate(now time.Duration, n *zab.Node, q *queued) {
+	s, r := m.s, q.r
+	d := jute.NewDecoder(r.Body)
+	timeout := int64(d.Int32())
+	session := s.sessions.get(r.Session)
+	valid := session != nil && !session.closing.Load() && s.prep.alive(r)
+	if valid {
+		session.owner, session.owned = q.link, true
+		s.sessions.touchFor(session, s.clock(time.Now()), timeout)
+		if c := session.conn.Load(); c != nil && q.link != 0 {
+			c.close() // the client is at another server now
+		}
+	}
+	if r.validate != nil {
+		r.validate <- valid
+		return
+	}
+	data := jute.AppendBool(jute.AppendInt64(nil, r.Session), valid)
+	n.Step(now, zab.Reply{Link: q.link, Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: data}})
+}
+
+// Deliver takes a packet of a learner: REQUEST, REVALIDATE, or PING with the sessions that were heard of. It reports what is wrong with it.
+func (m *Member) Deliver(e zab.Deliver) error {
+	if m.serving.Role != zab.Leading {
+		return nil
+	}
+	d := jute.NewDecoder(e.Packet.Data)
+	if e.Packet.Type == wire.TypePing {
+		now := m.s.clock(time.Now())
+		for d.Len() >= 12 {
+			id, timeout := d.Int64(), d.Int32()
+			if session := m.s.sessions.get(id); session != nil {
+				m.s.sessions.touchFor(session, now, int64(timeout))
+			}
+		}
+		return nil
+	}
+	r := &Request{Session: d.Int64()}
+	if e.Packet.Type == wire.TypeRevalidate {
+		r.Op = opRevalidate
+	} else {
+		r.Cxid, r.Op, r.IDs = d.Int32(), jute.Op(d.Int32()), e.Packet.AuthInfo
+	}
+	if d.Err() != nil {
+		return fmt.Errorf("%v is too short: %d bytes", e.Packet.Type, len(e.Packet.Data))
+	}
+	r.Body = d.Rest()
+	switch row := ops[r.Op]; {
+	case r.Op == opRevalidate, r.Op == jute.OpSync, r.Op == jute.OpCreateSession, r.Op == jute.OpCheck:
+	case row == nil || row.kind != write:
+		return fmt.Errorf("a request with the opcode %d", r.Op)
+	}
+	if m.bytes[e.Link] += r.size(); m.bytes[e.Link] > lineLimit {
+		return fmt.Errorf("more than %d bytes of its requests wait", lineLimit)
+	}
+	m.line = append(m.line, queued{r, e.Link})
+	return nil
+}
+
+// Touched is the data of an answer to PING: the sessions that were heard of since the last one, with their timeouts.
+func (m *Member) Touched() []byte {
+	b := []byte{}
+	for _, s := range m.s.sessions.takeTouched() {
+		b = jute.AppendInt64(b, s.id)
+		b = jute.AppendInt32(b, int32(s.timeout.Load()))
+	}
+	return b
+}
+
+// Serve begins a service. What it returns is to be run when everything that was committed before is applied.
+func (m *Member) Serve(e zab.Serve) func() {
+	s := m.s
+	m.serving = e
+	m.service++
+	service := m.service
+	m.duties.begin(time.Now())
+	return func() {
+		s.lockTree()
+		s.prep.Reset()
+		s.sessions.reset(e.Role != zab.Leading)
+		s.trackSessions()
+		s.unlockTree()
+		s.epochZxid.Store(e.Epoch << 32)
+		s.service.Store(service)
+		m.prepared.Store(service)
+		m.poke()
+	}
+}
+
+// StopServing ends it: what is in the line is forgotten. What it returns is to be run in its turn and closes the connections.
+func (m *Member) StopServing() func() {
+	s := m.s
+	m.serving = zab.Serve{}
+	for _, q := range m.line[m.lineAt:] {
+		if q.r.validate != nil {
+			q.r.validate <- false
+		}
+	}
+	clear(m.line)
+	m.line, m.lineAt = m.line[:0], 0
+	clear(m.bytes)
+	m.service++ // what comes from the connections from here on is of none
+	return func() {
+		s.service.Store(0)
+		s.DropConnections()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for _, list := range m.validating {
+			for _, answer := range list {
+				answer <- false
+			}
+		}
+		clear(m.validating)
+		clear(m.creating)
+		clear(m.tags)
+		m.proposed, m.syncs = nil, nil
+	}
+}
+
+// Apply gives committed transactions to the tree and answers the clients of this server.
+func (m *Member) Apply(records []zab.Record) error {
+	s := m.s
+	clear(m.batch)
+	m.batch = m.batch[:0]
+	bytes := int64(0)
+	m.mu.Lock()
+	for i := range records {
+		r := &records[i]
+		bytes += int64(len(r.Data))
+		if len(m.proposed) > 0 && m.proposed[0].Txn.Zxid == r.Zxid {
+			m.batch = append(m.batch, m.proposed[0])
+			m.proposed[0] = Proposal{}
+			m.proposed = m.proposed[1:]
+			continue
+		}
+		txn, err := tree.DecodeTxn(r.Data)
+		if err != nil {
+			m.mu.Unlock()
+			return fmt.Errorf("server: the transaction %s cannot be decoded: %w", hex(r.Zxid), err)
+		}
+		m.batch = append(m.batch, Proposal{Txn: txn})
+	}
+	m.mu.Unlock()
+	s.Apply(m.batch)
+	s.checkpoints.logged(int64(len(records)), bytes, adler32.Checksum(records[len(records)-1].Data))
+	m.cut()
+	return nil
+}
+
+// cut begins a checkpoint if one is due.
+func (m *Member) cut() { m.s.checkpoints.cutIfDue(func() { m.roll.Store(true) }) }
+
+// Answer takes what the leader says in its turn among the transactions: REVALIDATE or SYNC.
+func (m *Member) Answer(p wire.Packet) error {
+	m.mu.Lock()
+	if p.Type == wire.TypeSync {
+		var r *Request
+		if len(m.syncs) > 0 {
+			r = m.syncs[0]
+			m.syncs = keep(m.syncs, 1)
+		}
+		m.mu.Unlock()
+		if r != nil {
+			m.s.settleSync(r)
+		}
+		return nil
+	}
+	defer m.mu.Unlock()
+	d := jute.NewDecoder(p.Data)
+	id, valid := d.Int64(), d.Bool()
+	if d.Err() != nil {
+		return fmt.Errorf("REVALIDATE of %d bytes", len(p.Data))
+	}
+	if list := m.validating[id]; len(list) > 0 {
+		list[0] <- valid
+		if m.validating[id] = list[1:]; len(list) == 1 {
+			delete(m.validating, id)
+		}
+	}
+	return nil
+}
+
+// SyncDone answers a sync of a client of this leader.
+func (m *Member) SyncDone(tag uint64) {
+	m.mu.Lock()
+	r := m.tags[tag]
+	delete(m.tags, tag)
+	m.mu.Unlock()
+	if r != nil {
+		m.s.settleSync(r)
+	}
+}
+
+// settleSync answers a sync, which has no transaction.
+func (s *Server) settleSync(r *Request) {
+	now := time.Now()
+	s.lockTree()
+	if r.conn.lagging.Load() {
+		r.conn.overtake(now)
+	}
+	q := query{s: s, c: r.conn, ids: r.IDs, body: r.Body}
+	q.run(ops[r.Op], r.Op, r.Cxid)
+	q.last.at, q.last.latency = now, now.Sub(r.received)
+	r.conn.settle(r, q.b, &q.last)
+	s.flushLater(r.conn)
+	s.unlockTree()
+	s.flushAll()
+}
+
+// Configured makes /zookeeper/config say what the committed config is (QuorumPeer.processReconfig, Learner.syncWithLeader).
+func (m *Member) Configured(c *ensemble.Config) {
+	m.s.lockTree()
+	defer m.s.unlockTree()
+	_ = c
+}
+
+// Stream has fn called with the state as it is at some time from now on: its zxid, and what writes it as the stream behind a SNAP packet. fn may block, and
+// must call write or give it nil. In place of them it may get an error.
+func (m *Member) Stream(fn func(zxid int64, write func(w io.Writer) error, err error)) {
+	k := m.s.checkpoints
+	k.view(func(view *store.View, err error) {
+		if err != nil {
+			go fn(0, nil, err)
+			return
+		}
+		go func() {
+			defer k.viewed()
+			defer view.Close()
+			src, err := replica.StoreSource(view, k.pacer(k.context()))
+			fn(view.State().Zxid, func(w io.Writer) error {
+				if err != nil {
+					return err
+				}
+				return txnlog.WriteStream(w, src)
+			}, err)
+		}()
+	})
+	m.cut()
+}
+
+// Disk is what the disk holds.
+func (m *Member) Disk() zab.Disk { return m.replica.Disk() }
+
+// Append adds records to the log's batch.
+func (m *Member) Append(records []zab.Record) error {
+	if m.roll.Swap(false) {
+		m.replica.Roll()
+	}
+	return m.replica.Append(records)
+}
+
+// Sync makes them durable.
+func (m *Member) Sync() (zxid int64, err error) {
+	if zxid, err = m.replica.Sync(); err == nil {
+		m.durable(zxid)
+	}
+	return zxid, err
+}
+
+func (m *Member) durable(zxid int64) {
+	m.synced.Lock()
+	defer m.synced.Unlock()
+	m.synced.zxid = zxid
+	m.synced.moved.Broadcast()
+}
+
+// awaitDurable waits until the log is on the disk up to zxid.
+func (m *Member) awaitDurable(ctx context.Context, zxid int64) error {
+	stop := context.AfterFunc(ctx, func() {
+		m.synced.Lock()
+		defer m.synced.Unlock()
+		m.synced.moved.Broadcast()
+	})
+	defer stop()
+	m.synced.Lock()
+	defer m.synced.Unlock()
+	for m.synced.zxid < zxid {
+		if ctx.Err() != nil {
+			return errStopping
+		}
+		m.synced.moved.Wait()
+	}
+	return nil
+}
+
+// PersistEpoch writes an epoch file.
+func (m *Member) PersistEpoch(file zab.EpochFile, epoch int64) error {
+	return m.replica.PersistEpoch(file, epoch)
+}
+
+// Truncate makes zxid the last one of the log, and the tree what is left. Nothing is applied meanwhile.
+func (m *Member) Truncate(zxid int64) error {
+	m.detach()
+	if err := m.replica.Truncate(zxid); err != nil {
+		return err
+	}
+	m.attach()
+	return nil
+}
+
+// Install makes the stream behind a SNAP packet the state. Nothing is applied meanwhile.
+func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) {
+	m.detach()
+	if rest, err = m.replica.Install(zxid, stream); err != nil {
+		return nil, err
+	}
+	m.attach()
+	return rest, nil
+}
+
+// Reload makes the tree what the disk has. Nothing is applied meanwhile.
+func (m *Member) Reload() error {
+	m.detach()
+	if err := m.replica.Reload(); err != nil {
+		return err
+	}
+	m.attach()
+	return nil
+}
+
+// ReadLog reads records of the log.
+func (m *Member) ReadLog(from int64, size int) (r zab.LogRead, err error) {
+	r.Records, r.LaterBytes, r.SnapshotBytes, err = m.replica.ReadLog(from, size)
+	return r, err
+}
+
+// detach ends what uses tree and store, which are about to be others; there may not be room for two trees.
+func (m *Member) detach() {
+	m.s.checkpoints.pause()
+	m.adopt(tree.New())
+}
+
+// attach goes on with what the replica has now.
+func (m *Member) attach() {
+	m.adopt(m.replica.Tree())
+	m.s.checkpoints.resume(m.replica.TakeStore())
+	m.durable(m.replica.Disk().Zxid)
+}
+
+func (m *Member) adopt(t *tree.Tree) {
+	s := m.s
+	s.lockTree()
+	defer s.unlockTree()
+	s.tree = t
+	t.OnWarning(s.warn)
+	s.lastZxid.Store(t.LastZxid())
+	s.prepare()
+}
+
+// End makes everything durable and closes the directory. Nothing is called afterwards.
+func (m *Member) End() error {
+	k := m.s.checkpoints
+	_, err := m.Sync()
+	if err != nil {
+		k.interrupt()
+	}
+	close(k.ended)
+	return errors.Join(err, m.replica.Close())
+}
