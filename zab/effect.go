@@ -56,8 +56,8 @@ type (
 		Packet wire.Packet
 	}
 
-	// SendSnapshot sends the packet SNAP with Zxid and then the state as a stream (section 4.7), before anything that is sent later on the link. The state is that
-	// after the Apply effects so far; one that has later transactions too is allowed, since those are sent again.
+	// SendSnapshot sends the packet SNAP and then the state as a stream (section 4.7), before anything that is sent later on the link. The state is that after
+	// the Apply effects so far, or a later one; the packet has its zxid, and so has the answer, see Sent.
 	SendSnapshot struct {
 		Link LinkID
 		Zxid int64

@@ -64,6 +64,9 @@ type (
 		// Snapshot says that the snapshot of SendSnapshot was written. Until then a Sent without bytes says now and then that it goes on; the driver ends the
 		// link when no byte leaves for InitLimit ticks.
 		Snapshot bool
+		// Zxid is that of the packet SNAP and of the state that followed it, with Snapshot. 0 stands for that of SendSnapshot; it may be a later one that was
+		// given to the state, since a driver may not have the state from before any more.
+		Zxid int64
 	}
 
 	// Synced says that the log is on the disk up to and with the record Zxid.

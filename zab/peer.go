@@ -252,6 +252,12 @@ func (p *peer) drained(ev Sent) {
 	p.inflight -= ev.Bytes
 	if ev.Snapshot {
 		p.snapshotting = false
+		if ev.Zxid > n.log.applied {
+			panic(fmt.Sprintf("zab: a snapshot of %#x was sent, but only %#x was given to the state", ev.Zxid, n.log.applied))
+		}
+		if ev.Zxid > p.proposedTo {
+			p.proposedTo, p.committedTo = ev.Zxid, ev.Zxid
+		}
 	}
 	if p.phase == peerSyncing { // later there are pings, which leave even if nobody is there
 		if !p.snapshotting && !p.reading {
