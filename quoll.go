@@ -9,12 +9,14 @@
 package quoll
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"time"
 
 	"quoll/config"
+	"quoll/quorum"
 	"quoll/server"
 )
 
@@ -38,6 +40,7 @@ type Options struct {
 type Server struct {
 	*server.Server
 	listener net.Listener
+	peer     *quorum.Peer // nil if the server stands alone
 }
 
 // Start starts a server. It serves when Start returns.
@@ -80,7 +83,28 @@ func Start(o Options) (*Server, error) {
 		_ = l.Close()
 		return nil, err
 	}
-	return &Server{Server: s, listener: l}, nil
+	if s.Member() == nil {
+		return &Server{Server: s, listener: l}, nil
+	}
+	peer, err := quorum.Start(quorum.Options{Config: cfg, Logger: o.Logger}, s.Member())
+	if err != nil {
+		return nil, errors.Join(err, s.Member().End(), s.Close())
+	}
+	go func() {
+		<-peer.Done()
+		_ = s.Close()
+	}()
+	return &Server{Server: s, listener: l, peer: peer}, nil
+}
+
+// Close stops the server and returns when all its goroutines have ended. Sessions live on in the data directory, or in the ensemble. The error is why a member of an
+// ensemble could not go on.
+func (s *Server) Close() error {
+	var err error
+	if s.peer != nil {
+		err = s.peer.Close()
+	}
+	return errors.Join(err, s.Server.Close())
 }
 
 // Addr is the address that clients connect to, host:port.

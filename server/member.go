@@ -438,6 +438,12 @@ func (m *Member) StopServing() func() {
 	}
 }
 
+// ServeReadOnly begins to serve clients that accept old data.
+func (m *Member) ServeReadOnly() func() { return func() {} }
+
+// Configure writes the configuration files.
+func (m *Member) Configure(committed, lastSeen *ensemble.Config) {}
+
 // Apply gives committed transactions to the tree and answers the clients of this server.
 func (m *Member) Apply(records []zab.Record) error {
 	s := m.s

@@ -22,7 +22,7 @@ func serverCommand() *cli.Command {
 		Name:      "server",
 		Usage:     "run a server",
 		ArgsUsage: "[zoo.cfg | port dataDir [tickTime [maxClientCnxns]]]",
-		Description: `Runs a standalone server from zoo.cfg, or without a file on port 2181 with its data in ./quoll-data.
+		Description: `Runs a server from zoo.cfg, standalone or as a member of the ensemble that it names, or without a file on port 2181 with its data in ./quoll-data.
 Settings of the form -Dname=value are taken out of SERVER_JVMFLAGS and JVMFLAGS, as zkServer.sh passes them to Java.
 SIGTERM and SIGINT stop it; sessions live on.
 
@@ -56,9 +56,6 @@ func runServer(ctx *cli.Context) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	for _, w := range warnings {
 		log.Warn(w.String())
-	}
-	if cfg.Distributed {
-		return failure{exitInvocation, errors.New("the configuration names an ensemble; this version of quoll runs standalone servers only")}
 	}
 	loaded := tuneCollector()
 	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)

@@ -1,0 +1,297 @@
+package quorum
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"quoll/zab"
+	"quoll/zab/wire"
+)
+
+const (
+	// readAhead is how many bytes of a link may be read that the driver has not taken.
+	readAhead = 4 << 20
+	// writeChunk is how much is written at a time, so that the node sees a link drain.
+	writeChunk = 256 << 10
+	// lingering is how long a link that ends may take to write what was sent on it.
+	lingering = time.Second
+)
+
+var errEnded = errors.New("the link has ended")
+
+// link is one connection of the quorum port, with a goroutine that reads and one that writes.
+type link struct {
+	p       *Peer
+	id      zab.LinkID
+	conn    net.Conn
+	dialled bool
+	reader  *wire.Reader
+	ahead   *gauge         // bytes that were read and not taken by the driver
+	resume  chan io.Reader // what follows a SNAP packet and its stream
+	done    chan struct{}  // closed when the link is gone
+
+	mu     sync.Mutex
+	more   *sync.Cond
+	out    []segment
+	ending bool // nothing is added any more
+	gone   bool
+}
+
+// segment is a part of what is to be written: encoded packets, or the state.
+type segment struct {
+	b []byte
+	// uncounted is how many of the bytes the node did not send.
+	uncounted int
+	stream    *stream
+}
+
+// stream is the state on its way to a learner.
+type stream struct {
+	turn chan struct{} // closed when everything before it is written
+	sent chan sent
+}
+
+type sent struct {
+	zxid int64
+	err  error
+}
+
+func (p *Peer) newLink(conn net.Conn, r *wire.Reader, dialled bool) *link {
+	l := &link{p: p, id: zab.LinkID(p.lastLink.Add(1)), conn: conn, reader: r, dialled: dialled, ahead: newGauge(readAhead, nil), resume: make(chan io.Reader), done: make(chan struct{})}
+	l.more = sync.NewCond(&l.mu)
+	return l
+}
+
+// start begins reading, at first what was read already, and writing.
+func (l *link) start(first ...wire.Packet) {
+	l.p.wg.Go(func() { l.read(first) })
+	l.p.wg.Go(l.write)
+}
+
+// read hands packets to the driver.
+func (l *link) read(first []wire.Packet) {
+	for _, p := range first {
+		l.hand(p)
+	}
+	for {
+		p, err := l.reader.Packet()
+		if err != nil {
+			l.p.post(message{event: zab.LinkDown{Link: l.id, Reason: reason(err)}})
+			l.end()
+			return
+		}
+		p.Data = bytes.Clone(p.Data)
+		l.hand(p)
+		if l.dialled && p.Type == wire.TypeSnap {
+			// A stream follows: the disk's goroutine reads it, and hands back what is behind.
+			select {
+			case src := <-l.resume:
+				l.reader = wire.NewReader(src, l.p.opts.Config.JuteMaxBuffer+l.p.opts.Config.JuteMaxBufferExtraSize)
+			case <-l.done:
+				return
+			}
+		}
+	}
+}
+
+func (l *link) hand(p wire.Packet) {
+	size := p.Size()
+	l.ahead.add(size)
+	l.p.post(message{event: zab.Received{Link: l.id, Packet: p}, size: size, ahead: l.ahead})
+	l.ahead.wait()
+	if l.dialled {
+		l.p.behind.wait()
+	}
+}
+
+// reason says for people why a connection ended.
+func reason(err error) string {
+	if errors.Is(err, io.EOF) {
+		return "it closed the connection"
+	}
+	return err.Error()
+}
+
+// Read is the stream behind a SNAP packet; it is for the disk's goroutine, while read waits.
+func (l *link) Read(b []byte) (int, error) {
+	_ = l.conn.SetReadDeadline(time.Now().Add(l.p.initTime()))
+	n, err := l.reader.Read(b)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// goOn lets read go on behind a stream of which rest was read too much.
+func (l *link) goOn(rest []byte) {
+	_ = l.conn.SetReadDeadline(time.Time{})
+	select {
+	case l.resume <- io.MultiReader(bytes.NewReader(rest), l.reader):
+	case <-l.done:
+	}
+}
+
+// send puts a packet into the output. counted says that the node sent it.
+func (l *link) send(p *wire.Packet, counted bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ending {
+		return
+	}
+	if n := len(l.out); n == 0 || l.out[n-1].stream != nil {
+		l.out = append(l.out, segment{b: l.p.buffer()})
+	}
+	s := &l.out[len(l.out)-1]
+	before := len(s.b)
+	s.b = p.Append(s.b)
+	if !counted {
+		s.uncounted += len(s.b) - before
+	}
+	l.more.Signal()
+}
+
+// sendStream reserves the place of a stream, which then calls run.
+func (l *link) sendStream() *stream {
+	s := &stream{turn: make(chan struct{}), sent: make(chan sent, 1)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.out = append(l.out, segment{stream: s})
+	l.more.Signal()
+	return s
+}
+
+// run writes the state at zxid, in its turn.
+func (s *stream) run(l *link, zxid int64, write func(io.Writer) error, err error) {
+	if err == nil {
+		select {
+		case <-s.turn:
+		case <-l.done:
+			err = errEnded
+		}
+	}
+	if err == nil {
+		w := bufio.NewWriterSize(&patientWriter{l}, writeChunk)
+		snap := wire.Packet{Type: wire.TypeSnap, Zxid: zxid}
+		if _, err = w.Write(snap.Append(nil)); err == nil {
+			err = write(w)
+		}
+		if err == nil {
+			err = w.Flush()
+		}
+	}
+	s.sent <- sent{zxid, err}
+}
+
+// patientWriter gives a peer time to take each portion.
+type patientWriter struct{ l *link }
+
+func (w *patientWriter) Write(b []byte) (int, error) {
+	_ = w.l.conn.SetWriteDeadline(time.Now().Add(w.l.p.initTime()))
+	return w.l.conn.Write(b)
+}
+
+// write writes the output until the link ends.
+func (l *link) write() {
+	for {
+		l.mu.Lock()
+		for len(l.out) == 0 && !l.ending {
+			l.more.Wait()
+		}
+		if len(l.out) == 0 {
+			l.mu.Unlock()
+			l.end()
+			return
+		}
+		s := l.out[0]
+		l.out = keep(l.out, 1)
+		l.mu.Unlock()
+		var err error
+		if s.stream != nil {
+			err = l.writeStream(s.stream)
+		} else {
+			err = l.writeBytes(&s)
+			l.p.recycle(s.b)
+		}
+		if err != nil {
+			l.p.post(message{event: zab.LinkDown{Link: l.id, Reason: reason(err)}})
+			l.end()
+			return
+		}
+	}
+}
+
+// keep drops the first done elements of a list.
+func keep[T any](list []T, done int) []T {
+	rest := copy(list, list[done:])
+	clear(list[rest:])
+	return list[:rest]
+}
+
+func (l *link) writeBytes(s *segment) error {
+	for rest := s.b; len(rest) > 0; {
+		n, err := l.conn.Write(rest[:min(len(rest), writeChunk)])
+		rest = rest[n:]
+		uncounted := min(n, s.uncounted)
+		s.uncounted -= uncounted
+		if n > uncounted {
+			l.p.post(message{event: zab.Sent{Link: l.id, Bytes: n - uncounted}})
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeStream lets the state be written, and tells the node now and then that it goes on.
+func (l *link) writeStream(s *stream) error {
+	close(s.turn)
+	alive := time.NewTicker(l.p.opts.Config.TickTime)
+	defer alive.Stop()
+	for {
+		select {
+		case sent := <-s.sent:
+			_ = l.conn.SetWriteDeadline(time.Time{})
+			if sent.err != nil {
+				return fmt.Errorf("the snapshot was not sent: %w", sent.err)
+			}
+			l.p.post(message{event: zab.Sent{Link: l.id, Snapshot: true, Zxid: sent.zxid}})
+			return nil
+		case <-alive.C:
+			l.p.post(message{event: zab.Sent{Link: l.id}})
+		case <-l.done:
+			return errEnded
+		}
+	}
+}
+
+// finish ends the link when what was sent on it is written, or after a moment.
+func (l *link) finish() {
+	l.mu.Lock()
+	l.ending = true
+	l.more.Signal()
+	l.mu.Unlock()
+	time.AfterFunc(lingering, l.end)
+}
+
+// end ends the link at once.
+func (l *link) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ending = true
+	l.out = nil
+	l.more.Signal()
+	if l.gone {
+		return
+	}
+	l.gone = true
+	close(l.done)
+	l.ahead.close()
+	_ = l.conn.Close()
+}

@@ -1,0 +1,473 @@
+package quorum
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"quoll/config"
+	"quoll/ensemble"
+	"quoll/quorum/election"
+	"quoll/zab"
+	"quoll/zab/wire"
+)
+
+const (
+	// behindLimit is how many bytes of transactions may wait for the disk or for the state before no more are taken in.
+	behindLimit = 8 << 20
+	// reloadPause is how long a disk that cannot be read is left alone.
+	reloadPause = time.Second
+	// finalizeWait is how long a won election waits for a better vote. Java waits 200 ms. A vote that comes later costs one more election and nothing
+	// else, and who votes has usually done so within a few milliseconds.
+	finalizeWait = 20 * time.Millisecond
+)
+
+// Options says how a [Peer] runs.
+type Options struct {
+	// Config is the configuration, with the membership and the id of this server.
+	Config *config.Config
+	// Logger gets what an operator should know; nil is silence.
+	Logger *slog.Logger
+	// Secure comes first on a new connection of either port: it returns the connection that is to be used. host is the one that was dialled, as in the config,
+	// and empty on an accepted connection. Nil is TCP.
+	Secure func(conn net.Conn, host string) (net.Conn, error)
+	// Authenticate comes next, on the election port behind the initial message: as the client on a connection that was dialled, as the server on one that was
+	// accepted. sid is 0 where it is not known yet. Everything is read from r. Nil is none.
+	Authenticate func(conn net.Conn, r *wire.Reader, sid int64, dialled bool) error
+}
+
+// Peer is this server as a member of its ensemble.
+type Peer struct {
+	opts  Options
+	log   *slog.Logger
+	app   App
+	node  *zab.Node
+	begin time.Time
+	votes *election.Port
+
+	disk   *queue
+	state  *queue
+	behind *gauge // bytes of transactions that wait for disk and state
+
+	// The driver's own.
+	links    map[zab.LinkID]*link
+	listener *listener
+	effects  []zab.Effect
+	taken    []message
+
+	inbox struct {
+		sync.Mutex
+		list []message
+	}
+	wake     chan struct{}
+	lastLink atomic.Uint64
+	members  atomic.Pointer[members]
+	status   atomic.Pointer[zab.Status]
+
+	// The disk goroutine's own.
+	unsynced, failed bool
+
+	buffers sync.Pool
+	stop    chan struct{}
+	once    sync.Once
+	wg      sync.WaitGroup // links and dials
+	done    chan struct{}
+	err     error
+}
+
+// members are the configs as the driver last heard of them.
+type members struct{ committed, lastSeen *ensemble.Config }
+
+// server finds a member, of the committed config if it is there.
+func (m *members) server(sid int64) *ensemble.Server {
+	if s := m.committed.Server(sid); s != nil {
+		return s
+	}
+	return m.lastSeen.Server(sid)
+}
+
+// message is an event for the driver.
+type message struct {
+	event zab.Event
+	link  *link  // a new one, with LinkUp
+	size  int    // what it counts for in ahead
+	ahead *gauge // of the link that it came from
+}
+
+// Start makes the server behind app a member of the ensemble that the configuration names. Its errors name the key that is wrong.
+func Start(o Options, app App) (*Peer, error) {
+	c := o.Config
+	p := &Peer{opts: o, log: o.Logger, app: app, begin: time.Now(), disk: newQueue(), state: newQueue(), links: map[zab.LinkID]*link{},
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.behind = newGauge(behindLimit, p.poke)
+	committed, lastSeen := &c.Ensemble, c.LastSeen
+	if lastSeen == nil {
+		lastSeen = committed
+	}
+	if committed.Server(c.MyID) == nil && lastSeen.Server(c.MyID) == nil {
+		return nil, fmt.Errorf("quorum: My id %d not in the peer list", c.MyID)
+	}
+	options := nodeOptions(c)
+	if err := options.Validate(); err != nil {
+		return nil, fmt.Errorf("quorum: %w", err)
+	}
+	p.members.Store(&members{committed, lastSeen})
+	handshake := c.QuorumCnxnTimeout
+	if handshake <= 0 {
+		handshake = time.Duration(c.SyncLimit) * c.TickTime
+	}
+	var err error
+	p.votes, err = election.Open(election.Options{
+		SID: c.MyID, ListenOnAllIPs: c.QuorumListenOnAllIPs, BindRetries: c.ElectionPortBindRetry, CnxTimeout: c.CnxTimeout, HandshakeTimeout: handshake,
+		KeepAlive: c.TCPKeepAlive, MultiAddress: c.MultiAddressEnabled, RefuseStrangers: !c.ReconfigEnabled,
+		Heard:      func(from int64, vote wire.Notification) { p.post(message{event: zab.Heard{From: from, Vote: vote}}) },
+		BindFailed: func(err error) { p.fail(fmt.Errorf("quorum: the election port: %w", err)) },
+		Secure:     o.Secure, Authenticate: o.Authenticate, Logger: p.log,
+	}, committed, lastSeen)
+	if err != nil {
+		return nil, fmt.Errorf("quorum: %w", err)
+	}
+	p.node = zab.New(options, zab.State{Disk: app.Disk(), Committed: committed, LastSeen: lastSeen})
+	p.publish()
+	app.Wake(p.poke)
+	p.state.push(func() { app.Configured(committed) })
+	go p.run()
+	return p, nil
+}
+
+// nodeOptions are the settings of the node.
+func nodeOptions(c *config.Config) zab.Options {
+	return zab.Options{
+		SID: c.MyID, Tick: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit, Reconfig: c.ReconfigEnabled, ReadOnly: c.ReadOnlyModeEnabled,
+		MinNotificationInterval: c.MinNotificationInterval, MaxNotificationInterval: c.MaxNotificationInterval, FinalizeWait: finalizeWait,
+		ConnectPause: c.LeaderConnectDelayDuringRetry, MaxTimeToWaitForEpoch: c.LeaderMaxTimeToWaitForEpoch,
+		ForceSnapshotSync: c.ForceSnapshotSync, SnapshotSizeFactor: c.SnapshotSizeFactor, CommitLogCount: c.CommitLogCount,
+		MaxSnapshots: c.LeaderMaxConcurrentSnapSyncs, MaxDiffs: c.LeaderMaxConcurrentDiffSyncs,
+	}
+}
+
+// initTime is how long a peer may take for one step of a synchronization.
+func (p *Peer) initTime() time.Duration {
+	return time.Duration(p.opts.Config.InitLimit) * p.opts.Config.TickTime
+}
+
+// Status is a picture of the node, not older than its last step.
+func (p *Peer) Status() zab.Status { return *p.status.Load() }
+
+// Configs are the configs in force and last seen.
+func (p *Peer) Configs() (committed, lastSeen *ensemble.Config) {
+	m := p.members.Load()
+	return m.committed, m.lastSeen
+}
+
+// Done is closed when the peer has ended, by Close or because it cannot go on: then Err says why.
+func (p *Peer) Done() <-chan struct{} { return p.done }
+
+// Err says why the peer ended by itself; it is nil before Done is closed.
+func (p *Peer) Err() error {
+	select {
+	case <-p.done:
+		return p.err
+	default:
+		return nil
+	}
+}
+
+// Close leaves the ensemble and closes the data directory. It returns when everything has ended.
+func (p *Peer) Close() error {
+	p.fail(nil)
+	<-p.done
+	return p.err
+}
+
+// fail ends the peer.
+func (p *Peer) fail(err error) {
+	p.once.Do(func() {
+		p.err = err
+		close(p.stop)
+	})
+}
+
+// post hands an event to the driver.
+func (p *Peer) post(m message) {
+	p.inbox.Lock()
+	p.inbox.list = append(p.inbox.list, m)
+	p.inbox.Unlock()
+	p.poke()
+}
+
+// poke makes the driver look.
+func (p *Peer) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Peer) now() time.Duration { return time.Since(p.begin) }
+
+// run is the driver.
+func (p *Peer) run() {
+	var diskDone, stateDone sync.WaitGroup
+	diskDone.Go(func() { p.disk.run(p.sync) })
+	stateDone.Go(func() { p.state.run(nil) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		p.step()
+		wait := zab.Never
+		if !p.behind.full() {
+			wait = p.app.Work(p.now(), p.node)
+		}
+		p.carryOut()
+		p.publish()
+		if at := p.node.Deadline(); at != zab.Never {
+			wait = min(wait, max(0, at-p.now()))
+		}
+		timer.Reset(min(wait, time.Hour))
+		select {
+		case <-p.wake:
+		case <-timer.C:
+		case <-p.stop:
+			p.end()
+			p.disk.close()
+			diskDone.Wait()
+			p.state.close()
+			stateDone.Wait()
+			p.wg.Wait()
+			p.err = errors.Join(p.err, p.app.End())
+			close(p.done)
+			return
+		}
+	}
+}
+
+// end closes what is open.
+func (p *Peer) end() {
+	p.votes.Close()
+	p.listen(false)
+	for _, l := range p.links {
+		l.end()
+	}
+	p.behind.close()
+	p.state.push(p.app.StopServing())
+	p.inbox.Lock()
+	defer p.inbox.Unlock()
+	for _, m := range p.inbox.list {
+		if m.link != nil {
+			m.link.end()
+		}
+	}
+}
+
+// step takes in what has happened.
+func (p *Peer) step() {
+	p.inbox.Lock()
+	p.taken, p.inbox.list = p.inbox.list, p.taken[:0]
+	p.inbox.Unlock()
+	now := p.now()
+	for i := range p.taken {
+		m := &p.taken[i]
+		if m.ahead != nil {
+			m.ahead.add(-m.size)
+		}
+		if p.known(m) {
+			p.node.Step(now, m.event)
+		}
+		*m = message{}
+	}
+	p.taken = p.taken[:0]
+	if p.node.Deadline() <= now {
+		p.node.Step(now, zab.Tick{})
+	}
+}
+
+// known notes links that come and go, and reports whether an event is of one that the node may hear of.
+func (p *Peer) known(m *message) bool {
+	var id zab.LinkID
+	switch e := m.event.(type) {
+	case zab.LinkUp:
+		p.links[e.Link] = m.link
+		return true
+	case zab.LinkDown:
+		_, ok := p.links[e.Link]
+		delete(p.links, e.Link)
+		return ok
+	case zab.Received:
+		id = e.Link
+	case zab.Sent:
+		id = e.Link
+	case zab.LogRead:
+		id = e.Link
+	default:
+		return true
+	}
+	_, ok := p.links[id]
+	return ok
+}
+
+// carryOut runs the effects.
+func (p *Peer) carryOut() {
+	p.effects = p.node.Effects(p.effects[:0])
+	for i, e := range p.effects {
+		p.carry(e)
+		p.effects[i] = nil
+	}
+}
+
+func (p *Peer) carry(e zab.Effect) {
+	switch e := e.(type) {
+	case zab.Notify:
+		p.votes.Notify(e.To, e.Vote)
+	case zab.Dial:
+		p.dial(e)
+	case zab.Listen:
+		p.listen(e.On)
+	case zab.Close:
+		p.closeLink(e)
+	case zab.Send:
+		if l := p.links[e.Link]; l != nil {
+			l.send(&e.Packet, true)
+		}
+	case zab.EchoPing:
+		if l := p.links[e.Link]; l != nil {
+			l.send(&wire.Packet{Type: wire.TypePing, Zxid: e.Zxid, Data: p.app.Touched()}, false)
+		}
+	case zab.SendSnapshot:
+		if l := p.links[e.Link]; l != nil {
+			s := l.sendStream()
+			p.state.push(func() {
+				p.app.Stream(func(zxid int64, write func(w io.Writer) error, err error) { s.run(l, zxid, write, err) })
+			})
+		}
+	case zab.Deliver:
+		p.deliver(e)
+	case zab.Append:
+		p.append(e.Records)
+	case zab.PersistEpoch:
+		p.onDisk(func() error {
+			if err := p.app.PersistEpoch(e.File, e.Epoch); err != nil {
+				return fmt.Errorf("%v: %w", e.File, err)
+			}
+			p.post(message{event: zab.EpochPersisted{File: e.File, Epoch: e.Epoch}})
+			return nil
+		})
+	case zab.Truncate:
+		p.restore(e.Restore, func() (then func(), err error) { return nil, p.app.Truncate(e.Zxid) })
+	case zab.InstallSnapshot:
+		l := p.links[e.Link]
+		p.restore(e.Restore, func() (then func(), err error) { return p.install(l, e.Zxid) })
+	case zab.Reload:
+		p.reload(e.Restore)
+	case zab.ReadLog:
+		p.onDisk(func() error {
+			read, err := p.app.ReadLog(e.From, e.Bytes)
+			if err != nil {
+				p.log.Warn("reading the log for a learner", "error", err)
+			}
+			read.Link = e.Link
+			p.post(message{event: read})
+			return nil
+		})
+	case zab.Apply:
+		p.apply(e.Records)
+	case zab.Configure:
+		p.configure(e)
+	case zab.Serve:
+		p.log.Info(fmt.Sprintf("%v in epoch %d: serving", e.Role, e.Epoch), "leader", e.Leader)
+		p.state.push(p.app.Serve(e))
+	case zab.ServeReadOnly:
+		p.log.Warn("no quorum: serving read-only clients")
+		p.state.push(p.app.ServeReadOnly())
+	case zab.StopServing:
+		p.state.push(p.app.StopServing())
+	case zab.SyncDone:
+		p.state.push(func() { p.app.SyncDone(e.Tag) })
+	case zab.Note:
+		if e.Warn {
+			p.log.Warn(e.Text)
+		} else {
+			p.log.Info(e.Text)
+		}
+	default:
+		panic(fmt.Sprintf("quorum: unknown effect %T", e))
+	}
+}
+
+// deliver hands on a packet: a learner's at once, the leader's in its turn among the transactions.
+func (p *Peer) deliver(e zab.Deliver) {
+	l := p.links[e.Link]
+	switch {
+	case l == nil:
+	case l.dialled:
+		p.state.push(func() {
+			if err := p.app.Answer(e.Packet); err != nil {
+				p.log.Warn("the leader sent what cannot be read", "error", err)
+			}
+		})
+	default:
+		if err := p.app.Deliver(e); err != nil {
+			p.log.Warn("closing the link of a learner", "sid", e.SID, "error", err)
+			delete(p.links, e.Link)
+			l.end()
+			p.node.Step(p.now(), zab.LinkDown{Link: e.Link, Reason: err.Error()})
+			p.poke()
+		}
+	}
+}
+
+func (p *Peer) closeLink(e zab.Close) {
+	l := p.links[e.Link]
+	if l == nil {
+		return
+	}
+	delete(p.links, e.Link)
+	if e.Error {
+		p.log.Warn("closing a link", "peer", l.conn.RemoteAddr().String(), "reason", e.Reason)
+	}
+	l.finish()
+}
+
+// configure puts configs in force.
+func (p *Peer) configure(e zab.Configure) {
+	before := p.members.Load()
+	p.members.Store(&members{e.Committed, e.LastSeen})
+	p.votes.Configure(e.Committed, e.LastSeen)
+	p.onDisk(func() error {
+		p.app.Configure(e.Committed, e.LastSeen)
+		return nil
+	})
+	p.state.push(func() { p.app.Configured(e.Committed) })
+	if p.listener != nil && !slices.Equal(p.addresses(before), p.addresses(p.members.Load())) {
+		p.listen(false)
+		p.listen(true)
+	}
+}
+
+// publish lets others see the node.
+func (p *Peer) publish() {
+	s := p.node.Status()
+	p.status.Store(&s)
+}
+
+func (p *Peer) buffer() []byte {
+	if b, ok := p.buffers.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, 4096)
+}
+
+func (p *Peer) recycle(b []byte) {
+	if cap(b) <= writeChunk {
+		p.buffers.Put(&b)
+	}
+}
