@@ -62,9 +62,9 @@ type serverGhost struct {
 	// cause is the type of the packet that came last, 0 if it was a vote.
 	cause wire.Type
 
-	// role is what the server does, found that its leader was looked at.
+	// role is what the server does, found the leader whose election was looked at.
 	role  zab.Role
-	found bool
+	found int64
 	// said is this server's last vote in an election, heard are those of others since it looks.
 	said  ballot
 	heard []ballot
@@ -104,7 +104,7 @@ func (g *serverGhost) enter(role zab.Role) {
 	if role == zab.Leading {
 		g.lame = false
 	}
-	g.role, g.found = role, false
+	g.role, g.found = role, 0
 }
 
 // ballot is a vote of a server, whose index is from.

@@ -210,10 +210,10 @@ func (w *World) leaderComplete(s *server) string {
 
 func (w *World) elected(s *server) string {
 	g := &s.ghost
-	if g.found {
-		return "" // it dials again
+	if g.found == g.dials || s.node.Role() == zab.Looking {
+		return "" // it dials again, or has left the role in a later step whose effects come together with these
 	}
-	g.found = true
+	g.found = g.dials
 	if g.dials < 1 || g.dials > maxServers {
 		return fmt.Sprintf("server %d follows %d", s.sid, g.dials)
 	}
