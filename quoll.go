@@ -90,6 +90,7 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.Member().End(), s.Close())
 	}
+	s.Member().Show(peer)
 	go func() {
 		<-peer.Done()
 		_ = s.Close()

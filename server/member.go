@@ -30,6 +30,7 @@ type Member struct {
 	s       *Server
 	replica *replica.Member
 	wake    atomic.Pointer[func()]
+	peer    atomic.Pointer[Ensemble]
 
 	// The driver's own.
 	serving zab.Serve // what this server does, Role 0 for nothing
@@ -58,6 +59,14 @@ type Member struct {
 		zxid  int64
 	}
 	prepared atomic.Int64 // the service for which the tree has everything that was there before it
+}
+
+// Ensemble is what four-letter words and metrics show of the ensemble: a quorum.Peer. Its methods may be called at any time.
+type Ensemble interface {
+	// Status is a recent picture of the node.
+	Status() zab.Status
+	// Configs are the configs in force and last seen.
+	Configs() (committed, lastSeen *ensemble.Config)
 }
 
 // queued is a request in a leader's line.
@@ -93,6 +102,9 @@ func (s *Server) Member() *Member { return s.member }
 
 // Wake sets what makes the driver call Work.
 func (m *Member) Wake(fn func()) { m.wake.Store(&fn) }
+
+// Show sets what words and metrics show of the ensemble.
+func (m *Member) Show(e Ensemble) { m.peer.Store(&e) }
 
 func (m *Member) poke() {
 	if fn := m.wake.Load(); fn != nil {

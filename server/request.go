@@ -56,6 +56,8 @@ func (r *Request) decodable() bool {
 	case jute.OpCloseSession:
 	case jute.OpSync:
 		d.Text()
+	case jute.OpCreateSession:
+		d.Int32()
 	case jute.OpMulti:
 		_, err := r.parts()
 		return !errors.Is(err, jute.ErrMultiACL)
