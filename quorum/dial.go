@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"quoll/ensemble"
@@ -18,11 +19,23 @@ import (
 // maxGreetings is how many learners' connections may be open that have not said who they are; then the oldest goes.
 const maxGreetings = 256
 
+// A server that was just elected does not listen yet, and others need not wait for it longer than it takes.
+const (
+	dialAgain = 100 * time.Millisecond
+	dialPause = 4 * time.Millisecond
+)
+
 // dial connects to a quorum address of a member: all at once, and the first that answers is it (Learner.connectToLeader). Names are resolved anew.
 func (p *Peer) dial(e zab.Dial) {
 	server := p.members.Load().server(e.SID)
 	p.wg.Go(func() {
 		conn, err := p.connect(server)
+		for end := time.Now().Add(dialAgain); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(end); conn, err = p.connect(server) {
+			select {
+			case <-p.stop:
+			case <-time.After(dialPause):
+			}
+		}
 		if err != nil {
 			p.post(message{event: zab.DialFailed{Dial: e.Dial, Reason: err.Error()}})
 			return
