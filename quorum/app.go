@@ -14,8 +14,8 @@ type App interface {
 	Disk
 	State
 	Requests
-	// Wake gets what the App calls, from anywhere, to have Work called soon.
-	Wake(func())
+	// Attach gets what the App may call from anywhere: wake has Work called soon, state has a function run by the state's goroutine.
+	Attach(wake func(), state func(func()))
 }
 
 // Requests is the part of an [App] that the driver calls. Nothing of it may wait.

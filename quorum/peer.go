@@ -138,7 +138,7 @@ func Start(o Options, app App) (*Peer, error) {
 	}
 	p.node = zab.New(options, zab.State{Disk: app.Disk(), Committed: committed, LastSeen: lastSeen})
 	p.publish()
-	app.Wake(p.poke)
+	app.Attach(p.poke, p.state.push)
 	p.state.push(func() { app.Configured(committed) })
 	go p.run()
 	return p, nil

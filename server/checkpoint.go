@@ -66,6 +66,7 @@ type checkpointer struct {
 	// durable, if it is set, waits until the log is on the disk up to a zxid: the store is never ahead of it.
 	durable func(ctx context.Context, zxid int64) error
 
+	paused  atomic.Bool    // the tree is not the one that the store is about
 	full    atomic.Bool    // the next capture must have everything
 	again   atomic.Bool    // the last one was put back: the next one is due at once
 	wanted  atomic.Bool    // a snapshot is to be written as soon as one can be
@@ -142,7 +143,7 @@ func (k *checkpointer) logged(records, bytes int64, mark uint32) {
 
 // cutIfDue begins a checkpoint, unless one is on its way: it cuts the tree and hands the capture over. roll makes the log go on in a new file.
 func (k *checkpointer) cutIfDue(roll func()) {
-	if k.busy.Load() {
+	if k.busy.Load() || k.paused.Load() {
 		return
 	}
 	now := time.Now()
@@ -249,6 +250,7 @@ func (k *checkpointer) interrupt() {
 
 // pause ends what is under way and closes the store, since the tree is about to be another one. Nothing is applied meanwhile.
 func (k *checkpointer) pause() {
+	k.paused.Store(true)
 	k.interrupt()
 	for _, fn := range k.seen(time.Now()) {
 		fn(nil, errStopping)
@@ -269,6 +271,7 @@ func (k *checkpointer) resume(s *store.Store, whole bool, mark uint32) {
 	k.full.Store(!whole)
 	k.again.Store(false)
 	k.retryAt.Store(0)
+	k.paused.Store(false)
 }
 
 // asked returns those who wait for the next snapshot, and forgets them.
@@ -367,7 +370,7 @@ func (k *checkpointer) finish() {
 	k.flight.Wait()
 	t := k.s.tree
 	full, small := k.full.Load(), t.DataSize() < stopSnapshotBytes
-	if k.store != nil && (full && small || !full && t.Changed() > 0) {
+	if k.store != nil && !k.paused.Load() && (full && small || !full && t.Changed() > 0) {
 		if err := k.commit(checkpoint{ctx: context.Background(), capture: t.Cut(full), mark: k.mark}, false); err != nil {
 			k.s.log.Warn("the store is not up to date; the next start replays the log instead", "error", err)
 		} else if k.since.records > 0 && small {

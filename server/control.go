@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"quoll/jute"
+	"quoll/tree"
 )
 
 // Sessions returns the ids of the sessions that are alive, in no order.
@@ -12,6 +13,12 @@ func (s *Server) Sessions() []int64 {
 	var ids []int64
 	s.sessions.each(func(session *session) { ids = append(ids, session.id) })
 	return ids
+}
+
+// State returns the zxid of the last transaction that was applied, and the digest of the tree after it: servers with the same zxid have the same digest.
+func (s *Server) State() (zxid, digest int64) {
+	s.readTree(func(t *tree.Tree) { zxid, digest = t.LastZxid(), t.Digest() })
+	return zxid, digest
 }
 
 // ExpireSession ends a session as if its client had been silent for too long: its ephemerals go and its connection closes, both soon

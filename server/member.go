@@ -29,7 +29,8 @@ type Member struct {
 	*inbox
 	s       *Server
 	replica *replica.Member
-	wake    atomic.Pointer[func()]
+	driver  atomic.Pointer[driver]
+	look    atomic.Bool // at what is due for the state's goroutine
 	peer    atomic.Pointer[Ensemble]
 
 	// The driver's own.
@@ -41,6 +42,7 @@ type Member struct {
 	bytes   map[zab.LinkID]int
 	duties  duties
 	tag     uint64
+	looked  time.Duration // when it was last looked what is due
 
 	// The applying goroutine's own.
 	batch []Proposal
@@ -58,7 +60,14 @@ type Member struct {
 		moved *sync.Cond
 		zxid  int64
 	}
+	failed   bool         // the disk; of the goroutine that writes
 	prepared atomic.Int64 // the service for which the tree has everything that was there before it
+}
+
+// driver is how the two goroutines of package quorum are reached.
+type driver struct {
+	wake  func()       // has Work called soon
+	state func(func()) // has a function run by the state's goroutine
 }
 
 // Ensemble is what four-letter words and metrics show of the ensemble: a quorum.Peer. Its methods may be called at any time.
@@ -83,7 +92,7 @@ func (s *Server) join() error {
 		return err
 	}
 	m := &Member{s: s, replica: r, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]chan bool{}, tags: map[uint64]*Request{}}
-	m.inbox = newInbox(m.poke)
+	m.inbox = newInbox(m.work)
 	m.synced.moved = sync.NewCond(&m.synced.Mutex)
 	s.member, s.sequencer = m, m
 	s.dirs.snap, s.dirs.log = r.Dirs()
@@ -100,15 +109,22 @@ func (s *Server) join() error {
 // Member is the part of the server that package quorum drives, nil if the server stands alone.
 func (s *Server) Member() *Member { return s.member }
 
-// Wake sets what makes the driver call Work.
-func (m *Member) Wake(fn func()) { m.wake.Store(&fn) }
+// Attach sets how the driver is reached: wake has Work called soon, state has a function run by the state's goroutine.
+func (m *Member) Attach(wake func(), state func(func())) { m.driver.Store(&driver{wake, state}) }
 
 // Show sets what words and metrics show of the ensemble.
 func (m *Member) Show(e Ensemble) { m.peer.Store(&e) }
 
+// poke makes the member look at what is due.
 func (m *Member) poke() {
-	if fn := m.wake.Load(); fn != nil {
-		(*fn)()
+	m.look.Store(true)
+	m.work()
+}
+
+// work has Work called soon.
+func (m *Member) work() {
+	if d := m.driver.Load(); d != nil {
+		d.wake()
 	}
 }
 
@@ -159,6 +175,10 @@ func (m *Member) match(txn *tree.Txn) *Request {
 
 // Work hands requests to the node, as many as it takes. It returns how long it has nothing to do; it is called again after every event.
 func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
+	if m.look.Swap(false) || now-m.looked > time.Second {
+		m.looked = now
+		m.driver.Load().state(m.cut)
+	}
 	m.own = m.take(m.own, 0)
 	if m.serving.Role == zab.Leading {
 		return m.lead(now, n)
@@ -229,7 +249,7 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 	}
 	m.own = keep(m.own, len(m.own))
 	if m.lineAt < len(m.line) {
-		m.work(now, n)
+		m.handOver(now, n)
 	}
 	if m.lineAt == len(m.line) {
 		clear(m.line)
@@ -243,8 +263,8 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 	return max(0, m.duties.next().Sub(wall))
 }
 
-// work takes requests out of the line until the node takes no more, or a batch is full. Nothing is applied meanwhile.
-func (m *Member) work(now time.Duration, n *zab.Node) {
+// handOver takes requests out of the line until the node takes no more, or a batch is full. Nothing is applied meanwhile.
+func (m *Member) handOver(now time.Duration, n *zab.Node) {
 	s := m.s
 	wall := s.opts.Now()
 	s.locks[0].RLock()
@@ -416,7 +436,7 @@ func (m *Member) Serve(e zab.Serve) func() {
 		s.epochZxid.Store(e.Epoch << 32)
 		s.service.Store(service)
 		m.prepared.Store(service)
-		m.poke()
+		m.work()
 	}
 }
 
@@ -585,7 +605,7 @@ func (m *Member) Append(records []zab.Record) error {
 	if m.roll.Swap(false) {
 		m.replica.Roll()
 	}
-	return m.replica.Append(records)
+	return m.failing(m.replica.Append(records))
 }
 
 // Sync makes them durable.
@@ -593,7 +613,16 @@ func (m *Member) Sync() (zxid int64, err error) {
 	if zxid, err = m.replica.Sync(); err == nil {
 		m.durable(zxid)
 	}
-	return zxid, err
+	return zxid, m.failing(err)
+}
+
+// failing notes an error of the disk.
+func (m *Member) failing(err error) error {
+	if err != nil {
+		m.failed = true
+		m.s.metrics.UnrecoverableErrors.Inc()
+	}
+	return err
 }
 
 func (m *Member) durable(zxid int64) {
@@ -624,7 +653,7 @@ func (m *Member) awaitDurable(ctx context.Context, zxid int64) error {
 
 // PersistEpoch writes an epoch file.
 func (m *Member) PersistEpoch(file zab.EpochFile, epoch int64) error {
-	return m.replica.PersistEpoch(file, epoch)
+	return m.failing(m.replica.PersistEpoch(file, epoch))
 }
 
 // Truncate makes zxid the last one of the log, and the tree what is left. Nothing is applied meanwhile.
@@ -653,8 +682,23 @@ func (m *Member) Reload() error {
 	if err := m.replica.Reload(); err != nil {
 		return err
 	}
+	if m.failed {
+		if err := m.tryDisk(); err != nil {
+			return err
+		}
+		m.failed = false
+	}
 	m.attach()
 	return nil
+}
+
+// tryDisk finds out whether the disk takes writes again, and has room for some time: a server that comes back only to fail again is a burden to the others.
+func (m *Member) tryDisk() error {
+	r := txnlog.NewReserve(m.s.opts.FS, m.s.dirs.log, diskReserve)
+	if err := r.Make(diskMargin); err != nil {
+		return err
+	}
+	return r.Release()
 }
 
 // ReadLog reads records of the log.
