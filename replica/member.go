@@ -61,6 +61,9 @@ func (m *Member) TakeStore() (s *store.Store, whole bool, mark uint32) {
 // OwnSnapshot reports whether the newest snapshot was one of this program's at the last load.
 func (m *Member) OwnSnapshot() bool { return m.state.Newest.Ours }
 
+// Bare reports whether there is no snapshot, so that the next Append makes one of the tree, which must not change meanwhile.
+func (m *Member) Bare() bool { return m.bare }
+
 // Roll makes the log go on in a new file.
 func (m *Member) Roll() { m.log.Roll() }
 

@@ -555,7 +555,9 @@ func (s *Server) startPurging() {
 	}
 	s.wg.Go(func() {
 		for {
+			s.files.Lock()
 			removed, err := txnlog.Purge(s.opts.FS, s.dirs.log, s.dirs.snap, s.opts.AutopurgeSnapRetainCount)
+			s.files.Unlock()
 			for _, file := range removed {
 				s.log.Info("Removing file: " + file)
 			}

@@ -212,7 +212,7 @@ func (m *Member) stale(r *Request) bool {
 // forward sends a request to the leader (FollowerRequestProcessor, ObserverRequestProcessor).
 func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 	switch {
-	case m.stale(r), r.internal:
+	case m.stale(r):
 		return
 	case r.validate != nil:
 		m.mu.Lock()
@@ -605,6 +605,10 @@ func (m *Member) Append(records []zab.Record) error {
 	if m.roll.Swap(false) {
 		m.replica.Roll()
 	}
+	if m.replica.Bare() {
+		m.s.locks[0].RLock() // the tree becomes a snapshot
+		defer m.s.locks[0].RUnlock()
+	}
 	return m.failing(m.replica.Append(records))
 }
 
@@ -658,6 +662,8 @@ func (m *Member) PersistEpoch(file zab.EpochFile, epoch int64) error {
 
 // Truncate makes zxid the last one of the log, and the tree what is left. Nothing is applied meanwhile.
 func (m *Member) Truncate(zxid int64) error {
+	m.s.files.Lock()
+	defer m.s.files.Unlock()
 	m.detach()
 	if err := m.replica.Truncate(zxid); err != nil {
 		return err
@@ -668,6 +674,8 @@ func (m *Member) Truncate(zxid int64) error {
 
 // Install makes the stream behind a SNAP packet the state. Nothing is applied meanwhile.
 func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) {
+	m.s.files.Lock()
+	defer m.s.files.Unlock()
 	m.detach()
 	if rest, err = m.replica.Install(zxid, stream); err != nil {
 		return nil, err
@@ -678,6 +686,8 @@ func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) 
 
 // Reload makes the tree what the disk has. Nothing is applied meanwhile.
 func (m *Member) Reload() error {
+	m.s.files.Lock()
+	defer m.s.files.Unlock()
 	m.detach()
 	if err := m.replica.Reload(); err != nil {
 		return err
@@ -735,7 +745,7 @@ func (m *Member) End() error {
 	k := m.s.checkpoints
 	_, err := m.Sync()
 	if err != nil {
-		k.interrupt()
+		k.paused.Store(true) // the store must not be ahead of the log
 	}
 	close(k.ended)
 	return errors.Join(err, m.replica.Close())

@@ -84,7 +84,8 @@ type Server struct {
 	apply       applier
 	checkpoints *checkpointer // nil in memory
 	replica     replica.Options
-	dirs        dataDirs // set once at start; empty in memory
+	dirs        dataDirs   // set once at start; empty in memory
+	files       sync.Mutex // of the directories: nothing is purged while log and snapshots are made others
 	wg          sync.WaitGroup
 	stop        chan struct{}
 	once        sync.Once
