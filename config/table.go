@@ -7,17 +7,18 @@ import (
 
 // What quoll lacks, in the words of [Key.Lacks]. Keys with the same text share one line at start.
 const (
-	lacksAdmin      = "have an AdminServer"
-	lacksAudit      = "write an audit log"
-	lacksClientTLS  = "speak TLS with clients"
-	lacksQuorumTLS  = "speak TLS between servers"
-	lacksSASL       = "authenticate clients with SASL"
-	lacksQuorumSASL = "authenticate servers with SASL"
-	lacksX509       = "authenticate clients with certificates"
-	lacksPrometheus = "have a Prometheus endpoint"
-	lacksProvider   = "have authentication providers other than ip and digest"
-	lacksOracle     = "ask an oracle for the quorum of two servers"
-	lacksOldTTL     = "emulate the TTL nodes of release 3.5.3"
+	lacksAdmin          = "have an AdminServer"
+	lacksAudit          = "write an audit log"
+	lacksClientTLS      = "speak TLS with clients"
+	lacksQuorumTLS      = "speak TLS between servers"
+	lacksSASL           = "authenticate clients with SASL"
+	lacksQuorumSASL     = "authenticate servers with SASL"
+	lacksX509           = "authenticate clients with certificates"
+	lacksPrometheus     = "have a Prometheus endpoint"
+	lacksProvider       = "have authentication providers other than ip and digest"
+	lacksObserverMaster = "serve observers on followers"
+	lacksOracle         = "ask an oracle for the quorum of two servers"
+	lacksOldTTL         = "emulate the TTL nodes of release 3.5.3"
 
 	lacksFlushDelay      = "delay flushes"
 	lacksRequestThrottle = "throttle requests"
@@ -72,7 +73,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.AutopurgePurgeInterval }},
 	}},
 
-	{"Ensemble", "quoll runs alone so far: the configuration of an ensemble is read and checked, and then the server refuses to start. One server line, as in container images, is a standalone server.", []Key{
+	{"Ensemble", "A server is a member of an ensemble if there is more than one voter, or standaloneEnabled=false. One server line, as in container images, is a standalone server.", []Key{
 		{Name: "server.N", Where: FileOnly, Doc: "A member: `host:quorumPort:electionPort[:participant|observer][;[clientHost:]clientPort]`, several addresses joined by `|`."},
 		{Name: "group.N", Where: FileOnly, Doc: "A group of a hierarchical quorum: server ids joined by `:`."},
 		{Name: "weight.N", Where: FileOnly, Doc: "The weight of a server in its group; 1 when absent."},
@@ -83,49 +84,49 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.StandaloneEnabled }},
 		{Name: "reconfigEnabled", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Allow the reconfig operation.",
 			field: func(c *Config) any { return &c.ReconfigEnabled }},
-		{Name: "initLimit", Where: FileOnly, Kind: Int, Unit: "ticks", DefaultNote: "required in ensembles", Status: Accepted, Doc: "Time for a learner to connect to the leader and synchronise.",
+		{Name: "initLimit", Where: FileOnly, Kind: Int, Unit: "ticks", DefaultNote: "required in ensembles", Doc: "Time for a learner to connect to the leader and synchronise.",
 			field: func(c *Config) any { return &c.InitLimit }},
-		{Name: "syncLimit", Where: FileOnly, Kind: Int, Unit: "ticks", DefaultNote: "required in ensembles", Status: Accepted, Doc: "Time a learner may lag behind the leader.",
+		{Name: "syncLimit", Where: FileOnly, Kind: Int, Unit: "ticks", DefaultNote: "required in ensembles", Doc: "Time a learner may lag behind the leader.",
 			field: func(c *Config) any { return &c.SyncLimit }},
-		{Name: "connectToLearnerMasterLimit", Where: FileOnly, Kind: Int, Unit: "ticks", Default: "0", DefaultNote: "initLimit", Status: Accepted, Doc: "Time for a learner to reach the leader after the election.",
+		{Name: "connectToLearnerMasterLimit", Where: FileOnly, Kind: Int, Unit: "ticks", Default: "0", DefaultNote: "initLimit", Doc: "Time for a learner to reach the leader after the election.",
 			field: func(c *Config) any { return &c.ConnectToLearnerMasterLimit }},
 		{Name: "electionAlg", Where: FileOnly, Kind: Int, Default: "3", Status: Accepted, Doc: "Election algorithm; any value but 3 is refused.",
 			field: func(c *Config) any { return &c.electionAlg }},
-		{Name: "peerType", Where: FileOnly, Kind: String, Default: "participant", Status: Accepted, Doc: "Role of this server, `participant` or `observer`; the server lines win over it."},
-		{Name: "quorumListenOnAllIPs", Where: FileOnly, Kind: Bool, Default: "false", Status: Accepted, Doc: "Bind the quorum and election ports on all addresses.",
+		{Name: "peerType", Where: FileOnly, Kind: String, Default: "participant", Doc: "Role of this server, `participant` or `observer`; the server lines win over it."},
+		{Name: "quorumListenOnAllIPs", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Bind the quorum and election ports on all addresses.",
 			field: func(c *Config) any { return &c.QuorumListenOnAllIPs }},
-		{Name: "observerMasterPort", Where: FileOnly, Kind: Int, Default: "0", Status: Accepted, Doc: "Port on which followers serve observers; 0 is off.",
+		{Name: "observerMasterPort", Where: FileOnly, Kind: Int, Default: "0", Status: Warns, Lacks: lacksObserverMaster, Doc: "Port on which followers serve observers; 0 is off. An observer that is quoll goes to the leader.",
 			field: func(c *Config) any { return &c.ObserverMasterPort }},
 		{Name: "localSessionsEnabled", Where: FileOnly, Kind: Bool, Default: "false", Status: Accepted, Doc: "Sessions known only to the server of the client (ensembles).",
 			field: func(c *Config) any { return &c.LocalSessionsEnabled }},
 		{Name: "localSessionsUpgradingEnabled", Where: FileOnly, Kind: Bool, Default: "false", Status: Accepted, Doc: "Make a local session global when it creates an ephemeral node.",
 			field: func(c *Config) any { return &c.LocalSessionsUpgradingEnabled }},
-		{Name: "syncEnabled", Where: FileOnly, Kind: Bool, Default: "true", Status: Accepted, Doc: "Observers write logs and snapshots.",
+		{Name: "syncEnabled", Where: FileOnly, Kind: Bool, Default: "true", Status: Accepted, Doc: "Observers write logs and snapshots. Those of quoll always do.",
 			field: func(c *Config) any { return &c.SyncEnabled }},
 		{Name: "observer.syncEnabled", Kind: Flag, Default: "true", DefaultNote: "syncEnabled", Status: Accepted, Doc: "Wins over syncEnabled.",
 			field: func(c *Config) any { return &c.SyncEnabled }},
 		{Name: "oraclePath", Where: FileOnly, Kind: String, Status: Refuses, Lacks: lacksOracle, asks: always, Doc: "File of the oracle that decides for ensembles of two."},
 		{Name: "multiAddress.enabled", Kind: Bool, Default: "false", Doc: "Allow several addresses per server line.",
 			field: func(c *Config) any { return &c.MultiAddressEnabled }},
-		{Name: "multiAddress.reachabilityCheckEnabled", Kind: Bool, Default: "true", Status: Accepted, Doc: "Look for the reachable one of several addresses."},
+		{Name: "multiAddress.reachabilityCheckEnabled", Kind: Bool, Default: "true", Status: Accepted, Doc: "Look for the reachable one of several addresses; quoll dials all at once and takes the first that answers."},
 		{Name: "multiAddress.reachabilityCheckTimeoutMs", Kind: Int, Unit: "ms", Default: "1000", Status: Accepted, Doc: "Timeout of that check."},
-		{Name: "cnxTimeout", Kind: Int, Unit: "ms", Default: "5000", Status: Accepted, Doc: "Connect timeout of the election.",
+		{Name: "cnxTimeout", Kind: Int, Unit: "ms", Default: "5000", Doc: "Connect timeout of the election.",
 			field: func(c *Config) any { return &c.CnxTimeout }},
-		{Name: "quorumCnxnTimeoutMs", Kind: LenientInt, Unit: "ms", Default: "-1", DefaultNote: "syncLimit ticks", Status: Accepted, Doc: "Read timeout of election connections.",
+		{Name: "quorumCnxnTimeoutMs", Kind: LenientInt, Unit: "ms", Default: "-1", DefaultNote: "syncLimit ticks", Doc: "Read timeout of election connections.",
 			field: func(c *Config) any { return &c.QuorumCnxnTimeout }},
-		{Name: "electionPortBindRetry", Kind: LenientInt, Default: "3", Status: Accepted, Doc: "Attempts to bind the election port; 0 is for ever.",
+		{Name: "electionPortBindRetry", Kind: LenientInt, Default: "3", Doc: "Attempts to bind the election port; 0 is for ever.",
 			field: func(c *Config) any { return &c.ElectionPortBindRetry }},
-		{Name: "fastleader.minNotificationInterval", Kind: LenientInt, Unit: "ms", Default: "200", Status: Accepted, Doc: "Shortest pause between election rounds.",
+		{Name: "fastleader.minNotificationInterval", Kind: LenientInt, Unit: "ms", Default: "200", Doc: "Shortest pause between election rounds.",
 			field: func(c *Config) any { return &c.MinNotificationInterval }},
-		{Name: "fastleader.maxNotificationInterval", Kind: LenientInt, Unit: "ms", Default: "60000", Status: Accepted, Doc: "Longest pause between election rounds.",
+		{Name: "fastleader.maxNotificationInterval", Kind: LenientInt, Unit: "ms", Default: "60000", Doc: "Longest pause between election rounds.",
 			field: func(c *Config) any { return &c.MaxNotificationInterval }},
 		{Name: "leaderServes", Kind: Word, Word: "no", Default: "yes", Status: Accepted, Doc: "`no`: the leader of an ensemble takes no clients.",
 			field: func(c *Config) any { return &c.LeaderServes }},
-		{Name: "leader.maxTimeToWaitForEpoch", Kind: LenientInt, Unit: "ms", Default: "-1", DefaultNote: "initLimit ticks", Status: Accepted, Doc: "Longest wait of a new leader for a quorum of epochs.",
+		{Name: "leader.maxTimeToWaitForEpoch", Kind: LenientInt, Unit: "ms", Default: "-1", DefaultNote: "initLimit ticks", Doc: "Longest wait of a new leader for a quorum of epochs.",
 			field: func(c *Config) any { return &c.LeaderMaxTimeToWaitForEpoch }},
-		{Name: "leader.maxConcurrentSnapSyncs", Kind: LenientInt, Default: "10", Status: Accepted, Doc: "Snapshots that a leader sends at a time.",
+		{Name: "leader.maxConcurrentSnapSyncs", Kind: LenientInt, Default: "10", Doc: "Snapshots that a leader sends at a time.",
 			field: func(c *Config) any { return &c.LeaderMaxConcurrentSnapSyncs }},
-		{Name: "leader.maxConcurrentDiffSyncs", Kind: LenientInt, Default: "100", Status: Accepted, Doc: "Differences that a leader sends at a time.",
+		{Name: "leader.maxConcurrentDiffSyncs", Kind: LenientInt, Default: "100", Doc: "Differences that a leader sends at a time.",
 			field: func(c *Config) any { return &c.LeaderMaxConcurrentDiffSyncs }},
 		{Name: "leader.ackLoggingFrequency", Kind: LenientInt, Default: "1000", Status: Accepted, Doc: "How often acknowledgements are measured."},
 		{Name: "leader.closeSocketAsync", Kind: Flag, Default: "false", Status: Accepted, Doc: "Close learner sockets in a thread of their own."},
@@ -133,9 +134,9 @@ var sections = []Section{
 		{Name: "learner.asyncSending", Kind: Flag, Default: "false", Status: Accepted, Doc: "Send to the leader in a thread of its own."},
 		{Name: "leader.nodelay", Where: PropertyOnly, Kind: Word, Word: "true", Default: "true", Status: Accepted, Doc: "TCP_NODELAY on the leader's connections."},
 		{Name: "follower.nodelay", Where: PropertyOnly, Kind: Word, Word: "true", Default: "true", Status: Accepted, Doc: "TCP_NODELAY on a learner's connection."},
-		{Name: "leaderConnectDelayDuringRetryMs", Kind: LenientInt, Unit: "ms", Default: "100", Status: Accepted, Doc: "Pause of a learner between attempts to reach the leader.",
+		{Name: "leaderConnectDelayDuringRetryMs", Kind: LenientInt, Unit: "ms", Default: "100", Doc: "Pause of a learner between attempts to reach the leader.",
 			field: func(c *Config) any { return &c.LeaderConnectDelayDuringRetry }},
-		{Name: "forceSnapshotSync", Kind: Flag, Default: "false", Status: Accepted, Doc: "Always synchronise learners with a snapshot.",
+		{Name: "forceSnapshotSync", Kind: Flag, Default: "false", Doc: "Always synchronise learners with a snapshot.",
 			field: func(c *Config) any { return &c.ForceSnapshotSync }},
 		{Name: "observer.reconnectDelayMs", Kind: LenientLong, Unit: "ms", Default: "0", Status: Accepted, Doc: "Pause of an observer before it reconnects.",
 			field: func(c *Config) any { return &c.ObserverReconnectDelay }},
@@ -143,17 +144,17 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.ObserverElectionDelay }},
 		{Name: "observerMaster.sizeLimit", Kind: LenientInt, Unit: "bytes", Default: "33554432", Status: Accepted, Doc: "Recent packets that a follower keeps for observers.",
 			field: func(c *Config) any { return &c.ObserverMasterSizeLimit }},
-		{Name: "tcpKeepAlive", Kind: Flag, Default: "false", Status: Accepted, Doc: "SO_KEEPALIVE on election connections.",
+		{Name: "tcpKeepAlive", Kind: Flag, Default: "false", Doc: "SO_KEEPALIVE on election connections.",
 			field: func(c *Config) any { return &c.TCPKeepAlive }},
-		{Name: "commitLogCount", Kind: LenientDecimal, Default: "500", Status: Accepted, Doc: "Recent proposals kept in memory to synchronise learners; at least 500.",
+		{Name: "commitLogCount", Kind: LenientDecimal, Default: "500", Doc: "Recent proposals kept in memory to synchronise learners; at least 500.",
 			field: func(c *Config) any { return &c.CommitLogCount }},
-		{Name: "snapshotSizeFactor", Kind: LenientDouble, Default: "0.33", Status: Accepted, Doc: "Synchronise from the log on disk while it is smaller than this share of the snapshot; negative is off, above 1 the default.",
+		{Name: "snapshotSizeFactor", Kind: LenientDouble, Default: "0.33", Doc: "Synchronise from the log on disk while it is smaller than this share of the snapshot; negative is off, above 1 the default.",
 			field: func(c *Config) any { return &c.SnapshotSizeFactor }},
-		{Name: "db.autocreate", Kind: Flag, Default: "true", Status: Accepted, Doc: "A server with an empty database may vote.",
+		{Name: "db.autocreate", Kind: Flag, Default: "true", Doc: "A server with an empty database may vote.",
 			field: func(c *Config) any { return &c.DBAutocreate }},
 		{Name: "readonlymode.enabled", Where: PropertyOnly, Kind: Flag, Default: "false", Doc: "Serve read-only clients while there is no quorum (ensembles), and allow the four-letter word isro.",
 			field: func(c *Config) any { return &c.ReadOnlyModeEnabled }},
-		{Name: "enableEagerACLCheck", Kind: Flag, Default: "false", Status: Accepted, Doc: "Check ACLs before a write is forwarded to the leader (ensembles).",
+		{Name: "enableEagerACLCheck", Kind: Flag, Default: "false", Status: Accepted, Doc: "Check ACLs before a write is forwarded to the leader; with quoll the leader checks them.",
 			field: func(c *Config) any { return &c.EnableEagerACLCheck }},
 	}},
 

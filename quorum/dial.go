@@ -68,7 +68,8 @@ func (p *Peer) connect(server *ensemble.Server) (net.Conn, error) {
 	if timeout <= 0 {
 		timeout = 5 * time.Second
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), min(timeout, p.initTime()))
+	limit := time.Duration(p.opts.Config.ConnectToLearnerMasterLimit) * p.opts.Config.TickTime
+	ctx, cancel := context.WithTimeout(context.Background(), min(timeout, limit))
 	defer cancel()
 	go func() {
 		select {
