@@ -92,7 +92,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.ConnectToLearnerMasterLimit }},
 		{Name: "electionAlg", Where: FileOnly, Kind: Int, Default: "3", Status: Accepted, Doc: "Election algorithm; any value but 3 is refused.",
 			field: func(c *Config) any { return &c.electionAlg }},
-		{Name: "peerType", Where: FileOnly, Kind: String, Default: "participant", Doc: "Role of this server, `participant` or `observer`; the server lines win over it."},
+		{Name: "peerType", Where: FileOnly, Kind: String, Default: "participant", Status: Accepted, Doc: "Role of this server, `participant` or `observer`; the server lines win over it."},
 		{Name: "quorumListenOnAllIPs", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Bind the quorum and election ports on all addresses.",
 			field: func(c *Config) any { return &c.QuorumListenOnAllIPs }},
 		{Name: "observerMasterPort", Where: FileOnly, Kind: Int, Default: "0", Status: Warns, Lacks: lacksObserverMaster, Doc: "Port on which followers serve observers; 0 is off. An observer that is quoll goes to the leader.",
