@@ -7,18 +7,17 @@ import (
 
 // What quoll lacks, in the words of [Key.Lacks]. Keys with the same text share one line at start.
 const (
-	lacksAdmin          = "have an AdminServer"
-	lacksAudit          = "write an audit log"
-	lacksClientTLS      = "speak TLS with clients"
-	lacksQuorumTLS      = "speak TLS between servers"
-	lacksSASL           = "authenticate clients with SASL"
-	lacksQuorumSASL     = "authenticate servers with SASL"
-	lacksX509           = "authenticate clients with certificates"
-	lacksPrometheus     = "have a Prometheus endpoint"
-	lacksProvider       = "have authentication providers other than ip and digest"
-	lacksObserverMaster = "serve observers on followers"
-	lacksOracle         = "ask an oracle for the quorum of two servers"
-	lacksOldTTL         = "emulate the TTL nodes of release 3.5.3"
+	lacksAdmin      = "have an AdminServer"
+	lacksAudit      = "write an audit log"
+	lacksClientTLS  = "speak TLS with clients"
+	lacksQuorumTLS  = "speak TLS between servers"
+	lacksSASL       = "authenticate clients with SASL"
+	lacksQuorumSASL = "authenticate servers with SASL"
+	lacksX509       = "authenticate clients with certificates"
+	lacksPrometheus = "have a Prometheus endpoint"
+	lacksProvider   = "have authentication providers other than ip and digest"
+	lacksOracle     = "ask an oracle for the quorum of two servers"
+	lacksOldTTL     = "emulate the TTL nodes of release 3.5.3"
 
 	lacksFlushDelay      = "delay flushes"
 	lacksRequestThrottle = "throttle requests"
@@ -95,7 +94,7 @@ var sections = []Section{
 		{Name: "peerType", Where: FileOnly, Kind: String, Default: "participant", Status: Accepted, Doc: "Role of this server, `participant` or `observer`; the server lines win over it."},
 		{Name: "quorumListenOnAllIPs", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Bind the quorum and election ports on all addresses.",
 			field: func(c *Config) any { return &c.QuorumListenOnAllIPs }},
-		{Name: "observerMasterPort", Where: FileOnly, Kind: Int, Default: "0", Status: Warns, Lacks: lacksObserverMaster, Doc: "Port on which followers serve observers; 0 is off. An observer that is quoll goes to the leader.",
+		{Name: "observerMasterPort", Where: FileOnly, Kind: Int, Default: "0", Doc: "Port on which followers serve observers; 0 is off. A follower passes the connections on to the leader.",
 			field: func(c *Config) any { return &c.ObserverMasterPort }},
 		{Name: "localSessionsEnabled", Where: FileOnly, Kind: Bool, Default: "false", Status: Accepted, Doc: "Sessions known only to the server of the client (ensembles).",
 			field: func(c *Config) any { return &c.LocalSessionsEnabled }},

@@ -27,10 +27,13 @@ const (
 
 // dial connects to a quorum address of a member: all at once, and the first that answers is it (Learner.connectToLeader). Names are resolved anew.
 func (p *Peer) dial(e zab.Dial) {
-	server := p.members.Load().server(e.SID)
+	server, connect := p.members.Load().server(e.SID), p.connect
+	if p.node.Role() == zab.Observing && p.opts.Config.ObserverMasterPort > 0 {
+		connect = p.connectAsObserver
+	}
 	p.wg.Go(func() {
-		conn, err := p.connect(server)
-		for end := time.Now().Add(dialAgain); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(end); conn, err = p.connect(server) {
+		conn, err := connect(server)
+		for end := time.Now().Add(dialAgain); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(end); conn, err = connect(server) {
 			select {
 			case <-p.stop:
 			case <-time.After(dialPause):

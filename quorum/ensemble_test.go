@@ -99,11 +99,15 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// newCluster makes servers 1 to n, with the same settings for all, and starts them.
+// newCluster makes servers 1 to n, with the same settings for all, and starts them. The fourth is an observer.
 func newCluster(t *testing.T, n int, set ...string) *cluster {
 	c := &cluster{t: t, set: append([]string{"tickTime=200", "initLimit=20", "syncLimit=10", "maxClientCnxns=0", "maxSessionTimeout=60000"}, set...)}
 	for i := 1; i <= n; i++ {
-		c.set = append(c.set, fmt.Sprintf("server.%d=127.0.0.1:%d:%d", i, freePort(t), freePort(t)))
+		role := ""
+		if i == 4 {
+			role = ":observer"
+		}
+		c.set = append(c.set, fmt.Sprintf("server.%d=127.0.0.1:%d:%d%s", i, freePort(t), freePort(t), role))
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "myid"), fmt.Append(nil, i), 0o644); err != nil {
 			t.Fatal(err)
@@ -400,4 +404,31 @@ func TestFailingDisk(t *testing.T) {
 		c.same()
 		conn.Close()
 	}
+}
+
+// TestObserver has an observer that reaches the leader by a follower.
+func TestObserver(t *testing.T) {
+	c := newCluster(t, 4, fmt.Sprintf("observerMasterPort=%d", freePort(t)))
+	c.leader()
+	o := c.members[3]
+	if role := o.peer.Status().Role; role != zab.Observing {
+		t.Fatalf("server 4 is %v", role)
+	}
+	conn := o.dial()
+	c.create(conn, "/from-observer", []byte("x"))
+	if _, err := conn.Sync("/"); err != nil {
+		t.Fatal(err)
+	}
+	c.same()
+	passed := false
+	for _, m := range c.members {
+		passed = passed || strings.Contains(m.log.String(), "an observer is passed on")
+	}
+	if !passed {
+		t.Error("no follower has passed the observer on")
+	}
+	c.leader().crash()
+	c.leader()
+	c.create(conn, "/again", nil)
+	c.same()
 }

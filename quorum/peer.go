@@ -58,6 +58,7 @@ type Peer struct {
 	// The driver's own.
 	links    map[zab.LinkID]*link
 	listener *listener
+	master   *observerMaster // while following, with observerMasterPort
 	effects  []zab.Effect
 	taken    []message
 
@@ -255,6 +256,7 @@ func (p *Peer) run() {
 func (p *Peer) end() {
 	p.votes.Close()
 	p.listen(false)
+	p.stopObservers()
 	for _, l := range p.links {
 		l.end()
 	}
@@ -385,11 +387,15 @@ func (p *Peer) carry(e zab.Effect) {
 	case zab.Serve:
 		p.log.Info(fmt.Sprintf("%v in epoch %d: serving", e.Role, e.Epoch), "leader", e.Leader)
 		p.state.push(p.app.Serve(e))
+		if e.Role == zab.Following {
+			p.serveObservers(e.Leader)
+		}
 	case zab.ServeReadOnly:
 		p.log.Warn("no quorum: serving read-only clients")
 		p.state.push(p.app.ServeReadOnly())
 	case zab.StopServing:
 		p.state.push(p.app.StopServing())
+		p.stopObservers()
 	case zab.SyncDone:
 		p.state.push(func() { p.app.SyncDone(e.Tag) })
 	case zab.Note:
@@ -450,6 +456,13 @@ func (p *Peer) configure(e zab.Configure) {
 	if p.listener != nil && !slices.Equal(p.addresses(before), p.addresses(p.members.Load())) {
 		p.listen(false)
 		p.listen(true)
+	}
+}
+
+func (p *Peer) stopObservers() {
+	if p.master != nil {
+		p.master.close()
+		p.master = nil
 	}
 }
 
