@@ -421,12 +421,12 @@ func (p *Peer) deliver(e zab.Deliver) {
 			}
 		})
 	default:
+		p.poke() // for Work to take it
 		if err := p.app.Deliver(e); err != nil {
 			p.log.Warn("closing the link of a learner", "sid", e.SID, "error", err)
 			delete(p.links, e.Link)
 			l.end()
 			p.node.Step(p.now(), zab.LinkDown{Link: e.Link, Reason: err.Error()})
-			p.poke()
 		}
 	}
 }
