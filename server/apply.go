@@ -105,8 +105,8 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 // sessionCreated tells the client that asked for the session.
 func (s *Server) sessionCreated(p *Proposal, now time.Time) {
 	r := p.Request
-	if r == nil {
-		s.sessions.add(p.Txn.ClientID, s.clock(time.Now()), int64(p.Txn.Timeout))
+	if r == nil || r.conn == nil {
+		s.sessions.add(p.Txn.ClientID, s.clock(time.Now()), int64(p.Txn.Timeout)).local.Store(false)
 		return
 	}
 	c := r.conn
@@ -153,6 +153,15 @@ func (s *Server) reply(p *Proposal, now time.Time) {
 		return
 	}
 	a := &s.apply
+	if a.result.Err == jute.ErrSessionMoved {
+		// The client is at another server by now; were it answered here too, it could take that for where its session is (FinalRequestProcessor).
+		r.conn.hangUp()
+		s.flushLater(r.conn)
+		return
+	}
+	if r.staysLocal && r.Op != jute.OpMulti {
+		a.result.Err = jute.ErrEphemeralOnLocalSession // the leader knows no more than that it does not know the session
+	}
 	b := append(a.query.b[:0], make([]byte, replyHeaderSize)...)
 	if a.result.Err == jute.OK {
 		b = ops[r.Op].reply(b, &a.result)

@@ -264,6 +264,10 @@ func (c *conn) handle(frame []byte) error {
 	case row.kind == refused:
 		c.answer(xid, op, -1, jute.ErrUnimplemented, true)
 		return errHangUp
+	case op == jute.OpCloseSession && session.local.Load():
+		return c.closeLocal(row, xid, body)
+	case c.readOnly() && (row.kind == write || op == jute.OpSync):
+		c.answer(xid, op, lastApplied, jute.ErrNotReadOnly, false)
 	case row.kind == write, op == jute.OpSync && c.s.member != nil:
 		return c.startWrite(xid, op, body)
 	case row.alone:

@@ -28,6 +28,10 @@ func (s *Server) ExpireSession(id int64) error {
 	if session == nil || !session.closing.CompareAndSwap(false, true) {
 		return fmt.Errorf("server: no session 0x%x", id)
 	}
+	if session.local.Load() {
+		s.expireLocal(session)
+		return nil
+	}
 	s.sequencer.Submit([]*Request{{Session: id, Op: jute.OpCloseSession, internal: true}})
 	return nil
 }

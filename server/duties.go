@@ -37,21 +37,33 @@ func (d *duties) untilNextBucket(now time.Time) time.Duration {
 	return time.Duration(tick-d.s.clock(now)%tick) * time.Millisecond
 }
 
-// due appends what is due to requests.
-func (d *duties) due(now time.Time, requests []*Request) []*Request {
+// expire ends the local sessions whose time is up, and if all is set appends requests that end the others. Nothing happens within a bucket.
+func (d *duties) expire(now time.Time, requests []*Request, all bool) []*Request {
+	if now.Before(d.nextExpiry) {
+		return requests
+	}
 	s := d.s
-	if !now.Before(d.nextExpiry) {
-		if late := now.Sub(d.nextExpiry); late > s.opts.TickTime {
-			// The server itself stood still, as in a pause of its machine: nobody could have touched a session meanwhile.
-			s.sessions.forgive(late.Milliseconds())
-		}
-		d.nextExpiry = now.Add(d.untilNextBucket(now))
-		for _, session := range s.sessions.expired(s.clock(now)) {
-			s.log.Info(fmt.Sprintf("Expiring session 0x%x, timeout of %dms exceeded", session.id, session.timeout.Load()))
-			s.metrics.StaleSessionsExpired.Inc()
+	if late := now.Sub(d.nextExpiry); late > s.opts.TickTime {
+		// The server itself stood still, as in a pause of its machine: nobody could have touched a session meanwhile.
+		s.sessions.forgive(late.Milliseconds())
+	}
+	d.nextExpiry = now.Add(d.untilNextBucket(now))
+	for _, session := range s.sessions.expired(s.clock(now), all) {
+		s.log.Info(fmt.Sprintf("Expiring session 0x%x, timeout of %dms exceeded", session.id, session.timeout.Load()))
+		s.metrics.StaleSessionsExpired.Inc()
+		if session.local.Load() {
+			s.expireLocal(session)
+		} else {
 			requests = append(requests, &Request{Session: session.id, Op: jute.OpCloseSession, internal: true})
 		}
 	}
+	return requests
+}
+
+// due appends what is due to requests.
+func (d *duties) due(now time.Time, requests []*Request) []*Request {
+	s := d.s
+	requests = d.expire(now, requests, true)
 	if !now.Before(d.nextReap) {
 		if len(d.reap) == 0 {
 			s.readTree(func(t *tree.Tree) { d.reap = reapable(t, s.opts.Now(), s.opts.ContainerMaxNeverUsedInterval) })

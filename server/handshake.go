@@ -45,6 +45,9 @@ func (c *conn) greet() bool {
 	}
 	c.s.metrics.ConnectionRequests.Inc()
 	c.s.metrics.ConnectionTokenDeficit.Observe(0) // no throttle takes tokens
+	if c.readOnly() && !c.welcomesReadOnly(&req) {
+		return false
+	}
 	if last := max(c.s.lastZxid.Load(), c.s.epochZxid.Load()); req.LastZxidSeen > last {
 		c.s.log.Info("refusing a client that has seen a later zxid; it must try another server", "client", c.remote(), "seen", hex(req.LastZxidSeen), "last", hex(last))
 		return false
@@ -62,12 +65,15 @@ func (c *conn) greet() bool {
 	return established
 }
 
-// newSession proposes a session and waits until it is committed.
+// newSession proposes a session and waits until it is committed, unless it is one of this server's own.
 func (c *conn) newSession(req *jute.ConnectRequest, timeout int64) bool {
+	if c.readOnly() || c.s.makesLocalSessions() {
+		return c.newLocalSession(req, timeout)
+	}
 	s := c.s.sessions.create(c.s.clock(c.now), timeout)
 	r := &Request{
 		Session: s.id, Op: jute.OpCreateSession, Body: jute.AppendInt32(nil, int32(timeout)), conn: c, service: c.service, received: c.now, write: true,
-		answer: connectResponse(req, s.id, timeout),
+		answer: c.connectResponse(req, s.id, timeout),
 	}
 	c.fifo.Lock()
 	c.push(r)
@@ -85,14 +91,17 @@ func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	c.s.metrics.ConnectionRevalidations.Inc()
 	secret := password(req.SessionID)
 	known := bytes.Equal(req.Password, secret[:])
+	if c.readOnly() && c.sendsAway(req.SessionID, known) {
+		return false
+	}
 	s := c.s.sessions.get(req.SessionID)
-	if m := c.s.member; m != nil {
+	if m := c.s.member; m != nil && !c.readOnly() && (s == nil || !s.local.Load()) {
 		if known = known && m.validate(c, req.SessionID, timeout); known && s == nil {
 			s = c.s.sessions.add(req.SessionID, c.s.clock(c.now), timeout) // it was made by another server a moment ago
 		}
 	}
 	if !known || s == nil || s.closing.Load() {
-		c.write(connectResponse(req, 0, 0), 1, nil)
+		c.write(c.connectResponse(req, 0, 0), 1, nil)
 		c.hangUp()
 		c.flush()
 		return false
@@ -101,7 +110,7 @@ func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	if old := c.attach(s); old != nil {
 		old.close()
 	}
-	c.write(connectResponse(req, s.id, timeout), 1, nil)
+	c.write(c.connectResponse(req, s.id, timeout), 1, nil)
 	return c.flush()
 }
 
@@ -116,8 +125,8 @@ func (c *conn) attach(s *session) (old *conn) {
 }
 
 // connectResponse is the whole frame. Session 0 is the refusal, whose bytes are zero but for the frame.
-func connectResponse(req *jute.ConnectRequest, id, timeout int64) []byte {
-	r := jute.ConnectResponse{Timeout: int32(timeout), SessionID: id, HasReadOnly: req.HasReadOnly}
+func (c *conn) connectResponse(req *jute.ConnectRequest, id, timeout int64) []byte {
+	r := jute.ConnectResponse{Timeout: int32(timeout), SessionID: id, ReadOnly: c.readOnly(), HasReadOnly: req.HasReadOnly}
 	if id != 0 {
 		r.Password = password(id)
 	}

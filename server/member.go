@@ -34,15 +34,16 @@ type Member struct {
 	peer    atomic.Pointer[Ensemble]
 
 	// The driver's own.
-	serving zab.Serve // what this server does, Role 0 for nothing
-	service int64     // the number of that service
-	own     []*Request
-	line    []queued // requests of a leader, in the order in which they are prepared
-	lineAt  int      // those before it are done
-	bytes   map[zab.LinkID]int
-	duties  duties
-	tag     uint64
-	looked  time.Duration // when it was last looked what is due
+	serving  zab.Serve // what this server does, Role 0 for nothing
+	readOnly bool      // it serves without a quorum
+	service  int64     // the number of that service
+	own      []*Request
+	line     []queued // requests of a leader, in the order in which they are prepared
+	lineAt   int      // those before it are done
+	bytes    map[zab.LinkID]int
+	duties   duties
+	tag      uint64
+	looked   time.Duration // when it was last looked what is due
 
 	// The applying goroutine's own.
 	batch []Proposal
@@ -188,7 +189,12 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 		m.forward(now, n, m.own[done])
 	}
 	m.own = keep(m.own, done)
-	return zab.Never
+	if !m.readOnly && (m.serving.Role == 0 || !m.s.makesLocalSessions()) {
+		return zab.Never // there are no sessions whose time this server keeps
+	}
+	wall := time.Now()
+	m.duties.expire(wall, nil, false)
+	return max(0, m.duties.nextExpiry.Sub(wall))
 }
 
 // keep drops the first done elements of a list.
@@ -226,11 +232,10 @@ func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 		m.syncs = append(m.syncs, r)
 		m.mu.Unlock()
 	}
-	data := make([]byte, 0, 16+len(r.Body))
-	data = jute.AppendInt64(data, r.Session)
-	data = jute.AppendInt32(data, r.Cxid)
-	data = jute.AppendInt32(data, int32(r.Op))
-	n.Step(now, zab.Forward{Packet: wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: append(data, r.Body...), AuthInfo: r.IDs}})
+	if first := m.upgrade(r); first != nil {
+		n.Step(now, zab.Forward{Packet: first.packet()})
+	}
+	n.Step(now, zab.Forward{Packet: r.packet()})
 }
 
 // lead prepares what is in the line.
@@ -245,6 +250,9 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 		}
 	}
 	for _, r := range m.own {
+		if first := m.upgrade(r); first != nil {
+			m.line = append(m.line, queued{first, 0})
+		}
 		m.line = append(m.line, queued{r, 0})
 	}
 	m.own = keep(m.own, len(m.own))
@@ -356,7 +364,7 @@ func (m *Member) revalidate(now time.Duration, n *zab.Node, q *queued) {
 	d := jute.NewDecoder(r.Body)
 	timeout := int64(d.Int32())
 	session := s.sessions.get(r.Session)
-	valid := session != nil && !session.closing.Load() && s.prep.alive(r)
+	valid := session != nil && !session.closing.Load() && s.prep.global(r.Session)
 	if valid {
 		session.owner, session.owned = q.link, true
 		s.sessions.touchFor(session, s.clock(time.Now()), timeout)
@@ -434,7 +442,9 @@ func (m *Member) Serve(e zab.Serve) func() {
 		s.trackSessions()
 		s.unlockTree()
 		s.epochZxid.Store(e.Epoch << 32)
-		s.service.Store(service)
+		if e.Role != zab.Leading || s.opts.LeaderServes {
+			s.service.Store(service)
+		}
 		m.prepared.Store(service)
 		m.work()
 	}
@@ -443,7 +453,7 @@ func (m *Member) Serve(e zab.Serve) func() {
 // StopServing ends it: what is in the line is forgotten. What it returns is to be run in its turn and closes the connections.
 func (m *Member) StopServing() func() {
 	s := m.s
-	m.serving = zab.Serve{}
+	m.serving, m.readOnly = zab.Serve{}, false
 	for _, q := range m.line[m.lineAt:] {
 		if q.r.validate != nil {
 			q.r.validate <- false
@@ -469,9 +479,6 @@ func (m *Member) StopServing() func() {
 		m.proposed, m.syncs = nil, nil
 	}
 }
-
-// ServeReadOnly begins to serve clients that accept old data.
-func (m *Member) ServeReadOnly() func() { return func() {} }
 
 // Configure writes the configuration files.
 func (m *Member) Configure(committed, lastSeen *ensemble.Config) {}

@@ -40,7 +40,7 @@ func (s *Server) registerGauges() {
 	m.OpenFileDescriptorCount.Register(metrics.OpenFDs)
 	m.MaxFileDescriptorCount.Register(metrics.MaxFDs)
 	// Nothing of this kind exists in a server without an ensemble, TLS and a throttle.
-	m.LocalSessions.Register(none)
+	m.LocalSessions.Register(s.localSessions)
 	m.ConnectionDropChance.Register(func() float64 { return 0 })
 	m.OutstandingTLSHandshake.Register(none)
 	m.NonMTLSLocalConnCount.Register(none) // counted by ZooKeeper only where it tells TLS from plain text by the first byte

@@ -39,7 +39,8 @@ type Preparer struct {
 	digester    tree.Digester
 	journal     []change // what the request in preparation must undo if it fails
 	warn        func(format string, args ...any)
-	overQuota   func(path string) // a request for path was refused
+	overQuota   func(path string)        // a request for path was refused
+	unlisted    func(session int64) bool // whether a session that is not global may write; nil if there are none
 }
 
 type pathAt struct {
@@ -234,13 +235,15 @@ func (pr *Preparer) dispatchOp(txn *tree.Txn, r *Request) jute.Code {
 	return pr.operation(txn, &r.op, r)
 }
 
-// alive is the session check: the session exists, or is proposed, and is not closing.
+// alive is the session check: the session exists, or is proposed, and is not closing; or it is one that this server need not know.
 func (pr *Preparer) alive(r *Request) bool {
-	if r.internal {
-		return true
-	}
-	_, known := pr.tree.SessionTimeout(r.Session)
-	return (known || pr.opening[r.Session]) && !pr.closing[r.Session]
+	return r.internal || pr.global(r.Session) || pr.unlisted != nil && !pr.closing[r.Session] && pr.unlisted(r.Session)
+}
+
+// global is the session check for what only a session that all servers know may do.
+func (pr *Preparer) global(session int64) bool {
+	_, known := pr.tree.SessionTimeout(session)
+	return (known || pr.opening[session]) && !pr.closing[session]
 }
 
 // operation prepares one write, alone or as part of a multi. txn has its header already.
@@ -270,7 +273,9 @@ func (pr *Preparer) create(txn *tree.Txn, o *jute.Operation, r *Request) jute.Co
 		return jute.ErrUnimplemented
 	case mode.TTL() && (o.TTL < 1 || o.TTL > tree.MaxTTL), !mode.TTL() && o.TTL >= 0:
 		return jute.ErrBadArguments
-	case !pr.alive(r):
+	case mode.Ephemeral() && r.staysLocal:
+		return jute.ErrEphemeralOnLocalSession
+	case !pr.alive(r), mode.Ephemeral() && !pr.global(r.Session):
 		return jute.ErrSessionExpired
 	case o.Path == nil:
 		return jute.ErrMarshalling

@@ -28,6 +28,8 @@ type Request struct {
 	hangUp   bool      // the connection closes after this reply
 	write    bool      // goes through the pipeline
 	internal bool      // made by the server itself
+
+	staysLocal bool // it asks for an ephemeral znode, which its session may not have: it is local and has to remain so
 }
 
 // size is what the request counts for in queues that have a limit.

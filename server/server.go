@@ -66,8 +66,8 @@ type Server struct {
 
 	replyDelay atomic.Int64 // nanoseconds, see DelayReplies
 	lastZxid   atomic.Int64 // of the last transaction applied
-	// service counts the times that this server began to serve, and is 0 while it does not: a request belongs to the one that it was read in. A standalone
-	// server has one.
+	// service counts the times that this server began to serve, is 0 while it does not, and negative while it serves read-only clients: a request belongs to the
+	// one that it was read in. A standalone server has one.
 	service     atomic.Int64
 	epochZxid   atomic.Int64 // e.0 of the epoch that is served: what a client has seen of a leader before its first transaction
 	warned      atomic.Int64 // when warn last logged, milliseconds of the server's clock
@@ -180,6 +180,9 @@ func Start(o Options) (*Server, error) {
 func (s *Server) prepare() {
 	s.prep = newPreparer(s.tree, s.auth, s.opts)
 	s.prep.warn = s.warn
+	if s.makesLocalSessions() {
+		s.prep.unlisted = s.mayWriteUnlisted
+	}
 	s.prep.overQuota = func(path string) { s.metrics.QuotaExceededErrors.With(namespace(path)).Inc() }
 }
 

@@ -18,6 +18,7 @@ type session struct {
 	closing  atomic.Bool  // its closeSession is under way
 	conn     atomic.Pointer[conn]
 	touched  atomic.Bool // it is in the tracker's list of those
+	local    atomic.Bool // no other server knows it
 
 	// Where its requests come from, at a leader: the link of a learner, or 0 for this server; only known if owned is set. Of the goroutine that prepares.
 	owner zab.LinkID
@@ -27,10 +28,10 @@ type session struct {
 // sessionTracker gives out session ids and finds the sessions that expire (SessionTrackerImpl). Deadlines are rounded up to ticks, as
 // ZooKeeper's buckets are, so that touching a session is one store.
 type sessionTracker struct {
-	tick int64 // milliseconds
-	mu   sync.Mutex
-	all  map[int64]*session
-	next int64
+	tick        int64 // milliseconds
+	mu          sync.Mutex
+	all         map[int64]*session
+	first, next int64 // ids given out and to come
 
 	// collect says that another server keeps the time: it is told which sessions were heard of.
 	collect atomic.Bool
@@ -42,10 +43,8 @@ type sessionTracker struct {
 
 // newSessionTracker starts ids as ZooKeeper does: the server's id, then 40 bits of a clock in milliseconds, then a counter.
 func newSessionTracker(tick time.Duration, serverID int64, now time.Time) *sessionTracker {
-	return &sessionTracker{
-		tick: max(tick.Milliseconds(), 1), all: map[int64]*session{},
-		next: serverID<<56 | int64(uint64(now.UnixMilli())<<24>>8),
-	}
+	first := serverID<<56 | int64(uint64(now.UnixMilli())<<24>>8)
+	return &sessionTracker{tick: max(tick.Milliseconds(), 1), all: map[int64]*session{}, first: first, next: first}
 }
 
 // bucket is the deadline of a session touched at now: always later than now plus timeout, by up to a tick.
@@ -54,7 +53,7 @@ func (t *sessionTracker) bucket(now, timeout int64) int64 { return ((now+timeout
 // touch moves the session's deadline.
 func (t *sessionTracker) touch(s *session, now int64) {
 	t.touchFor(s, now, s.timeout.Load())
-	if t.collect.Load() && !s.touched.Load() && s.touched.CompareAndSwap(false, true) {
+	if t.collect.Load() && !s.local.Load() && !s.touched.Load() && s.touched.CompareAndSwap(false, true) {
 		t.touched.Lock()
 		defer t.touched.Unlock()
 		t.touched.list = append(t.touched.list, s)
@@ -111,6 +110,13 @@ func (t *sessionTracker) create(now, timeout int64) *session {
 	return t.add(id, now, timeout)
 }
 
+// made reports whether this tracker has given out the id.
+func (t *sessionTracker) made(id int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.first <= id && id < t.next
+}
+
 func (t *sessionTracker) get(id int64) *session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,10 +154,10 @@ func (t *sessionTracker) reset(collect bool) {
 	clear(t.all)
 }
 
-// expired returns the sessions whose time is up and marks them as closing.
-func (t *sessionTracker) expired(now int64) (list []*session) {
+// expired returns the sessions whose time is up, all or those that are local, and marks them as closing.
+func (t *sessionTracker) expired(now int64, all bool) (list []*session) {
 	t.each(func(s *session) {
-		if s.deadline.Load() <= now && s.closing.CompareAndSwap(false, true) {
+		if s.deadline.Load() <= now && (all || s.local.Load()) && s.closing.CompareAndSwap(false, true) {
 			list = append(list, s)
 		}
 	})
