@@ -96,7 +96,13 @@ func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	}
 	s := c.s.sessions.get(req.SessionID)
 	if m := c.s.member; m != nil && !c.readOnly() && (s == nil || !s.local.Load()) {
-		if known = known && m.validate(c, req.SessionID, timeout); known && s == nil {
+		if known {
+			answered := false
+			if known, answered = m.validate(c, req.SessionID, timeout); !answered {
+				return false // the client tries again, there or elsewhere
+			}
+		}
+		if known && s == nil {
 			s = c.s.sessions.add(req.SessionID, c.s.clock(c.now), timeout) // it was made by another server a moment ago
 		}
 	}

@@ -136,11 +136,17 @@ func (m *Member) expect(r *Request) {
 	m.creating[r.Session] = r
 }
 
-// validate asks the leader whether a session lives, and makes the connection's server the one that its requests come from. It waits for the answer.
-func (m *Member) validate(c *conn, session, timeout int64) bool {
+// validate asks the leader whether a session lives, and makes the connection's server the one that its requests come from. It waits for the answer; there is none
+// if the service ends, and then nobody knows.
+func (m *Member) validate(c *conn, session, timeout int64) (lives, answered bool) {
 	r := &Request{Session: session, Body: jute.AppendInt32(nil, int32(timeout)), service: c.service, validate: make(chan bool, 1)}
 	m.Submit([]*Request{r})
-	return <-r.validate
+	select {
+	case lives, answered = <-r.validate:
+		return lives, answered
+	case <-m.s.stop:
+		return false, false
+	}
 }
 
 // match finds the request of a client of this server that a transaction answers: the oldest write that its connection waits for, or the session that it waits
@@ -210,7 +216,7 @@ func (m *Member) stale(r *Request) bool {
 		return false
 	}
 	if r.validate != nil {
-		r.validate <- false
+		close(r.validate)
 	}
 	return true
 }
@@ -456,7 +462,7 @@ func (m *Member) StopServing() func() {
 	m.serving, m.readOnly = zab.Serve{}, false
 	for _, q := range m.line[m.lineAt:] {
 		if q.r.validate != nil {
-			q.r.validate <- false
+			close(q.r.validate)
 		}
 	}
 	clear(m.line)
@@ -470,7 +476,7 @@ func (m *Member) StopServing() func() {
 		defer m.mu.Unlock()
 		for _, list := range m.validating {
 			for _, answer := range list {
-				answer <- false
+				close(answer)
 			}
 		}
 		clear(m.validating)

@@ -21,7 +21,7 @@ type Request struct {
 	multi    *multiBody     // the same for a multi; nil if it was not
 	conn     *conn          // where the reply goes; nil for the server's own requests
 	service  int64          // that the connection belongs to, see Server.service
-	validate chan bool      // not a request but the question whether the leader knows the session; Body is the timeout
+	validate chan bool      // not a request but the question whether the leader knows the session, closed if nobody can tell; Body is the timeout
 	received time.Time
 	answer   []byte    // a whole reply that is ready and waits for its turn; nil for requests still to run
 	failed   jute.Code // the reply is this error and nothing else, with the zxid of its turn
