@@ -411,6 +411,10 @@ func TestObserver(t *testing.T) {
 	c := newCluster(t, 4, fmt.Sprintf("observerMasterPort=%d", freePort(t)))
 	c.leader()
 	o := c.members[3]
+	o.stop()
+	c.leader()
+	o.start() // and finds followers that serve
+	c.leader()
 	if role := o.peer.Status().Role; role != zab.Observing {
 		t.Fatalf("server 4 is %v", role)
 	}
