@@ -17,7 +17,7 @@ func Parse(text string) (*Config, error) { return parse(text, true) }
 func parse(text string, multiAddress bool) (*Config, error) {
 	lines, err := properties.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("line %w", err)
+		return nil, accident{fmt.Errorf("line %w", err)}
 	}
 	b := Builder{MultiAddress: multiAddress}
 	for _, l := range lines {
@@ -27,6 +27,11 @@ func parse(text string, multiAddress bool) (*Config, error) {
 	}
 	return b.Config()
 }
+
+// accident is an error on which Java has no answer: an exception that nobody expected, so that a reconfig fails with MarshallingError and not with BadArguments.
+type accident struct{ error }
+
+func (a accident) Unwrap() error { return a.error }
 
 // IsKey reports whether a key of zoo.cfg belongs to the membership. Like Java, it does not insist on the dot after group and weight.
 func IsKey(key string) bool {
@@ -50,7 +55,7 @@ func (b *Builder) Add(key, value string) error {
 	if key == "version" {
 		v, err := strconv.ParseInt(value, 16, 64)
 		if err != nil {
-			return fmt.Errorf("%q is not a hexadecimal number", value)
+			return accident{fmt.Errorf("%q is not a hexadecimal number", value)}
 		}
 		b.version = v
 		return nil
@@ -61,7 +66,7 @@ func (b *Builder) Add(key, value string) error {
 	_, number, _ := strings.Cut(key, ".")
 	id, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
-		return errors.New("the key must end in a dot and a number")
+		return accident{errors.New("the key must end in a dot and a number")}
 	}
 	if strings.HasPrefix(key, "server.") {
 		return b.addServer(id, value)
@@ -70,8 +75,11 @@ func (b *Builder) Add(key, value string) error {
 	if strings.HasPrefix(key, "group") {
 		return b.addGroup(id, value)
 	}
-	w, err := strconv.ParseInt(value, 10, 32)
-	if err != nil || w < 0 { // in Java a weight may be negative, or so large that the sum wraps: then two quorums need not have a voter in common
+	w, err := strconv.ParseInt(value, 10, 64)
+	if err != nil {
+		return accident{fmt.Errorf("%q is not a weight", value)}
+	}
+	if w < 0 || w > 1<<31-1 { // in Java a weight may be negative, or so large that the sum wraps: then two quorums need not have a voter in common
 		return fmt.Errorf("%q is not a weight", value)
 	}
 	put(&b.weights, id, w)
@@ -96,12 +104,12 @@ func (b *Builder) addServer(sid int64, value string) error {
 func (b *Builder) addGroup(gid int64, value string) error {
 	members := javaSplit(value, ':')
 	if len(members) == 0 { // in Java a group that is never there counts all the same
-		return errors.New("a group of nobody")
+		return accident{errors.New("a group of nobody")}
 	}
 	for _, member := range members {
 		sid, err := strconv.ParseInt(member, 10, 64)
 		if err != nil {
-			return fmt.Errorf("%q is not a server id", member)
+			return accident{fmt.Errorf("%q is not a server id", member)}
 		}
 		if _, ok := b.groups[sid]; ok {
 			return fmt.Errorf("server %d is in two groups", sid)
@@ -140,7 +148,7 @@ func (b *Builder) Config() (*Config, error) {
 	for _, sid := range sortedKeys(b.groups) {
 		gid := b.groups[sid]
 		if _, ok := b.weights[sid]; !ok {
-			return nil, fmt.Errorf("server %d is in group %d, but it is no voter and has no weight", sid, gid)
+			return nil, accident{fmt.Errorf("server %d is in group %d, but it is no voter and has no weight", sid, gid)}
 		}
 		members[gid] = append(members[gid], sid)
 	}

@@ -1,6 +1,7 @@
 package ensemble
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -20,8 +21,8 @@ type Rules struct {
 
 // Reconfig returns the config that the request makes of c, the last seen config, with the request's zxid as its version. c stays as it is.
 //
-// Every error wraps a [jute.Code]: ErrBadVersion if the request is for another version, ErrMarshalling for a sid that is no number (as
-// from Java, which fails there by accident), ErrBadArguments for the rest. What depends on who is connected is not checked here:
+// Every error wraps a [jute.Code]: ErrBadVersion if the request is for another version, ErrMarshalling for a sid that is no number and for other things at
+// which Java fails by accident, ErrBadArguments for the rest. What depends on who is connected is not checked here:
 // that no other reconfig is under way, and that the synced followers are a quorum of the result. Mirrors the reconfig case of
 // PrepRequestProcessor.pRequest2Txn; section 6.1 of the specification.
 func (c *Config) Reconfig(r *jute.ReconfigRequest, zxid int64, rules Rules) (*Config, error) {
@@ -34,7 +35,11 @@ func (c *Config) Reconfig(r *jute.ReconfigRequest, zxid int64, rules Rules) (*Co
 	}
 	next, err := change(r, rules)
 	if err != nil {
-		return nil, err
+		code := jute.ErrBadArguments
+		if errors.As(err, new(accident)) {
+			code = jute.ErrMarshalling
+		}
+		return nil, fmt.Errorf("%w: %w", code, err)
 	}
 	next.Version = zxid
 	need := 1
@@ -52,7 +57,11 @@ func (c *Config) replace(r *jute.ReconfigRequest, rules Rules) (*Config, error) 
 	text := strings.ReplaceAll(jute.JavaText(r.NewMembers), ",", "\n")
 	next, err := parse(text, rules.MultiAddress)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", jute.ErrBadArguments, err)
+		return nil, err
+	}
+	voters, observers := len(next.Voters()), len(next.Observers())
+	if voters == 0 && (observers > 0 || !rules.StandaloneEnabled) || voters == 1 && observers > 0 && rules.StandaloneEnabled {
+		return nil, accident{fmt.Errorf("%d participants and %d observers are no ensemble", voters, observers)}
 	}
 	return next, nil
 }
@@ -60,20 +69,20 @@ func (c *Config) replace(r *jute.ReconfigRequest, rules Rules) (*Config, error) 
 // increment lets servers leave, and then others join or change.
 func (c *Config) increment(r *jute.ReconfigRequest, rules Rules) (*Config, error) {
 	if c.Hierarchical {
-		return nil, fmt.Errorf("%w: an ensemble with groups can only be replaced as a whole", jute.ErrBadArguments)
+		return nil, errors.New("an ensemble with groups can only be replaced as a whole")
 	}
 	b := Builder{MultiAddress: rules.MultiAddress, servers: map[int64]Server{}}
 	for _, s := range c.Servers {
 		b.servers[s.ID] = s
 	}
-	for _, leaving := range splitList(r.LeavingServers) {
+	for _, leaving := range split(jute.JavaText(r.LeavingServers), ",") {
 		sid, err := strconv.ParseInt(leaving, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %q is not a server id", jute.ErrMarshalling, leaving)
+			return nil, accident{fmt.Errorf("%q is not a server id", leaving)}
 		}
 		delete(b.servers, sid)
 	}
-	for _, joining := range splitList(r.JoiningServers) {
+	for _, joining := range split(jute.JavaText(r.JoiningServers), ",") {
 		if err := b.join(joining); err != nil {
 			return nil, err
 		}
@@ -83,27 +92,28 @@ func (c *Config) increment(r *jute.ReconfigRequest, rules Rules) (*Config, error
 
 // join takes in a server line with all three ports, which replaces that of the same server.
 func (b *Builder) join(line string) error {
-	key, value, ok := strings.Cut(line, "=")
-	if !ok {
-		return fmt.Errorf("%w: %q is not a server line", jute.ErrBadArguments, line)
+	parts := split(line, "=")
+	if len(parts) != 2 {
+		return fmt.Errorf("%q is not a server line", line)
 	}
+	key, value := parts[0], parts[1]
 	number := key[strings.LastIndexByte(key, '.')+1:]
 	sid, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
-		return fmt.Errorf("%w: %q is not a server id", jute.ErrMarshalling, number)
+		return accident{fmt.Errorf("%q is not a server id", number)}
 	}
 	delete(b.servers, sid)
 	if err := b.addServer(sid, value); err != nil {
-		return fmt.Errorf("%w: server.%d: %w", jute.ErrBadArguments, sid, err)
+		return fmt.Errorf("server.%d: %w", sid, err)
 	}
 	s := b.servers[sid]
 	if s.Client == nil {
-		return fmt.Errorf("%w: server %d has no client address", jute.ErrBadArguments, sid)
+		return fmt.Errorf("server %d has no client address", sid)
 	}
 	for _, other := range sortedKeys(b.servers) {
 		if o := b.servers[other]; o.ID != sid {
 			if shared, ok := s.sharedAddr(&o); ok {
-				return fmt.Errorf("%w: servers %d and %d have the same address %s", jute.ErrBadArguments, sid, other, shared)
+				return fmt.Errorf("servers %d and %d have the same address %s", sid, other, shared)
 			}
 		}
 	}
@@ -133,10 +143,10 @@ func (s *Server) addrs() []Addr {
 	return all
 }
 
-// splitList splits at commas, trims, and leaves empty parts out (StringUtils.split).
-func splitList(text []byte) []string {
+// split trims the parts and leaves empty ones out (StringUtils.split).
+func split(text, separator string) []string {
 	var list []string
-	for part := range strings.SplitSeq(jute.JavaText(text), ",") {
+	for part := range strings.SplitSeq(text, separator) {
 		if part = properties.Trim(part); part != "" {
 			list = append(list, part)
 		}

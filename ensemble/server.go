@@ -62,7 +62,10 @@ func (s *Server) Equal(o *Server) bool {
 // [clientHost:]clientPort. IPv6 addresses stand in brackets. Blanks are only allowed around the role.
 func ParseServer(id int64, value string) (*Server, error) {
 	parts := javaSplit(value, ';')
-	if len(parts) == 0 || len(parts) > 2 {
+	if len(parts) == 0 {
+		return nil, accident{fmt.Errorf("%q is empty", value)}
+	}
+	if len(parts) > 2 {
 		return nil, fmt.Errorf("%q is not of the form host:port:port[:role][;[host:]port]", value)
 	}
 	s := &Server{ID: id}
@@ -164,8 +167,11 @@ func splitHost(s string) ([]string, error) {
 
 func parsePort(s string) (int, error) {
 	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || n < 0 || n > 65535 {
+	if err != nil {
 		return 0, fmt.Errorf("%q is not a port", s)
+	}
+	if n < 0 || n > 65535 {
+		return 0, accident{fmt.Errorf("%q is not a port", s)}
 	}
 	return int(n), nil
 }
