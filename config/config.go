@@ -261,6 +261,7 @@ type Config struct {
 
 	electionAlg int
 	origins     map[string]Origin
+	membersSet  bool // the members come from outside of the configuration files
 }
 
 // ConnectionThrottle is the token bucket and the BLUE drop probability for new sessions. Mirrors the Java class BlueThrottle.

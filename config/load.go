@@ -294,10 +294,13 @@ func (l *loader) known(s setting) {
 	l.winners[s.key] = winner{setting: s, row: byName.exact[s.key], fromFile: true}
 }
 
+// setSource is the origin of what [Sources].Set says.
+const setSource = "--set"
+
 // override takes in one element of Sources.Set.
 func (l *loader) override(text string) {
 	key, value, ok := strings.Cut(text, "=")
-	s := setting{properties.Trim(key), properties.Trim(value), Origin{Source: "--set"}}
+	s := setting{properties.Trim(key), properties.Trim(value), Origin{Source: setSource}}
 	if !ok || s.key == "" {
 		l.fail(fmt.Errorf("--set %s: not of the form key=value", text))
 		return
@@ -596,9 +599,11 @@ func (l *loader) ensemble() {
 	e, errs := makeEnsemble(members, c.MultiAddressEnabled)
 	if c.DynamicConfigFile != "" {
 		e.Version = versionOfName(c.DynamicConfigFile)
-		l.nextFile()
 	}
 	c.Ensemble = *e
+	if c.DynamicConfigFile != "" && c.ReconfigEnabled {
+		l.nextFile()
+	}
 	for _, err := range errs {
 		l.fail(err)
 	}
@@ -615,6 +620,7 @@ func (l *loader) ensemble() {
 	l.ownRole()
 	if c.Distributed {
 		l.checkMember()
+		l.checkReconfig()
 	} else if c.ClientPort < 0 && c.SecureClientPort < 0 {
 		l.note("no client port: neither clientPort nor a client part on the line of this server")
 	}
@@ -670,9 +676,10 @@ func versionOfName(path string) int64 {
 	return v
 }
 
-// nextFile reads the membership that was proposed but not committed. A file that cannot be read counts as none, as in Java.
+// nextFile reads the membership that was proposed but not committed. A file that cannot be read counts as none, as in Java; so does one that is not newer than
+// what is committed, which a stop right behind the commit leaves.
 func (l *loader) nextFile() {
-	path := l.c.File + ".dynamic.next"
+	path := l.c.File + nextSuffix
 	settings, _, err := readProperties(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
@@ -685,7 +692,9 @@ func (l *loader) nextFile() {
 	for _, err := range errs {
 		l.fail(err)
 	}
-	l.c.LastSeen = next
+	if next.Version > l.c.Ensemble.Version {
+		l.c.LastSeen = next
+	}
 }
 
 // myID reads the server id from the file myid, which only ensembles need.
@@ -782,6 +791,17 @@ func (l *loader) checkMember() {
 		l.fail(fmt.Errorf("%s: server id %d has no server line", filepath.Join(c.DataDir, "myid"), c.MyID))
 	case c.ExtendedTypesEnabled && c.MyID > 254:
 		l.fail(fmt.Errorf("%s: server id %d is more than 254, which extendedTypesEnabled does not allow", filepath.Join(c.DataDir, "myid"), c.MyID))
+	}
+}
+
+// checkReconfig finds out whether a reconfig can be remembered.
+func (l *loader) checkReconfig() {
+	c := l.c
+	set := func(s setting) bool { return s.origin.Source == setSource }
+	w := l.winners["dynamicConfigFile"]
+	c.membersSet = slices.ContainsFunc(l.members, set) || set(w.setting)
+	if c.ReconfigEnabled && (c.File == "" || c.membersSet) {
+		l.note("the members are set outside of the configuration files, so a reconfig is not remembered over a restart")
 	}
 }
 
