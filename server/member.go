@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quoll/config"
 	"quoll/ensemble"
 	"quoll/jute"
 	"quoll/replica"
@@ -61,8 +62,9 @@ type Member struct {
 		moved *sync.Cond
 		zxid  int64
 	}
-	failed   bool         // the disk; of the goroutine that writes
-	prepared atomic.Int64 // the service for which the tree has everything that was there before it
+	failed   bool            // the disk; of the goroutine that writes
+	dynamic  *config.Dynamic // the configuration files, of the same goroutine
+	prepared atomic.Int64    // the service for which the tree has everything that was there before it
 }
 
 // driver is how the two goroutines of package quorum are reached.
@@ -88,11 +90,15 @@ type queued struct {
 // join loads the data directory of a member of an ensemble.
 func (s *Server) join() error {
 	s.replica = replica.Options{Config: s.opts.Config, FS: s.opts.FS, StoreFS: s.opts.StoreFS, Metrics: s.metrics, Logger: s.log}
+	dynamic, err := config.NewDynamic(s.opts.Config, config.Files)
+	if err != nil {
+		return err
+	}
 	r, err := replica.Open(&s.replica)
 	if err != nil {
 		return err
 	}
-	m := &Member{s: s, replica: r, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]chan bool{}, tags: map[uint64]*Request{}}
+	m := &Member{s: s, replica: r, dynamic: dynamic, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]chan bool{}, tags: map[uint64]*Request{}}
 	m.inbox = newInbox(m.work)
 	m.synced.moved = sync.NewCond(&m.synced.Mutex)
 	s.member, s.sequencer = m, m
@@ -486,8 +492,13 @@ func (m *Member) StopServing() func() {
 	}
 }
 
-// Configure writes the configuration files.
-func (m *Member) Configure(committed, lastSeen *ensemble.Config) {}
+// Configure writes the configuration files. If that fails the server goes on, as ZooKeeper does: the config is in the log too, and what failed is tried again with
+// the next one.
+func (m *Member) Configure(committed, lastSeen *ensemble.Config) {
+	if err := m.dynamic.Write(committed, lastSeen); err != nil {
+		m.s.log.Error("a restart would begin with an older membership", "error", err)
+	}
+}
 
 // Apply gives committed transactions to the tree and answers the clients of this server.
 func (m *Member) Apply(records []zab.Record) error {
