@@ -149,7 +149,7 @@ func (p *Port) identify(sid int64) (int64, error) {
 func told(m wire.InitialMessage) []ensemble.Addr {
 	var list []ensemble.Addr
 	for _, a := range m.Addrs {
-		if !a.Wildcard() && a.Port != 0 && len(list) < maxTold {
+		if !a.Wildcard() && len(list) < maxTold {
 			list = append(list, a)
 		}
 	}

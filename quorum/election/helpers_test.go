@@ -173,6 +173,23 @@ func answer(t *testing.T, l net.Listener) (*remote, wire.InitialMessage) {
 	return c, m
 }
 
+// waiting returns the connections that wait to be accepted.
+func waiting(t *testing.T, l net.Listener) (list []*remote) {
+	t.Helper()
+	last := knock(t, l.Addr().String())
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if conn.RemoteAddr().String() == last.LocalAddr().String() {
+			conn.Close()
+			return list
+		}
+		list = append(list, newRemote(t, conn))
+	}
+}
+
 func (c *remote) says(b []byte) {
 	c.t.Helper()
 	if _, err := c.Write(b); err != nil {
