@@ -21,6 +21,8 @@ import (
 const (
 	// behindLimit is how many bytes of transactions may wait for the disk or for the state before no more are taken in.
 	behindLimit = 8 << 20
+	// heardLimit is how many bytes of votes may wait for the driver before no more are read.
+	heardLimit = 1 << 20
 	// reloadPause is how long a disk that cannot be read is left alone.
 	reloadPause = time.Second
 	// finalizeWait is how long a won election waits for a better vote. Java waits 200 ms. A vote that comes later costs one more election and nothing
@@ -54,6 +56,7 @@ type Peer struct {
 	disk   *queue
 	state  *queue
 	behind *gauge // bytes of transactions that wait for disk and state
+	heard  *gauge // bytes of votes that wait for the driver
 
 	// The driver's own.
 	links    map[zab.LinkID]*link
@@ -109,7 +112,7 @@ func Start(o Options, app App) (*Peer, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
-	p.behind = newGauge(behindLimit, p.poke)
+	p.behind, p.heard = newGauge(behindLimit, p.poke), newGauge(heardLimit, nil)
 	committed, lastSeen := &c.Ensemble, c.LastSeen
 	if lastSeen == nil {
 		lastSeen = committed
@@ -130,7 +133,7 @@ func Start(o Options, app App) (*Peer, error) {
 	p.votes, err = election.Open(election.Options{
 		SID: c.MyID, ListenOnAllIPs: c.QuorumListenOnAllIPs, BindRetries: c.ElectionPortBindRetry, CnxTimeout: c.CnxTimeout, HandshakeTimeout: handshake,
 		KeepAlive: c.TCPKeepAlive, MultiAddress: c.MultiAddressEnabled, RefuseStrangers: !c.ReconfigEnabled,
-		Heard:      func(from int64, vote wire.Notification) { p.post(message{event: zab.Heard{From: from, Vote: vote}}) },
+		Heard:      p.hear,
 		BindFailed: func(err error) { p.fail(fmt.Errorf("quorum: the election port: %w", err)) },
 		Secure:     o.Secure, Authenticate: o.Authenticate, Logger: p.log,
 	}, committed, lastSeen)
@@ -198,6 +201,14 @@ func (p *Peer) fail(err error) {
 	})
 }
 
+// hear hands a vote to the driver, and holds up its connection if there are many.
+func (p *Peer) hear(from int64, vote wire.Notification) {
+	size := 64 + len(vote.Config)
+	p.heard.add(size)
+	p.post(message{event: zab.Heard{From: from, Vote: vote}, size: size, ahead: p.heard})
+	p.heard.wait()
+}
+
 // post hands an event to the driver.
 func (p *Peer) post(m message) {
 	p.inbox.Lock()
@@ -254,6 +265,7 @@ func (p *Peer) run() {
 
 // end closes what is open.
 func (p *Peer) end() {
+	p.heard.close()
 	p.votes.Close()
 	p.listen(false)
 	p.stopObservers()
