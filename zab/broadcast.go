@@ -85,7 +85,7 @@ func (l *leader) committable(zxid int64) bool {
 		l.acks = l.acks.Add(n.opts.SID)
 	}
 	for _, p := range l.peers {
-		if p.phase >= peerAcked && p.acked >= zxid {
+		if (p.phase >= peerAcked || mutant(takenBackCounted)) && p.acked >= zxid {
 			l.acks = l.acks.Add(p.sid)
 		}
 	}

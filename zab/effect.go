@@ -122,7 +122,7 @@ type (
 
 	// Configure says which configs are in force. What changed is written to zoo.cfg.dynamic.<version>, zoo.cfg.dynamic.next and zoo.cfg as section 1.3 says, durable before any
 	// record appended later is, and before an epoch file that is persisted later; addresses are resolved anew; /zookeeper/config follows Committed without a transaction. Election connections of members that stay need not
-	// be cut.
+	// be cut. Behind a Reload that follows DiskFailed it names the same configs again, since nobody knows what of them was written.
 	Configure struct{ Committed, LastSeen *ensemble.Config }
 
 	// Serve begins serving clients. What was applied is committed.

@@ -104,6 +104,8 @@ type election struct {
 	votes, established tally
 	// interval is how long to wait before the votes are sent again at resendAt.
 	interval, resendAt time.Duration
+	// heardAt is when the one that is proposed has last said so itself, or was proposed.
+	heardAt time.Duration
 	// settleAt is when the proposal, which has a quorum, has won unless something better comes; Never without a quorum.
 	settleAt time.Duration
 }
@@ -117,7 +119,7 @@ func (n *Node) initialVote() ballot {
 	switch {
 	case n.observer():
 		b.leader, b.zxid, b.epoch = noVote, noVote, noVote
-	case !n.committed.IsVoter(n.opts.SID):
+	case !n.committed.IsVoter(n.opts.SID), n.unsealed:
 		b.leader = noVote
 	}
 	return b
@@ -261,7 +263,7 @@ func decides(c *ensemble.Config, set ensemble.Set) bool {
 // propose makes b the vote of this server and tells everybody, itself included.
 func (e *election) propose(b ballot) {
 	n := e.n
-	n.looked = n.round
+	n.looked, e.heardAt = n.round, n.now
 	e.proposal = b
 	e.proposal.round, e.proposal.state, e.proposal.version = n.round, Looking, wire.NotificationVersion
 	e.settleAt = Never
@@ -295,6 +297,9 @@ func (e *election) take(sid int64, b ballot) {
 		if e.initial.zxid == untrustedZxid || b.zxid == untrustedZxid {
 			return
 		}
+		if mutant(roundIgnored) {
+			b.round = max(b.round, n.round)
+		}
 		if b.leader == noVote {
 			// It has a vote only by a config that it does not know. Java does not hear it, and when its round is later they never meet.
 			if b.round > n.round {
@@ -305,7 +310,7 @@ func (e *election) take(sid int64, b ballot) {
 			return
 		}
 		switch {
-		case b.leader == n.opts.SID && b.round >= n.round && (b.zxid != e.initial.zxid || b.epoch != e.initial.epoch):
+		case b.leader == n.opts.SID && b.round >= n.round && (b.zxid != e.initial.zxid || b.epoch != e.initial.epoch || n.unsealed):
 			// Somebody repeats a vote that is not true any more: a new round for all, or it would win with it.
 			n.round = b.round + 1
 			e.votes = nil
@@ -319,10 +324,13 @@ func (e *election) take(sid int64, b ballot) {
 			} else {
 				e.propose(e.initial)
 			}
-		case b.round < n.round && !mutant(roundIgnored):
+		case b.round < n.round:
 			return // hear has answered it
 		case b.beats(e.proposal, n.committed):
 			e.propose(b)
+		}
+		if sid == b.leader && b.agrees(e.proposal) {
+			e.heardAt = n.now
 		}
 		e.count(sid, b)
 	case Following, Leading:
@@ -363,10 +371,11 @@ func (e *election) elected(t tally, b ballot) bool {
 	n := e.n
 	supporters := t.supporters(b)
 	if b.leader == n.opts.SID {
-		return b.round == n.round && n.quorum(supporters)
+		return b.round == n.round && n.quorum(supporters) && !n.unsealed
 	}
 	i, ok := t.find(b.leader)
-	return decides(n.committed, supporters) && (ok && t[i].vote.state == Leading || mutant(leaderNotAsked))
+	leads := ok && t[i].vote.state == Leading && t[i].vote.leader == b.leader // one that has put another in its place says LEADING too, also in Java, and names that one
+	return decides(n.committed, supporters) && (leads || mutant(leaderNotAsked))
 }
 
 // decide ends the election.
@@ -387,12 +396,18 @@ func (e *election) tick() {
 		return
 	}
 	if n.now >= e.resendAt {
-		if e.proposal.leader == noVote && n.lastSeen.IsVoter(n.opts.SID) && !n.observer() && e.interval > 2*n.opts.MinNotificationInterval {
+		switch {
+		case e.proposal.leader == noVote && n.lastSeen.IsVoter(n.opts.SID) && !n.observer() && !n.unsealed && e.interval > 2*n.opts.MinNotificationInterval:
 			// Nobody of the config in force is as far as this server, which only the config that was seen lets vote, since only it has
 			// that reconfig in its log. The votes of both configs are needed, so nobody else can win; in Java nobody does.
 			e.initial.leader = n.opts.SID
 			e.propose(e.initial)
-		} else {
+		case e.proposal.leader != e.initial.leader && n.now >= e.heardAt+2*n.opts.MaxNotificationInterval:
+			// It is gone, and those whose votes it lacks cannot hear of it. In Java they vote for it as long as they live.
+			n.round++
+			e.votes = nil
+			e.propose(e.initial)
+		default:
 			e.send()
 		}
 		e.interval = min(2*e.interval, n.opts.MaxNotificationInterval)

@@ -197,6 +197,14 @@ func TestElectionRules(t *testing.T) {
 			t.Errorf("%+v, round %d", dials, s.n.Status().Round)
 		}
 	})
+	t.Run("a leader that names another has not said so", func(t *testing.T) {
+		s := newSolo(t, 2, Disk{Zxid: z, AcceptedEpoch: 1, CurrentEpoch: 1}, members(t, 0, 1, 2, 3, 4, 5))
+		s.step(Heard{5, vote(Leading, 1, 7, -1, 2)}) // it has put server 1 in its place
+		s.step(Heard{1, vote(Following, 5, 7, 4, 2)}, Heard{3, vote(Following, 5, 7, 4, 2)}, Heard{4, vote(Following, 5, 7, 4, 2)})
+		role(s, Looking)
+		s.step(Heard{5, vote(Leading, 5, 7, 4, 2)})
+		role(s, Following)
+	})
 	t.Run("established votes of different epochs are not one quorum", func(t *testing.T) {
 		s := fresh()
 		s.step(Heard{1, vote(Following, 3, 7, 4, 1)}, Heard{3, vote(Leading, 3, 8, 4, 2)})
@@ -276,6 +284,34 @@ func TestElectionRules(t *testing.T) {
 		if len(votes) != 2 || votes[0].Vote.Round != 2 || votes[0].Vote.Zxid != z {
 			t.Errorf("%+v", votes)
 		}
+	})
+	t.Run("a vote for one that is gone is given up", func(t *testing.T) {
+		o := Options{SID: 2, InitLimit: 10, SyncLimit: 5, MaxNotificationInterval: time.Second}
+		s := &solo{t: t, n: New(o, State{Disk: Disk{Zxid: z, AcceptedEpoch: 1, CurrentEpoch: 1}, Committed: members(t, 0, 1, 2, 3, 4, 5, 6, 7)})}
+		for range 10 {
+			s.step(Heard{5, vote(Looking, 5, z+1, 1, 1)})
+			if last := pick[Notify](s.wait(time.Second)); len(last) != 6 || last[0].Vote.Leader != 5 || last[0].Vote.Round != 1 {
+				t.Errorf("it does not vote for one that repeats its vote: %+v", last)
+			}
+		}
+		s.step(Heard{1, vote(Looking, 5, z+1, 1, 1)}) // another's word for it is not its own
+		if last := pick[Notify](s.wait(2 * time.Second)); len(last) != 6 || last[0].Vote.Leader != 2 || last[0].Vote.Round != 2 {
+			t.Errorf("%+v", last)
+		}
+	})
+	t.Run("an unsealed snapshot", func(t *testing.T) {
+		s := newSolo(t, 2, Disk{Zxid: z, AcceptedEpoch: 1, CurrentEpoch: 1, Unsealed: true}, c)
+		if votes := pick[Notify](s.step()); len(votes) != 2 || votes[0].Vote.Leader != noVote || votes[0].Vote.Zxid != z {
+			t.Errorf("%+v", votes)
+		}
+		s.step(Heard{1, vote(Looking, 2, z, 1, 1)}, Heard{3, vote(Looking, 2, z, 1, 1)})
+		s.wait(time.Second)
+		s.step(Heard{1, vote(Following, 2, z, 2, 1)}, Heard{3, vote(Following, 2, z, 2, 1)})
+		s.wait(10 * time.Second)
+		role(s, Looking)
+		s.step(Heard{3, vote(Looking, 3, z, 9, 1)})
+		s.wait(time.Second)
+		role(s, Following) // its vote counts for others
 	})
 	t.Run("read-only", func(t *testing.T) {
 		n := New(Options{SID: 2, InitLimit: 10, SyncLimit: 5, ReadOnly: true, Tick: time.Second}, State{Committed: c})

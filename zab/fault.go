@@ -17,9 +17,11 @@ const (
 	strangersCountInJoin
 	followerAheadAccepted
 	truncForgotten
-	truncAcrossEpochs
+	logTooShort
+	snapshotGap
+	unsealedStands
 	tailKeptAfterTrunc
-	proposalsTakenBack
+	takenBackCounted
 	looksBeforeDrain
 	fastForwardForgotten
 	zxidBeforeEpoch
@@ -41,6 +43,7 @@ const (
 	activationForgotten
 	activationMissedInSync
 	uncommittedConfigActivated
+	seenTooEarly
 	lameLeaderCommits
 	designatedUnchecked
 	quorumLossIgnored
@@ -48,5 +51,6 @@ const (
 	syncBeforeCommit
 	oldLinkAccepted
 	diskFailureIgnored
+	configureOnce
 	acksForgotten
 )

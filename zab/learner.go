@@ -225,7 +225,7 @@ func (l *learner) synchronize(p wire.Packet) {
 			l.fail("%v to %s would take back %s, which clients have seen", p.Type, zxidString(p.Zxid), zxidString(n.served))
 			return
 		}
-		if last := n.log.last(); p.Zxid < last && epochOf(last) == l.epoch && counterOf(last) != 0 && !mutant(proposalsTakenBack) {
+		if last := n.log.last(); p.Zxid < last && epochOf(last) == l.epoch && counterOf(last) != 0 && !mutant(takenBackCounted) {
 			// This leader proposed it, and a Java leader still counts the acknowledgement. It is committed soon, or the leader loses its quorum.
 			l.fail("%v to %s would take back %s, which the leader may count on", p.Type, zxidString(p.Zxid), zxidString(last))
 			return
@@ -257,7 +257,7 @@ func (l *learner) synchronize(p wire.Packet) {
 // again.
 func (l *learner) restored() {
 	n := l.n
-	if last := n.log.last(); last != l.restoreTo && !mutant(truncAcrossEpochs) {
+	if last := n.log.last(); last != l.restoreTo {
 		l.fail("the log ends at %s, not at %s", zxidString(last), zxidString(l.restoreTo))
 		return
 	}
@@ -418,8 +418,8 @@ func (l *learner) seal() {
 		for _, r := range n.log.after(l.sealAt) {
 			later = later || r.Config != nil
 		}
-		if l.config != nil && !later {
-			n.see(l.config) // not before: if the history is given up, so is what its config takes back
+		if c := l.config; c != nil && !later && (!l.toCome(c) || n.unsealed) {
+			n.see(c) // not before: if the history is given up, so is what its config takes back
 		}
 		n.save(CurrentEpoch, l.epoch)
 		return
@@ -447,6 +447,12 @@ func (l *learner) upToDate() {
 	n.served = max(n.served, n.log.applied)
 	n.serving = true
 	n.emit(Serve{n.role, l.sid, l.epoch})
+}
+
+// toCome reports whether a config is of a reconfig that this server will get as a proposal behind UPTODATE. Seen now and not logged it would be forgotten at the next start,
+// and with it the one that it takes the place of, which is in the log. Only who got a snapshot, and so may know of no other, sees it.
+func (l *learner) toCome(c *ensemble.Config) bool {
+	return epochOf(c.Version) == l.epoch && c.Version > max(l.n.log.last(), zxidOf(l.epoch)) && !mutant(seenTooEarly)
 }
 
 // proposedOnly reports whether a config is proposed in this epoch and not committed as far as was told here: it waits for its commit, where Java puts it

@@ -75,6 +75,8 @@ type Node struct {
 	// unfit says that the log could not be cut as the leader wanted. When the leader has counted this server's ACKEPOCH, the next one, which does not count,
 	// speaks as if there were no log, and is answered with a snapshot.
 	unfit bool
+	// unsealed is Disk.Unsealed, see there.
+	unsealed bool
 	// promised is the highest epoch that a member is known to have accepted.
 	promised int64
 	// saving are the epoch files being written, in order.
@@ -123,6 +125,7 @@ func (n *Node) load(d Disk) {
 	n.accepted, n.current = d.AcceptedEpoch, d.CurrentEpoch
 	n.saving = nil
 	n.untrusted = d.Untrusted
+	n.unsealed = n.unsealed || d.Unsealed && !mutant(unsealedStands)
 	n.log.reset(d.Zxid, d.Recent)
 	n.synced = d.Zxid
 	n.dirty = false
@@ -326,6 +329,8 @@ type Status struct {
 	Leader, Epoch int64
 	// Accepted and Current are the durable epochs.
 	Accepted, Current int64
+	// Unsealed says that this server does not stand for election, since it does not know all configs that its history has; see [Disk].
+	Unsealed bool
 	// Round is the election's round.
 	Round int64
 	// Last is the last zxid in the log, Synced on the disk, Applied given to the state.
@@ -346,7 +351,7 @@ type LearnerStatus struct {
 
 // Status returns a picture of the node.
 func (n *Node) Status() Status {
-	s := Status{Role: n.role, Serving: n.serving, Accepted: n.accepted, Current: n.current, Round: n.round,
+	s := Status{Role: n.role, Serving: n.serving, Accepted: n.accepted, Current: n.current, Unsealed: n.unsealed, Round: n.round,
 		Last: n.log.last(), Synced: n.synced, Applied: n.log.applied}
 	switch {
 	case n.leader != nil:

@@ -168,6 +168,9 @@ func (p *peer) ackEpoch(packet wire.Packet) {
 		return
 	}
 	p.phase, p.deadline, p.last = peerPromised, Never, packet.Zxid
+	if mutant(takenBackCounted) {
+		p.acked = packet.Zxid
+	}
 	p.unsealed = ack.CurrentEpoch >= 0 && epochOf(packet.Zxid) > int64(ack.CurrentEpoch)
 }
 
@@ -254,6 +257,9 @@ func (p *peer) drained(ev Sent) {
 		p.snapshotting = false
 		if ev.Zxid > n.log.applied {
 			panic(fmt.Sprintf("zab: a snapshot of %#x was sent, but only %#x was given to the state", ev.Zxid, n.log.applied))
+		}
+		if mutant(snapshotGap) {
+			ev.Zxid = n.log.applied
 		}
 		if ev.Zxid > p.proposedTo {
 			p.proposedTo, p.committedTo = ev.Zxid, ev.Zxid

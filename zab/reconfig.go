@@ -114,13 +114,6 @@ func (n *Node) gossip(text string) (again bool) {
 	return true
 }
 
-// soonReconfigured reports whether a reconfig is proposed that the synchronized learners can commit by themselves. Another one rather waits than gets
-// it with NEWLEADER, since a Java learner then puts it in force at UPTODATE, committed or not (9.2).
-func (l *leader) soonReconfigured() bool {
-	n := l.n
-	return l.phase == leaderBroadcasting && n.lastSeen.Version > n.committed.Version && n.quorum(l.connected(peerLive))
-}
-
 // designate chooses who leads after the leader put c in force: itself if it can go on, else the voter of c that has acknowledged most. Mirrors
 // Leader.getDesignatedLeader.
 func (l *leader) designate(c *ensemble.Config) int64 {

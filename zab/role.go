@@ -51,8 +51,9 @@ func (n *Node) drain() {
 		if !mutant(fastForwardForgotten) {
 			n.apply(n.log.last())
 		}
-		if direct := n.direct; direct {
-			n.direct = false
+		direct := n.direct && !(n.unsealed && n.vote.leader == n.opts.SID)
+		n.direct = false
+		if direct {
 			n.enter() // may fail at once
 		} else {
 			n.look()
@@ -88,6 +89,9 @@ func (n *Node) diskFailed(ev DiskFailed) {
 	if n.restore == 0 {
 		n.reload()
 	}
+	if !mutant(configureOnce) {
+		n.emit(Configure{n.committed, n.lastSeen}) // the last one may be lost too, and what is logged from now on relies on it
+	}
 }
 
 // restored takes what a restore ended with.
@@ -99,6 +103,9 @@ func (n *Node) restored(ev Restored) {
 	if n.learner == nil && mutant(tailKeptAfterTrunc) {
 		n.synced = n.log.last()
 		return
+	}
+	if l := n.learner; l != nil && l.phase == learnerRestoring && !l.truncating {
+		ev.Unsealed = true
 	}
 	n.load(ev.Disk)
 	if l := n.learner; l != nil && l.phase == learnerReturning {
@@ -138,7 +145,7 @@ func (n *Node) epochPersisted(ev EpochPersisted) {
 	file := &n.accepted
 	if ev.File == CurrentEpoch {
 		file = &n.current
-		n.untrusted, n.unfit = false, false // a leader's whole history is here
+		n.untrusted, n.unfit, n.unsealed = false, false, false // a leader's whole history is here, and its config
 	}
 	if ev.Epoch < *file && !mutant(lowerEpochAccepted) {
 		panic(fmt.Sprintf("zab: %v goes back from %d to %d", ev.File, *file, ev.Epoch))

@@ -28,10 +28,10 @@ func choose(last int64, h *history, o *Options) plan {
 		return snap
 	case last == newest:
 		return plan{wire.TypeDiff, newest, newest}
-	case last > newest && h.has(last) && !mutant(proposalsTakenBack):
+	case last > newest && h.has(last) && !mutant(takenBackCounted):
 		return plan{wire.TypeDiff, newest, last}
 	case last > newest && !epochOnly:
-		if epochOf(last) != epochOf(newest) && !mutant(truncAcrossEpochs) {
+		if epochOf(last) != epochOf(newest) {
 			return snap
 		}
 		return plan{wire.TypeTrunc, newest, newest}
@@ -53,6 +53,9 @@ func choose(last int64, h *history, o *Options) plan {
 // chooseFromLog is row 5 of the table: the log on the disk, if it reaches back to the learner's history and is not so long that a snapshot is cheaper.
 func chooseFromLog(last int64, read LogRead, h *history, o *Options) plan {
 	snap := plan{wire.TypeSnap, h.applied, h.applied}
+	if mutant(logTooShort) && len(read.Records) == 0 {
+		return plan{wire.TypeDiff, h.applied, h.base}
+	}
 	if len(read.Records) == 0 || read.Records[0].Zxid > last {
 		return snap
 	}
@@ -197,10 +200,6 @@ func (p *peer) logRead(ev LogRead) {
 func (p *peer) feed() bool {
 	n := p.l.n
 	if p.proposedTo >= n.log.applied || mutant(newLeaderBeforeHistory) {
-		if p.l.soonReconfigured() {
-			p.deadline = n.now + n.opts.initTime()
-			return false
-		}
 		p.newLeader()
 		return true
 	}
@@ -224,13 +223,19 @@ func (p *peer) transaction(r Record) {
 	p.proposedTo, p.committedTo = r.Zxid, r.Zxid
 }
 
-// newLeader ends the history. Its config is the last seen one even if that is not in force: an older one would take a Java learner back (4.9).
+// newLeader ends the history. Its config is the one that belongs to that history: a reconfig that is only proposed comes behind UPTODATE, with its proposal. Java sends the last
+// seen one in any case, and then a Java learner puts it in force at UPTODATE, committed or not (9.2); one that already logged that proposal is sent it here too, or it would be
+// taken back.
 func (p *peer) newLeader() {
 	n := p.l.n
 	if p.l.phase < leaderSynchronizing || n.current != p.l.epoch {
 		panic(fmt.Sprintf("zab: NEWLEADER %d, currentEpoch is %d", p.l.epoch, n.current))
 	}
+	c := n.lastSeen
+	if p.l.phase == leaderBroadcasting && c.Version > max(n.committed.Version, p.proposedTo) && !mutant(uncommittedConfigActivated) && !mutant(seenTooEarly) {
+		c = n.committed
+	}
 	p.chunk = nil
 	p.phase, p.deadline = peerProving, n.now+n.opts.initTime()
-	p.send(wire.Packet{Type: wire.TypeNewLeader, Zxid: zxidOf(p.l.epoch), Data: []byte(n.lastSeen.String())})
+	p.send(wire.Packet{Type: wire.TypeNewLeader, Zxid: zxidOf(p.l.epoch), Data: []byte(c.String())})
 }

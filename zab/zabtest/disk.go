@@ -45,9 +45,8 @@ type diskOp struct {
 	ids      []txnID
 	snapshot history
 	stream   []byte
-	// before is what a cut or a rename replaced, and logFrom with it: it may be back after a crash.
-	before     history
-	beforeFrom int
+	// before is what a cut or a rename replaced: it may be back after a crash.
+	before side
 
 	zxid    int64
 	restore zab.RestoreID
@@ -65,6 +64,8 @@ type side struct {
 	synced int
 	// logFrom is where the log begins: what is before is only in a snapshot.
 	logFrom int
+	// installed says that the snapshot is a leader's, and no epoch has sealed it.
+	installed bool
 }
 
 // disk is what a server keeps when it crashes, and its queue of operations, which are done in order.
@@ -114,7 +115,8 @@ func (d *disk) sideOf(op *diskOp) *side {
 	}
 	if !d.aside {
 		d.aside = true
-		d.next = side{d.hist[:len(d.hist):len(d.hist)], d.synced, d.logFrom}
+		d.next = d.side
+		d.next.hist = d.hist[:len(d.hist):len(d.hist)]
 	}
 	return &d.next
 }
@@ -134,10 +136,9 @@ func (d *disk) crash() {
 		op := &d.ops[i]
 		half := d.rng.chance(500) && !d.steady
 		switch {
-		case op.kind == opTruncate && op.phase == 1 && !op.aside && (half || d.steady):
-			d.hist, d.logFrom, d.synced = op.before, op.beforeFrom, len(op.before)
-		case op.kind == opInstall && op.phase == 3 && !op.aside && half:
-			d.hist, d.logFrom, d.synced = op.before, op.beforeFrom, len(op.before)
+		case op.kind == opTruncate && op.phase == 1 && !op.aside && (half || d.steady), op.kind == opInstall && op.phase == 3 && !op.aside && half:
+			d.side = op.before
+			d.synced = len(d.hist)
 		case op.kind == opEpoch && op.phase == 4 && half:
 			d.epochs[op.file] = op.epoch
 		case op.kind == opConfigure && op.phase == 2 && half:
@@ -277,15 +278,14 @@ func (s *server) phase(op *diskOp) {
 		side := d.sideOf(op)
 		if op.phase == 0 {
 			n := w.cut(side.hist, op.zxid)
-			op.before, op.beforeFrom = side.hist, side.logFrom
+			op.before = *side
 			side.hist, side.synced = side.hist[:n:n], n
 			s.synchronizing(op)
 		}
 	case opInstall:
-		side := d.sideOf(op)
-		if op.phase == 2 {
-			op.before, op.beforeFrom = side.hist, side.logFrom
-			side.hist, side.synced, side.logFrom = op.snapshot, len(op.snapshot), len(op.snapshot)
+		if on := d.sideOf(op); op.phase == 2 {
+			op.before = *on
+			*on = side{op.snapshot, len(op.snapshot), len(op.snapshot), true}
 			s.ghost.matched = 0
 			s.synchronizing(op)
 		}
@@ -300,7 +300,7 @@ func (s *server) phase(op *diskOp) {
 			w.epochDurable(s, op.file, op.epoch)
 			d.epochs[op.file] = op.epoch
 			if op.file == zab.CurrentEpoch {
-				d.unsealed, d.blank = false, false
+				d.unsealed, d.blank, d.installed = false, false, false
 			}
 		}
 	case opConfigure:
@@ -361,7 +361,7 @@ func (s *server) contents() zab.Disk {
 	}
 	view := d.view()
 	c := zab.Disk{Zxid: w.zxid(view.hist), AcceptedEpoch: d.epochs[zab.AcceptedEpoch], CurrentEpoch: d.epochs[zab.CurrentEpoch]}
-	c.Untrusted = d.blank
+	c.Untrusted, c.Unsealed = d.blank, view.installed
 	recent := view.hist[view.logFrom:]
 	if n := w.draw.recent; n >= 0 && len(recent) > n {
 		recent = recent[len(recent)-n:]

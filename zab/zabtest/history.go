@@ -21,6 +21,8 @@ type txn struct {
 	op      jute.Op
 	session int64
 	cxid    int32
+	// members is the version of the last config in the history that ends with it, 0 for none.
+	members int64
 	// sessions are those alive after it, a bit for each; digest is that of the state after it.
 	sessions uint64
 	digest   uint64
@@ -74,7 +76,10 @@ func (l *ledger) find(zxid int64) txnID {
 // add records a proposal.
 func (l *ledger) add(t txn) txnID {
 	id := txnID(len(l.txns))
-	t.depth = l.txns[t.prev].depth + 1
+	t.depth, t.members = l.txns[t.prev].depth+1, l.txns[t.prev].members
+	if t.config != nil {
+		t.members = t.zxid
+	}
 	l.txns = append(l.txns, t)
 	epoch, counter := int(t.zxid>>32), int(uint32(t.zxid))
 	for len(l.byZxid) <= epoch {

@@ -2,6 +2,7 @@ package zabtest
 
 import (
 	"fmt"
+	"slices"
 
 	"quoll/jute"
 	"quoll/zab"
@@ -90,6 +91,8 @@ var invariants = []invariant{
 		[]moment{atConfigure}, (*World).configsOrdered},
 	{"I25", "ATC'12 reconfiguration; spec 9.2", "a config is in force only when a leader has put it there, with quorums of the one before and of itself",
 		[]moment{atConfigure}, (*World).configDecided},
+	{"stands", "spec 9.3; ATC'12 reconfiguration", "who stands for election has seen every config of its history that was put in force",
+		[]moment{atVote}, (*World).knowsConfigs},
 	{"I26", "ATC'12 reconfiguration; Leader.allowedToCommit", "a leader that has put another one in its place commits nothing more",
 		[]moment{atApply}, (*World).lameSilent},
 	{"liveness", "spec 8.3", "a quorum that is left alone gets one leader whom all members follow, with the same history, and commits and syncs",
@@ -508,6 +511,17 @@ func (w *World) configDecided(s *server) string {
 		}
 	}
 	return fmt.Sprintf("server %d puts config %x in force, which no leader did", s.sid, c.Version)
+}
+
+func (w *World) knowsConfigs(s *server) string {
+	v := &s.ghost.vote.Vote
+	if v.State != int32(zab.Looking) || v.Leader != s.sid {
+		return ""
+	}
+	if last := w.txns[s.state.last()].members; last > s.seen.Version && slices.Contains(w.decided, last) {
+		return fmt.Sprintf("server %d stands with %s and has seen config %x, but its history has %x", s.sid, w.zxidText(w.zxid(s.state)), s.seen.Version, last)
+	}
+	return ""
 }
 
 func (w *World) lameSilent(s *server) string {

@@ -7,10 +7,11 @@ import (
 
 	"quoll/jute"
 	"quoll/zab"
+	"quoll/zab/wire"
 )
 
 // calm ends chaos and demands what section 8.3 calls liveness: a quorum that is left alone gets one leader, equal histories, a write and a sync, each within
-// ten times initLimit. Servers outside the quorum stay down, or come back with it.
+// ten times initLimit, and in some runs nobody leaves its role any more. Servers outside the quorum stay down, or come back with it.
 func (w *World) calm() {
 	r := streamOf(w.seed, purposePlan+1)
 	chosen := w.chooseQuorum(&r)
@@ -47,9 +48,17 @@ func (w *World) calm() {
 		}
 	}
 	bound := 10 * time.Duration(w.draw.initLimit) * tickTime
-	w.await(bound, func() string { return w.unsettled(false) })
+	if !w.await(bound, func() string { return w.unsettled(false) }) {
+		return
+	}
 	w.quiet = true
 	w.await(bound, func() string { return w.unsettled(true) })
+	still := w.draw.maxCounter == 0 && r.chance(250)
+	if still {
+		w.runUntil(w.now + 2*time.Duration(w.draw.syncLimit)*tickTime) // what broke in chaos without a word shows by its silence
+		w.await(bound, func() string { return w.unsettled(true) })
+	}
+	settled := w.turns()
 	shown := len(w.shown)
 	w.await(bound, func() string {
 		if len(w.shown) > shown {
@@ -76,16 +85,36 @@ func (w *World) calm() {
 		}
 		return "a sync is not answered"
 	})
+	for i, s := range w.servers {
+		if still && settled[i] > 0 && s.turns != settled[i] {
+			w.violate("liveness", "server %d left its role while the ensemble was settled", s.sid)
+		}
+	}
 }
 
-// await lets time pass until nothing is missing, at most for a while.
-func (w *World) await(bound time.Duration, missing func() string) {
+// turns counts the roles that each of those who serve has begun in its life.
+func (w *World) turns() (n [maxServers]int) {
+	for i, s := range w.servers {
+		if s.serving {
+			n[i] = s.turns
+		}
+	}
+	return n
+}
+
+// await lets time pass until nothing is missing, at most for a while. It reports whether that is so; it is not when what was on its way has left those who are up without a
+// way to end a reconfig: one that only the new config lets vote has got more than all that the old one does, and those who have not seen the reconfig do not hear it.
+func (w *World) await(bound time.Duration, missing func() string) bool {
 	for w.deadline = w.now + bound; ; w.runUntil(w.now + tickTime/4) {
 		what := missing()
-		if what == "" {
-			return
-		}
-		if w.now >= w.deadline {
+		switch {
+		case what == "":
+			return true
+		case w.now < w.deadline:
+		case w.reconfiguring() && !w.live(w.mask(func(s *server) bool { return s.up })):
+			w.cover.hit(pointNoQuorum)
+			return false
+		default:
 			w.violate("liveness", "after %v %s", bound, what)
 		}
 	}
@@ -98,7 +127,7 @@ func (w *World) chooseQuorum(r *stream) (chosen uint16) {
 	switch {
 	case !w.live(all):
 		return 0
-	case w.draw.healAll, w.reconfiguring():
+	case w.draw.healAll, w.reconfiguring(), w.snapshotting():
 		return all
 	}
 	for !w.live(chosen) {
@@ -112,6 +141,16 @@ func (w *World) reconfiguring() bool {
 	for i := len(w.txns) - 1; i > 0; i-- {
 		if t := &w.txns[i]; t.config != nil {
 			return t.zxid > w.inForce.Version
+		}
+	}
+	return false
+}
+
+// snapshotting reports whether a snapshot is on its way: who gets it may stand for election only when its leader, or another one, has sealed it.
+func (w *World) snapshotting() bool {
+	for _, l := range w.links {
+		if l.ghost.method == wire.TypeSnap && !l.ghost.acked && l.usable(learnerEnd) {
+			return true
 		}
 	}
 	return false
@@ -142,6 +181,8 @@ func (w *World) unsettled(same bool) string {
 			return w.missing("server %d has another config", s)
 		case same && len(s.state) != len(w.shown):
 			return w.missing("server %d has another history", s)
+		case same && s.node.Full():
+			return w.missing("server %d takes no request", s)
 		}
 	}
 	return ""

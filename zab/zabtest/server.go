@@ -33,8 +33,10 @@ type server struct {
 	state     history
 	serving   bool
 	listening bool
-	role      zab.Role
-	leader    int64
+	// turns counts the roles that it has begun in this life.
+	turns  int
+	role   zab.Role
+	leader int64
 	// sealed says that the learner's epoch was given to the disk, so that what follows is its own history.
 	sealed bool
 	// committed and seen are the configs that the node named last.
@@ -79,6 +81,7 @@ func (s *server) start() {
 	s.crashInEffects, s.crashAt, s.crashInPhases, s.pausedUntil = 0, crashNowhere, 0, 0
 	s.stopAt = stopPlace{}
 	s.flushing, s.wake = false, never
+	s.turns = 0
 	s.serving, s.listening, s.sealed, s.leader, s.role = false, false, false, 0, zab.Looking
 	s.app.stop()
 	if s.whole == nil {
@@ -448,6 +451,7 @@ func (s *server) changed() bool {
 		return false
 	}
 	s.ghost.enter(role)
+	s.turns++
 	s.w.cover.entered[role]++
 	return true
 }
