@@ -47,8 +47,9 @@ type Member struct {
 	looked   time.Duration // when it was last looked what is due
 
 	// The applying goroutine's own.
-	batch []Proposal
-	roll  atomic.Bool // the log is to go on in a new file
+	batch  []Proposal
+	roll   atomic.Bool      // the log is to go on in a new file
+	config *ensemble.Config // what /zookeeper/config says
 
 	mu         sync.Mutex
 	proposed   []Proposal            // by this leader and not yet applied, in zxid order
@@ -286,6 +287,7 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 // handOver takes requests out of the line until the node takes no more, or a batch is full. Nothing is applied meanwhile.
 func (m *Member) handOver(now time.Duration, n *zab.Node) {
 	s := m.s
+	s.prep.Members(n)
 	wall := s.opts.Now()
 	s.locks[0].RLock()
 	defer s.locks[0].RUnlock()
@@ -592,9 +594,8 @@ func (s *Server) settleSync(r *Request) {
 
 // Configured makes /zookeeper/config say what the committed config is (QuorumPeer.processReconfig, Learner.syncWithLeader).
 func (m *Member) Configured(c *ensemble.Config) {
-	m.s.lockTree()
-	defer m.s.unlockTree()
-	_ = c
+	m.config = c
+	m.s.setConfig(c)
 }
 
 // Stream has fn called with the state as it is at some time from now on: its zxid, and what writes it as the stream behind a SNAP packet. fn may block, and
@@ -752,6 +753,9 @@ func (m *Member) attach() {
 	m.adopt(m.replica.Tree())
 	m.s.checkpoints.resume(m.replica.TakeStore())
 	m.durable(m.replica.Disk().Zxid)
+	if m.config != nil {
+		m.s.setConfig(m.config)
+	}
 }
 
 func (m *Member) adopt(t *tree.Tree) {

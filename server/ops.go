@@ -73,7 +73,7 @@ func init() {
 		jute.OpDelete:          {kind: write, lop: "DELE", reply: replyNothing, result: jute.OpDelete},
 		jute.OpSetData:         {kind: write, lop: "SETD", reply: replyStat, result: jute.OpSetData},
 		jute.OpSetACL:          {kind: write, lop: "SETA", reply: replyStat},
-		jute.OpReconfig:        {kind: write, lop: "RECO", reply: replyNothing}, // never succeeds on a standalone server
+		jute.OpReconfig:        {kind: write, lop: "RECO", reply: replyData},
 		jute.OpMulti:           {kind: write, lop: "MULT", reply: replyMulti},
 		// Only that of a local session, which has no transaction, is served like a read.
 		jute.OpCloseSession: {kind: write, lop: "CLOS", reply: replyNothing, read: func(*query) jute.Code { return jute.OK }},

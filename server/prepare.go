@@ -29,6 +29,7 @@ type Preparer struct {
 	auth *authenticator
 	opts *Options
 
+	members     Membership // nil if the server stands alone
 	outstanding map[string]*pending
 	order       []pathAt // the paths of outstanding, in zxid order; a path can come several times
 	arena       []pending
@@ -214,17 +215,7 @@ func (pr *Preparer) dispatchOp(txn *tree.Txn, r *Request) jute.Code {
 		}
 		return pr.multi(txn, parts, r)
 	case jute.OpReconfig:
-		var q jute.ReconfigRequest
-		q.Decode(&d)
-		switch {
-		case d.Err() != nil:
-			return jute.ErrMarshalling
-		case !pr.opts.ReconfigEnabled:
-			return jute.ErrReconfigDisabled
-		case !pr.alive(r):
-			return jute.ErrSessionExpired
-		}
-		return jute.ErrUnimplemented // a standalone server has no configuration to change
+		return pr.reconfig(txn, r, &d)
 	}
 	if r.op.Op == 0 {
 		r.op.Op = r.Op

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -55,14 +56,39 @@ func empty() *Tree {
 func New() *Tree {
 	t := empty()
 	for _, path := range []string{RootPath, ZookeeperPath, QuotaPath, ConfigPath} {
-		n := &Node{path: path, data: []byte{}}
-		if path == ConfigPath {
-			n.aversion, n.acl = -1, t.acls.add(readOnlyACL)
-		}
-		n.crc = t.digester.Content(n.path, n.data)
-		t.link(n)
+		t.plant(path)
 	}
 	return t
+}
+
+// plant makes one of the znodes that nobody has created.
+func (t *Tree) plant(path string) *Node {
+	n := &Node{path: path, data: []byte{}}
+	if path == ConfigPath {
+		n.aversion, n.acl = -1, t.acls.add(readOnlyACL)
+	}
+	n.crc = t.digester.Content(n.path, n.data)
+	t.link(n)
+	return n
+}
+
+// SetConfig makes the znode of the configuration say text without a transaction, with version as its mzxid and now, in milliseconds, as its mtime. If the znode
+// says that already, it stays as it is and ok is false. The digest of the tree does not depend on it. Mirrors ZKDatabase.initConfigInZKDatabase.
+func (t *Tree) SetConfig(text []byte, version, now int64) (change Change, ok bool) {
+	n := t.nodes[ConfigPath]
+	if n == nil { // the database of a server older than 3.5
+		if t.nodes[ZookeeperPath] == nil {
+			t.plant(ZookeeperPath)
+		}
+		n = t.plant(ConfigPath)
+	}
+	if n.mzxid == version && n.version == -1 && bytes.Equal(n.data, text) {
+		return change, false
+	}
+	t.touch(n)
+	t.replaceData(n, text)
+	n.version, n.mzxid, n.mtime = -1, version, now
+	return Change{Kind: DataChanged, Path: n.path, ACL: t.ACL(n)}, true
 }
 
 // OnWarning makes fn the receiver of what is wrong with the data but harmless, such as a malformed quota znode.
@@ -273,6 +299,7 @@ type Result struct {
 	Err   jute.Code
 	Path  string    // of a create
 	Stat  jute.Stat // of a create, setData, setACL or reconfig
+	Data  []byte    // of a reconfig; it is the transaction's
 	Multi []Result  // of the parts of a multi; reused by the next Apply into this Result
 }
 
@@ -335,6 +362,9 @@ func (t *Tree) applyOne(txn *Txn, r *Result, changes []Change) []Change {
 		t.refreshDigest(n)
 		t.countQuota(n.path, len(n.data)-before, 0)
 		r.Stat = n.Stat()
+		if txn.Op() == jute.OpReconfig {
+			r.Data = txn.Data
+		}
 		return append(changes, Change{Kind: DataChanged, Path: n.path, ACL: t.ACL(n)})
 	case jute.OpSetACL:
 		n := t.Lookup(txn.Path)
