@@ -2,6 +2,7 @@ package server
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"quoll/jute"
@@ -153,7 +154,7 @@ func (s *Server) reply(p *Proposal, now time.Time) {
 		return
 	}
 	a := &s.apply
-	if a.result.Err == jute.ErrSessionMoved {
+	if sessionMoved(&a.result) {
 		// The client is at another server by now; were it answered here too, it could take that for where its session is (FinalRequestProcessor).
 		r.conn.hangUp()
 		s.flushLater(r.conn)
@@ -179,6 +180,11 @@ func (s *Server) reply(p *Proposal, now time.Time) {
 		a.query.b = nil
 	}
 	s.flushLater(r.conn)
+}
+
+// sessionMoved reports whether a request failed because its session is at another server by now. Of a multi Java's leader says so of a part.
+func sessionMoved(r *tree.Result) bool {
+	return r.Err == jute.ErrSessionMoved || slices.ContainsFunc(r.Multi, func(part tree.Result) bool { return part.Err == jute.ErrSessionMoved })
 }
 
 // flushLater has the connection's output written when the batch is applied.

@@ -48,7 +48,7 @@ func (c *conn) greet() bool {
 	if c.readOnly() && !c.welcomesReadOnly(&req) {
 		return false
 	}
-	if last := max(c.s.lastZxid.Load(), c.s.epochZxid.Load()); req.LastZxidSeen > last {
+	if last := c.s.lastZxid.Load(); req.LastZxidSeen > last {
 		c.s.log.Info("refusing a client that has seen a later zxid; it must try another server", "client", c.remote(), "seen", hex(req.LastZxidSeen), "last", hex(last))
 		return false
 	}

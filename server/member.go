@@ -455,7 +455,7 @@ func (m *Member) Serve(e zab.Serve) func() {
 		s.sessions.reset(e.Role != zab.Leading)
 		s.trackSessions()
 		s.unlockTree()
-		s.epochZxid.Store(e.Epoch << 32)
+		s.lastZxid.Store(max(s.tree.LastZxid(), e.Epoch<<32))
 		if e.Role != zab.Leading || s.opts.LeaderServes {
 			s.service.Store(service)
 		}

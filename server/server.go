@@ -65,11 +65,10 @@ type Server struct {
 	allowedWords map[string]bool // the four-letter words of the whitelist; "*" is all
 
 	replyDelay atomic.Int64 // nanoseconds, see DelayReplies
-	lastZxid   atomic.Int64 // of the last transaction applied
+	lastZxid   atomic.Int64 // of the last transaction applied, or e.0 of the epoch that is served
 	// service counts the times that this server began to serve, is 0 while it does not, and negative while it serves read-only clients: a request belongs to the
 	// one that it was read in. A standalone server has one.
 	service     atomic.Int64
-	epochZxid   atomic.Int64 // e.0 of the epoch that is served: what a client has seen of a leader before its first transaction
 	warned      atomic.Int64 // when warn last logged, milliseconds of the server's clock
 	outstanding atomic.Int64 // requests on their way through the pipeline
 	unsent      atomic.Int64 // bytes of output of all connections
