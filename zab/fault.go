@@ -15,7 +15,6 @@ const (
 	lowerEpochAccepted
 	epochReused
 	strangersCountInJoin
-	followerAheadAccepted
 	truncForgotten
 	logTooShort
 	snapshotGap
@@ -44,6 +43,7 @@ const (
 	activationMissedInSync
 	uncommittedConfigActivated
 	seenTooEarly
+	forgottenTooFar
 	lameLeaderCommits
 	designatedUnchecked
 	quorumLossIgnored

@@ -65,6 +65,8 @@ type Node struct {
 
 	// committed and lastSeen are the configs of section 1.3 (quorumVerifier, lastSeenQuorumVerifier).
 	committed, lastSeen *ensemble.Config
+	// seenBefore is what was the last seen config before a newer one came, which may be forgotten again.
+	seenBefore *ensemble.Config
 	// text is that of the config textOf, see configText.
 	text   string
 	textOf *ensemble.Config
@@ -131,9 +133,23 @@ func (n *Node) load(d Disk) {
 	n.dirty = false
 	if v := n.lastSeen.Version; counterOf(v) != 0 && v > max(n.committed.Version, d.Zxid) && epochOf(v) >= n.current {
 		// The reconfig was proposed in the last epoch and is not in the log: this server never acknowledged it, and is as one that never heard of it.
-		n.lastSeen = n.committed
+		n.lastSeen = n.seenIn(d)
 		n.emit(Configure{n.committed, n.lastSeen})
 	}
+}
+
+// seenIn returns the newest config that is known to be in the history on the disk: one that was seen before another took its place, or one of the last records.
+func (n *Node) seenIn(d Disk) *ensemble.Config {
+	c := n.committed
+	if b := n.seenBefore; b != nil && b.Version > c.Version && b.Version <= d.Zxid && !mutant(forgottenTooFar) {
+		c = b
+	}
+	for _, r := range d.Recent {
+		if r.Config != nil && r.Config.Version > c.Version && n.opts.Reconfig && !mutant(forgottenTooFar) {
+			c = r.Config
+		}
+	}
+	return c
 }
 
 // Step takes in one event. now is a monotonic time since any beginning, never less than before.
@@ -335,6 +351,8 @@ type Status struct {
 	Round int64
 	// Last is the last zxid in the log, Synced on the disk, Applied given to the state.
 	Last, Synced, Applied int64
+	// Syncs is how many requests to sync a leader has not answered.
+	Syncs int
 	// Learners are the links of a leader's synchronized learners in ascending order of their sids, Syncing how many others there are.
 	Learners []LearnerStatus
 	Syncing  int
@@ -357,6 +375,7 @@ func (n *Node) Status() Status {
 	case n.leader != nil:
 		s.Leader, s.Epoch = n.opts.SID, n.leader.epoch
 		s.Learners, s.Syncing = n.leader.status()
+		s.Syncs = len(n.leader.syncs)
 	case n.learner != nil:
 		s.Leader, s.Epoch = n.learner.sid, n.learner.epoch
 	}

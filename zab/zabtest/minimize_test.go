@@ -12,7 +12,7 @@ import (
 func TestMinimize(t *testing.T) {
 	zab.Plant("truncForgotten")
 	defer zab.Plant("")
-	n, f := hunt(0, 5000)
+	n, f := hunt(0, 5000, nil)
 	if f == nil {
 		t.Fatal("nothing to make small")
 	}

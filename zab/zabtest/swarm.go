@@ -132,7 +132,16 @@ func newDraw(r *stream) draw {
 	if !d.reconfig {
 		d.weights[faultReconfig] = 0
 	}
+	if r.chance(60) && !d.hierarchical && !d.staleObservers {
+		d.manyReconfigs()
+	}
 	return d
+}
+
+// manyReconfigs makes it a run of little but reconfigs, on links that break and disks that are lost.
+func (d *draw) manyReconfigs() {
+	d.reconfig, d.every = true, 40*time.Millisecond
+	d.weights = [faultKinds]int{faultCrash: 4, faultCrashInDisk: 4, faultCut: 6, faultHalfOpen: 6, faultFailDisk: 4, faultWipe: 2, faultTail: 3, faultReconfig: 20}
 }
 
 // drawMembers chooses who is in the first config.
