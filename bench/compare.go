@@ -40,15 +40,16 @@ func (c *comparison) stateful() []string {
 	return slices.DeleteFunc(slices.Clone(c.servers), func(name string) bool { return name == "floor" })
 }
 
-// loads measures the rows, each on every server in every round, and returns the medians: figures[i][j] is row i on server j.
-func (c *comparison) loads(table []row) (all [][]figures, err error) {
+// loads measures the rows, each on every server in every round, and returns the medians: figures[i][j] is row i on server j. Each
+// entrant is an ensemble of so many members; of one, it is a server that stands alone.
+func (c *comparison) loads(table []row, servers []string, members int) (all [][]figures, err error) {
 	dir := filepath.Join(c.entry.work, "loads")
 	defer os.RemoveAll(dir)
-	running := make([]*entrant, len(c.servers))
-	for i, name := range c.servers {
+	running := make([]*entrant, len(servers))
+	for i, name := range servers {
 		// The same name may be there twice, to see how much two equal servers differ.
 		how := c.entry
-		how.work = filepath.Join(dir, strconv.Itoa(i))
+		how.work, how.members = filepath.Join(dir, strconv.Itoa(i)), members
 		e, err := c.begin(name, how)
 		if err != nil {
 			return nil, err
@@ -64,9 +65,9 @@ func (c *comparison) loads(table []row) (all [][]figures, err error) {
 	}
 	samples := make([][][]figures, len(table))
 	for i := range samples {
-		samples[i] = make([][]figures, len(c.servers))
+		samples[i] = make([][]figures, len(servers))
 	}
-	order := make([]int, len(c.servers))
+	order := make([]int, len(servers))
 	for i := range order {
 		order[i] = i
 	}
@@ -77,7 +78,7 @@ func (c *comparison) loads(table []row) (all [][]figures, err error) {
 				if err != nil {
 					return nil, running[j].failed(r.String(), err)
 				}
-				log.Printf("round %d/%d  %-24s %-6s %s", round+1, c.rounds, r, c.servers[j], f)
+				log.Printf("round %d/%d  %-24s %-6s %s", round+1, c.rounds, r, servers[j], f)
 				samples[i][j] = append(samples[i][j], f)
 			}
 		}
@@ -96,8 +97,8 @@ func (c *comparison) loads(table []row) (all [][]figures, err error) {
 // warm drives a server as long as it needs to compile, allocate and grow what it has for its usual work.
 func (c *comparison) warm(e *entrant) error {
 	for i, name := range []string{"mixed50", "create-delete", "children", "exists"} {
-		r := row{workloads[slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })], 10, 20, 100}
-		if _, err := measure(e.addr, 0, fmt.Sprintf("bench-warm-%d", i), r, timing{duration: 2 * c.warmup}, c.seed); err != nil {
+		r := row{workloads[slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })], 1, 10, 20, 100}
+		if _, err := measure(e.target(), fmt.Sprintf("bench-warm-%d", i), r, timing{duration: 2 * c.warmup}, c.seed); err != nil {
 			return err
 		}
 	}
@@ -109,12 +110,15 @@ func (c *comparison) turn(e *entrant, name string, r row) (figures, error) {
 	if err := e.resume(); err != nil {
 		return figures{}, err
 	}
-	f, err := measure(e.addr, e.PID(), name, r, c.timing, c.seed)
+	f, err := measure(e.target(), name, r, c.timing, c.seed)
 	if err != nil {
 		return f, err
 	}
-	if e.dir != "" {
-		if err := trimLogs(e.dir); err != nil {
+	for _, m := range e.all() {
+		if m.dir == "" {
+			continue
+		}
+		if err := trimLogs(m.dir); err != nil {
 			return f, err
 		}
 	}
@@ -261,7 +265,7 @@ func populate(addr string, n int) error {
 // together sends n requests over some connections, as fast as the server answers.
 func together(addr string, n int, request func(i int) step) error {
 	const workers = 4
-	conns, err := dialFleet(addr, workers)
+	conns, err := dialFleet(workers, addr)
 	if err != nil {
 		return err
 	}
@@ -298,7 +302,7 @@ func (c *comparison) idles(n int) ([]other, error) {
 		var cost idle
 		err := c.fresh(name, "idle", func(e *entrant) error {
 			// The first connections bring what all of them share.
-			first, err := dialFleet(e.addr, 100)
+			first, err := dialFleet(100, e.addr)
 			if err != nil {
 				return err
 			}
@@ -306,7 +310,7 @@ func (c *comparison) idles(n int) ([]other, error) {
 			if err != nil {
 				return err
 			}
-			conns, err := dialFleet(e.addr, n)
+			conns, err := dialFleet(n, e.addr)
 			if err != nil {
 				return err
 			}

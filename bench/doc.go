@@ -4,7 +4,8 @@
 //	go run ./bench                              every row of the default table, java and quoll, as markdown on stdout
 //	go run ./bench -short                       a few rows, about a minute
 //	go run ./bench -rows '^set/' -o report.md   the rows whose name matches
-//	go run ./bench -addr 127.0.0.1:2181         one server that runs already
+//	go run ./bench -rows '^3/'                  ensembles of three servers
+//	go run ./bench -addr 127.0.0.1:2181         one server that runs already; three addresses with commas between are an ensemble
 //	go run ./bench -servers floor,quoll         the floor is a Go loop that answers canned bytes: what the machine can do
 //
 // # How it measures
@@ -33,6 +34,9 @@
 // from then. So a stall shows in every request that falls into it. When a snapshot is being written the servers' logs tell. -rounds
 // is how often each figure is measured, and four times -duration is the time of each measurement of the snapshot row.
 //
-// CPU per operation is the growth of utime+stime of the server process during the measurement, divided by the operations. It
+// The rows that begin with 3/ are for an ensemble of three servers on this machine, whose connections are spread over all of them. The
+// load begins when every member serves and has the row's znodes. While it is another's turn an ensemble stands still as a whole.
+//
+// CPU per operation is the growth of utime+stime of the server process, or of all in an ensemble, during the measurement, divided by the operations. It
 // includes all work that the server does in the background, such as snapshots and garbage collection.
 package main

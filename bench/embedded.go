@@ -105,7 +105,7 @@ func startEmbedded(work string, store bool) (*entrant, error) {
 	if err := p.Start(); err != nil {
 		return nil, err
 	}
-	return &entrant{p, "quoll", addr, dir, "", p.Kill}, nil
+	return &entrant{Process: p, name: "quoll", addr: addr, dir: dir, close: p.Kill}, nil
 }
 
 // expense is what a load of writes costs a server.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -17,7 +18,7 @@ import (
 	"quoll/jute"
 )
 
-// entrant is a server that takes part in a comparison.
+// entrant is a server that takes part in a comparison, or an ensemble: then it is the first member of that.
 type entrant struct {
 	*peer.Process
 	name    string
@@ -25,6 +26,19 @@ type entrant struct {
 	dir     string // dataDir; empty if it has none
 	version string
 	close   func() error
+	others  []*entrant // the other members of its ensemble
+}
+
+// all is every server of the entrant.
+func (e *entrant) all() []*entrant { return append([]*entrant{e}, e.others...) }
+
+// target is what the generator drives.
+func (e *entrant) target() (t target) {
+	for _, m := range e.all() {
+		t.addrs = append(t.addrs, m.addr)
+		t.pids = append(t.pids, m.PID())
+	}
+	return t
 }
 
 // entry is how the servers of a comparison are started.
@@ -34,10 +48,16 @@ type entry struct {
 	grow bool     // the JVM starts with a small heap, so that its size tells what it needs
 	more []string // further lines of zoo.cfg
 	port int      // 0 means a free one
+
+	members int // more than 1 means an ensemble of so many
 }
 
 // settings are the lines of zoo.cfg that all servers get beside the port and the directory.
 var settings = []string{"maxClientCnxns=0"}
+
+// ensembleSettings come to those in an ensemble. Its servers stand still for longer than the usual ten seconds while it is another's
+// turn, and none may take its leader for dead because of that.
+var ensembleSettings = []string{"tickTime=2000", "initLimit=10", "syncLimit=150"}
 
 // entrants has a row for each name that -servers takes.
 var entrants = map[string]func(entry) (*entrant, error){
@@ -47,9 +67,9 @@ var entrants = map[string]func(entry) (*entrant, error){
 		if !e.grow {
 			opts.Flags = []string{"-Xms" + e.heap}
 		}
-		return enter(peer.StartJava(opts))
+		return e.start(peer.Kinds[0], opts)
 	},
-	"quoll": func(e entry) (*entrant, error) { return enter(peer.StartQuoll(e.options("quoll"))) },
+	"quoll": func(e entry) (*entrant, error) { return e.start(peer.Kinds[1], e.options("quoll")) },
 	"floor": startFloor,
 }
 
@@ -57,17 +77,47 @@ func (e entry) options(name string) peer.Options {
 	return peer.Options{Work: filepath.Join(e.work, name), Port: e.port, Config: slices.Concat(settings, e.more)}
 }
 
-func enter(s *peer.Server, err error) (*entrant, error) {
+// start starts the servers.
+func (e entry) start(kind peer.Kind, opts peer.Options) (*entrant, error) {
+	if e.members < 2 {
+		s, err := kind.Start(opts)
+		if err != nil {
+			return nil, err
+		}
+		return enter(s)
+	}
+	opts.Config = append(opts.Config, ensembleSettings...)
+	servers, err := peer.StartEnsemble(opts, slices.Repeat([]peer.Kind{kind}, e.members)...)
 	if err != nil {
 		return nil, err
 	}
+	closeAll := func() (err error) {
+		for _, s := range servers {
+			err = errors.Join(err, s.Close())
+		}
+		return err
+	}
+	var members []*entrant
+	for _, s := range servers {
+		m, err := enter(s)
+		if err != nil {
+			return nil, errors.Join(err, closeAll())
+		}
+		members = append(members, m)
+	}
+	members[0].others, members[0].close = members[1:], closeAll
+	return members[0], nil
+}
+
+// enter makes a running server an entrant; it is closed if it does not answer.
+func enter(s *peer.Server) (*entrant, error) {
 	answer, err := s.FourLetter("srvr")
 	if err != nil {
 		s.Close()
 		return nil, err
 	}
 	version, _, _ := strings.Cut(answer, "\n")
-	return &entrant{&s.Process, s.Kind(), s.Addr(), s.Dir(), version, s.Close}, nil
+	return &entrant{Process: &s.Process, name: s.Kind(), addr: s.Addr(), dir: s.Dir(), version: version, close: s.Close}, nil
 }
 
 func startFloor(e entry) (*entrant, error) {
@@ -96,17 +146,28 @@ func startFloor(e entry) (*entrant, error) {
 	if err := p.Start(); err != nil {
 		return nil, err
 	}
-	return &entrant{p, "floor", addr, "", "canned answers of this program", p.Kill}, nil
+	return &entrant{Process: p, name: "floor", addr: addr, version: "canned answers of this program", close: p.Kill}, nil
 }
 
-// pause stops the process of the entrant where it is, and resume lets it go on.
-func (e *entrant) pause() error  { return syscall.Kill(e.PID(), syscall.SIGSTOP) }
-func (e *entrant) resume() error { return syscall.Kill(e.PID(), syscall.SIGCONT) }
+// pause stops the processes of the entrant where they are, and resume lets them go on.
+func (e *entrant) pause() error  { return e.signal(syscall.SIGSTOP) }
+func (e *entrant) resume() error { return e.signal(syscall.SIGCONT) }
 
-// failed is the error of a row that could not be measured, with what the server said last.
+func (e *entrant) signal(s syscall.Signal) (err error) {
+	for _, m := range e.all() {
+		err = errors.Join(err, syscall.Kill(m.PID(), s))
+	}
+	return err
+}
+
+// failed is the error of a row that could not be measured, with what the servers said last.
 func (e *entrant) failed(row string, err error) error {
-	said := e.Log()
-	return fmt.Errorf("%s on %s: %w; its log ends:\n%s", row, e.name, err, said[max(0, len(said)-2000):])
+	err = fmt.Errorf("%s on %s: %w", row, e.name, err)
+	for _, m := range e.all() {
+		said := m.Log()
+		err = fmt.Errorf("%w; the log of %s ends:\n%s", err, m.addr, said[max(0, len(said)-2000):])
+	}
+	return err
 }
 
 // settle waits until the memory of the entrant says what its state needs. The JVM is asked to collect its garbage, which gives

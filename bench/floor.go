@@ -60,6 +60,9 @@ func (f *floor) canned(b []byte, xid int32, op jute.Op, body []byte) ([]byte, er
 			f.size.Store(int32(len(data)))
 		}
 		b = jute.AppendBuffer(b, path)
+	case jute.OpSync:
+		d := jute.NewDecoder(body)
+		b = jute.AppendBuffer(b, d.Text())
 	case jute.OpDelete, jute.OpPing, jute.OpCloseSession:
 	default:
 		return b, fmt.Errorf("no canned answer to %v", op)

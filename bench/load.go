@@ -274,11 +274,11 @@ func (c *conn) finish() error {
 // fleet is a number of connections.
 type fleet []*conn
 
-// dialFleet opens n sessions.
-func dialFleet(addr string, n int) (fleet, error) {
+// dialFleet opens n sessions, on the addresses in turn.
+func dialFleet(n int, addrs ...string) (fleet, error) {
 	f := make(fleet, n)
 	err := make(fleet, n).each(64, func(i int, _ *conn) (err error) {
-		f[i], err = dial(addr)
+		f[i], err = dial(addrs[i%len(addrs)])
 		return err
 	})
 	if err != nil {

@@ -68,7 +68,11 @@ func TestEveryRow(t *testing.T) {
 			for ; errors.Is(err, errNoReply); duration *= 2 {
 				f := newFloor()
 				count = counting(f)
-				got, err = measure(serveFloor(t, f), 0, "row", r, timing{duration: duration}, uint64(i))
+				var at target
+				for range r.servers {
+					at.addrs = append(at.addrs, serveFloor(t, f))
+				}
+				got, err = measure(at, "row", r, timing{duration: duration}, uint64(i))
 			}
 			duration /= 2
 			if err != nil {
@@ -98,10 +102,42 @@ func TestEveryRow(t *testing.T) {
 			if got.p50 <= 0 || got.p50 > got.p99 || got.p99 > got.p999 {
 				t.Errorf("percentiles %v %v %v", got.p50, got.p99, got.p999)
 			}
-			if n, want := count(jute.OpCloseSession), int64(r.conns+2); n != want {
+			if n, want := count(jute.OpCloseSession), int64(r.conns+2+r.servers-1); n != want {
 				t.Errorf("%d sessions closed, want %d", n, want)
 			}
 		})
+	}
+}
+
+// TestEnsembleIsSpreadOver looks at what each of three servers gets: its share of the connections, and first of all a sync if it
+// was not the one that the znodes were made on.
+func TestEnsembleIsSpreadOver(t *testing.T) {
+	var (
+		at     target
+		counts []func(jute.Op) int64
+	)
+	for range ensembleSize {
+		f := newFloor()
+		counts = append(counts, counting(f))
+		at.addrs = append(at.addrs, serveFloor(t, f))
+	}
+	if _, err := measure(at, "row", rowNamed(t, "3/exists/30x20/100B"), timing{duration: 100 * time.Millisecond}, 1); err != nil {
+		t.Fatal(err)
+	}
+	for i, count := range counts {
+		sessions, syncs := int64(10+2), int64(0)
+		if i > 0 {
+			sessions, syncs = 10+1, 1
+		}
+		if n := count(jute.OpCloseSession); n != sessions {
+			t.Errorf("server %d: %d sessions, want %d", i, n, sessions)
+		}
+		if n := count(jute.OpSync); n != syncs {
+			t.Errorf("server %d: %d syncs, want %d", i, n, syncs)
+		}
+		if count(jute.OpExists) == 0 {
+			t.Errorf("server %d: no load", i)
+		}
 	}
 }
 
@@ -230,7 +266,7 @@ func TestWrongReplies(t *testing.T) {
 				return f.canned(b, xid, op, body)
 			}
 			row := rowNamed(t, "mixed50/10x20/100B")
-			_, err := measure(serveFloor(t, f), 0, "row", row, timing{duration: time.Minute}, 1)
+			_, err := measure(target{addrs: []string{serveFloor(t, f)}}, "row", row, timing{duration: time.Minute}, 1)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
@@ -252,7 +288,7 @@ func rowNamed(t *testing.T, name string) row {
 func TestPing(t *testing.T) {
 	f := newFloor()
 	addr := serveFloor(t, f)
-	conns, err := dialFleet(addr, 100)
+	conns, err := dialFleet(100, addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -59,8 +60,7 @@ type program struct {
 	list    bool
 	pattern string
 	output  string
-	addr    string
-	pid     int
+	at      target // servers that run already, if there are addresses
 	znodes  int
 	clients int
 }
@@ -81,8 +81,8 @@ func parse(args []string) (*program, error) {
 	fs.IntVar(&p.znodes, "znodes", 1_000_000, "znodes of the memory row")
 	fs.IntVar(&p.clients, "clients", 10_000, "connections of the idle row")
 	fs.StringVar(&p.output, "o", "", "file for the report (default stdout)")
-	fs.StringVar(&p.addr, "addr", "", "host:port of a server that runs already: measure only that")
-	fs.IntVar(&p.pid, "pid", 0, "process of that server, if its CPU time is wanted")
+	addrs := fs.String("addr", "", "host:port of a server that runs already, or of each member of an ensemble with commas between: measure only that")
+	pids := fs.String("pid", "", "processes of those servers, with commas between, if their CPU time is wanted")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
@@ -100,6 +100,18 @@ func parse(args []string) (*program, error) {
 		}
 		if !given["duration"] {
 			p.duration = 3 * time.Second
+		}
+	}
+	if *addrs != "" {
+		p.at.addrs = strings.Split(*addrs, ",")
+	}
+	if *pids != "" {
+		for _, s := range strings.Split(*pids, ",") {
+			pid, err := strconv.Atoi(s)
+			if err != nil || pid < 1 {
+				return nil, fmt.Errorf("-pid: %q is no process", s)
+			}
+			p.at.pids = append(p.at.pids, pid)
 		}
 	}
 	p.servers = strings.Split(*servers, ",")
@@ -165,7 +177,7 @@ func run(args []string) error {
 	}
 	defer os.RemoveAll(p.entry.work)
 	var report bytes.Buffer
-	if p.addr != "" {
+	if p.at.addrs != nil {
 		err = p.one(&report, loads)
 	} else {
 		err = p.compare(&report, loads, chosen)
@@ -180,14 +192,18 @@ func run(args []string) error {
 	return os.WriteFile(p.output, report.Bytes(), 0o644)
 }
 
-// one measures a server that runs already.
+// one measures the servers that run already with the rows that are for so many.
 func (p *program) one(w *bytes.Buffer, loads []row) error {
+	loads = slices.DeleteFunc(loads, func(r row) bool { return r.servers != len(p.at.addrs) })
+	if len(loads) == 0 {
+		return fmt.Errorf("-addr: no row is for %d servers, or -rows matches none", len(p.at.addrs))
+	}
 	var all [][]figures
 	for i, r := range loads {
 		var samples []figures
 		for round := range p.rounds {
 			name := fmt.Sprintf("bench-%d-%02d-%03d", os.Getpid(), round, i)
-			f, err := measure(p.addr, p.pid, name, r, p.timing, p.seed)
+			f, err := measure(p.at, name, r, p.timing, p.seed)
 			if err != nil {
 				return fmt.Errorf("%s: %w", r, err)
 			}
@@ -196,7 +212,7 @@ func (p *program) one(w *bytes.Buffer, loads []row) error {
 		}
 		all = append(all, []figures{median(samples)})
 	}
-	reportLoads(w, []string{p.addr}, loads, all)
+	reportLoads(w, []string{strings.Join(p.at.addrs, ",")}, loads, all)
 	return nil
 }
 
@@ -213,14 +229,26 @@ func (p *program) compare(w *bytes.Buffer, loads []row, chosen func(string, bool
 	}
 	facts := machine(p.entry.work)
 	var (
-		all    [][]figures
+		tables bytes.Buffer // of the loads, a table for each number of servers
 		others []other
 		arms   bytes.Buffer // the tables of the rows that do not compare servers
-		err    error
 	)
-	if len(loads) > 0 {
-		if all, err = p.loads(loads); err != nil {
+	for _, members := range []int{1, ensembleSize} {
+		part := slices.DeleteFunc(slices.Clone(loads), func(r row) bool { return r.servers != members })
+		servers := p.servers
+		if members > 1 {
+			servers = p.stateful()
+		}
+		if len(part) == 0 || len(servers) == 0 {
+			continue
+		}
+		all, err := p.loads(part, servers, members)
+		if err != nil {
 			return err
+		}
+		reportLoads(&tables, servers, part, all)
+		if members > 1 {
+			facts = append(facts, fmt.Sprintf("a row of %d servers: an ensemble on this machine, with %s; connections spread over all of them, CPU time summed over them", members, strings.Join(ensembleSettings, ", ")))
 		}
 	}
 	for _, row := range p.extras() {
@@ -250,9 +278,7 @@ func (p *program) compare(w *bytes.Buffer, loads []row, chosen func(string, bool
 		fmt.Fprintf(w, "- %s\n", f)
 	}
 	fmt.Fprintln(w)
-	if len(all) > 0 {
-		reportLoads(w, p.servers, loads, all)
-	}
+	w.Write(tables.Bytes())
 	if len(others) > 0 {
 		reportOthers(w, p.stateful(), others)
 	}

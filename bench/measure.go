@@ -4,6 +4,8 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"quoll/jute"
 )
 
 // figures are what one measurement of a row says.
@@ -22,18 +24,50 @@ type timing struct {
 // errNoReply is the error of a measurement without a figure: no reply came while it counted.
 var errNoReply = errors.New("no reply within the duration of the measurement")
 
-// measure drives the server at addr with one row. pid is its process, 0 if that is not known. name must differ between the
-// measurements on a server; it becomes the znode under which everything happens, and which is gone in the end.
-func measure(addr string, pid int, name string, r row, t timing, seed uint64) (figures, error) {
+// target is a server or an ensemble.
+type target struct {
+	addrs []string // of each server, host:port
+	pids  []int    // of their processes, as far as they are known
+}
+
+// cpu is the CPU time that the processes have used so far.
+func (t target) cpu() (sum time.Duration, err error) {
+	for _, pid := range t.pids {
+		d, err := cpuTime(pid)
+		if err != nil {
+			return 0, err
+		}
+		sum += d
+	}
+	return sum, nil
+}
+
+// catchUp returns when every server has what the first one had.
+func (t target) catchUp(root string) error {
+	for _, addr := range t.addrs[1:] {
+		sync := newStep(jute.OpSync, root, nil, 4, len(root))
+		if err := alone(addr, func(c *conn) error { return c.drive(list(1, func(int) step { return sync }), 1, window{}, nil) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure drives a target with one row, its connections spread over the servers. name must differ between the measurements on
+// a target; it becomes the znode under which everything happens, and which is gone in the end.
+func measure(at target, name string, r row, t timing, seed uint64) (figures, error) {
 	var f figures
 	s := &scene{root: "/" + name, keys: r.keys, data: make([]byte, r.size), seed: seed}
 	for i := range s.data {
 		s.data[i] = byte('a' + i%26)
 	}
-	if err := alone(addr, s.setUp); err != nil {
+	if err := alone(at.addrs[0], s.setUp); err != nil {
 		return f, err
 	}
-	conns, err := dialFleet(addr, r.conns)
+	if err := at.catchUp(s.root); err != nil {
+		return f, err
+	}
+	conns, err := dialFleet(r.conns, at.addrs...)
 	if err != nil {
 		return f, err
 	}
@@ -49,11 +83,11 @@ func measure(addr string, pid int, name string, r row, t timing, seed uint64) (f
 	go func() {
 		sampled <- func() (err error) {
 			time.Sleep(time.Until(w.from))
-			if before, err = cpuTime(pid); err != nil {
+			if before, err = at.cpu(); err != nil {
 				return err
 			}
 			time.Sleep(time.Until(w.to))
-			after, err = cpuTime(pid)
+			after, err = at.cpu()
 			return err
 		}()
 	}()
@@ -70,7 +104,7 @@ func measure(addr string, pid int, name string, r row, t timing, seed uint64) (f
 	if err := conns.each(r.conns, func(_ int, c *conn) error { return c.finish() }); err != nil {
 		return f, err
 	}
-	if err := alone(addr, s.tearDown); err != nil {
+	if err := alone(at.addrs[0], s.tearDown); err != nil {
 		return f, err
 	}
 	total := parts[0]
@@ -80,10 +114,10 @@ func measure(addr string, pid int, name string, r row, t timing, seed uint64) (f
 	if total.ops == 0 {
 		return f, errNoReply
 	}
-	at := func(percent float64) time.Duration { return time.Duration(total.latency.ValueAtQuantile(percent)) }
+	quantile := func(percent float64) time.Duration { return time.Duration(total.latency.ValueAtQuantile(percent)) }
 	return figures{
 		ops: float64(total.ops) / t.duration.Seconds(),
-		p50: at(50), p99: at(99), p999: at(99.9),
+		p50: quantile(50), p99: quantile(99), p999: quantile(99.9),
 		cpu: (after - before) / time.Duration(total.ops),
 	}, nil
 }

@@ -86,7 +86,7 @@ func (c *conn) pace(first time.Time, every time.Duration, src source, stop <-cha
 
 // paceAll drives a server at the fixed rate, setting random ones of n znodes, for as long as until waits.
 func paceAll(addr string, n int, seed uint64, until func() error) ([]paced, error) {
-	conns, err := dialFleet(addr, paceConns)
+	conns, err := dialFleet(paceConns, addr)
 	if err != nil {
 		return nil, err
 	}

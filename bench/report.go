@@ -106,7 +106,7 @@ func reportLoads(w io.Writer, servers []string, rows []row, all [][]figures) {
 			behind = append(behind, fmt.Sprintf("%s (%s)", r, ratio(all[i][quoll].ops, all[i][java].ops)))
 		}
 	}
-	fmt.Fprint(w, "A row is load / connections x requests in flight on each / bytes of data. Latencies are in microseconds.\n\n")
+	fmt.Fprint(w, "A row is load / connections x requests in flight on each / bytes of data, after the number of servers if they are an ensemble. Latencies are in microseconds.\n\n")
 	table(w, line("row", nil), lines)
 	switch {
 	case !both:

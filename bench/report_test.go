@@ -41,7 +41,7 @@ func TestReportNamesTheRowsBehind(t *testing.T) {
 	}
 	var b strings.Builder
 	reportLoads(&b, []string{"java", "quoll"}, table, all)
-	want := `A row is load / connections x requests in flight on each / bytes of data. Latencies are in microseconds.
+	want := `A row is load / connections x requests in flight on each / bytes of data, after the number of servers if they are an ensemble. Latencies are in microseconds.
 
 | row | java ops/s | quoll ops/s | ratio | java p50 / p99 / p99.9 µs | quoll p50 / p99 / p99.9 µs | java CPU µs/op | quoll CPU µs/op | ratio |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|
@@ -128,7 +128,7 @@ func TestRows(t *testing.T) {
 			usual++
 		}
 	}
-	if len(names) != len(workloads)*12 || usual != 2*12+5*2 {
+	if len(names) != len(workloads)*(12+6) || usual != 2*12+5*2+2*3+2 {
 		t.Errorf("%d rows, %d of them usual", len(names), usual)
 	}
 	for _, tt := range []struct {
@@ -138,6 +138,10 @@ func TestRows(t *testing.T) {
 	}{
 		{nil, "get/1x1/100B", true},
 		{nil, "exists/10x1/100B", false},
+		{nil, "3/set/30x20/1024B", true},
+		{nil, "3/mixed50/3x1/1024B", false},
+		{nil, "3/exists/30x20/1024B", false},
+		{[]string{"-short"}, "3/set/30x20/1024B", false},
 		{[]string{"-rows", "^exists/10x1/"}, "exists/10x1/100B", true},
 		{[]string{"-rows", "^exists/10x1/"}, "get/1x1/100B", false},
 		{[]string{"-short"}, "get/50x20/100B", true},
@@ -183,6 +187,8 @@ func TestBadCommandLines(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"-servers java,zetcd", "zetcd"},
 		{"-rounds 0", "must be positive"},
+		{"-addr 127.0.0.1:1,127.0.0.1:2", "no row is for 2 servers"},
+		{"-pid 17,x", `"x"`},
 		{"more", "unexpected argument"},
 		{"-rows (", "-rows"},
 	} {

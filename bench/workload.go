@@ -98,20 +98,30 @@ var workloads = []workload{
 // row is one measurement of the table.
 type row struct {
 	workload
-	conns int
-	depth int // requests in flight on each connection
-	size  int // bytes of data of a znode
+	servers int // 1, or the members of an ensemble, which the connections are spread over
+	conns   int
+	depth   int // requests in flight on each connection
+	size    int // bytes of data of a znode
 }
 
-func (r row) String() string { return fmt.Sprintf("%s/%dx%d/%dB", r.name, r.conns, r.depth, r.size) }
+func (r row) String() string {
+	s := fmt.Sprintf("%s/%dx%d/%dB", r.name, r.conns, r.depth, r.size)
+	if r.servers > 1 {
+		s = fmt.Sprintf("%d/%s", r.servers, s)
+	}
+	return s
+}
 
-// rows is every combination.
+// ensembleSize is the number of servers in the ensembles of the table.
+const ensembleSize = 3
+
+// rows is every combination for a server that stands alone, and for an ensemble.
 func rows() (all []row) {
-	for _, w := range workloads {
-		for _, size := range []int{100, 1024} {
-			for _, conns := range []int{1, 10, 50} {
-				for _, depth := range []int{1, 20} {
-					all = append(all, row{w, conns, depth, size})
+	for _, servers := range []int{1, ensembleSize} {
+		for _, w := range workloads {
+			for _, size := range []int{100, 1024} {
+				for _, shape := range shapes[servers] {
+					all = append(all, row{w, servers, shape[0], shape[1], size})
 				}
 			}
 		}
@@ -119,9 +129,19 @@ func rows() (all []row) {
 	return all
 }
 
+// shapes are the connections and the requests in flight on each.
+var shapes = map[int][][2]int{
+	1:            {{1, 1}, {1, 20}, {10, 1}, {10, 20}, {50, 1}, {50, 20}},
+	ensembleSize: {{3, 1}, {30, 1}, {30, 20}},
+}
+
 // usual reports whether the row is in the default table: that has every shape of the pure loads, and the smallest and the
-// largest of the others.
+// largest of the others; of an ensemble the pure loads, and the largest of the mixed ones.
 func (r row) usual() bool {
+	if r.servers > 1 {
+		pure, mixed := r.name == "get" || r.name == "set", r.name == "mixed90" || r.name == "mixed50"
+		return r.size == 1024 && (pure || mixed && r.depth > 1)
+	}
 	extreme := r.conns*r.depth == 1 || r.conns*r.depth == 1000
 	switch r.name {
 	case "get", "set":

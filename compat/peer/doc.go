@@ -12,7 +12,8 @@
 //	s.Restart() // the same port and directory, and answering when it returns
 //
 // and a test that must hold for both servers ranges over them with Each, the Java server being
-// the control. Programs that are no tests use StartJava and StartQuoll, which return errors.
+// the control. Ensemble gives the members of an ensemble, of any mixture of kinds. Programs that are no
+// tests use StartJava, StartQuoll and StartEnsemble, which return errors.
 //
 // The peers come from scripts/fetch-peers.sh and live in $QUOLL_PEERS, or in .peers at the
 // root of the repository. With QUOLL_REQUIRE_PEERS=1 a missing peer is a failure, not a skip.

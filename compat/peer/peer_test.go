@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"quoll/client"
+	"quoll/jute"
 )
 
 func TestServer(t *testing.T) {
@@ -85,5 +88,39 @@ func TestFreePort(t *testing.T) {
 			t.Fatalf("port %d given twice", port)
 		}
 		seen[port] = true
+	}
+}
+
+func TestEnsemble(t *testing.T) {
+	servers := Ensemble(t, Options{}, Kinds[0], Kinds[1], Kinds[0])
+	ctx := t.Context()
+	first, err := client.Connect(ctx, servers[0].Addr(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.Create(ctx, "/here", nil, client.OpenACL, jute.ModePersistent); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range servers {
+		if err := s.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		c, err := client.Connect(ctx, s.Addr(), client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Sync(ctx, "/here"); err != nil {
+			t.Errorf("member %d: sync: %v", i+1, err)
+		}
+		if _, err := c.Exists(ctx, "/here", false); err != nil {
+			t.Errorf("member %d does not have what another member took: %v", i+1, err)
+		}
+		c.Close()
 	}
 }

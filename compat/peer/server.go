@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"quoll/client"
 )
 
 // Options describe a standalone server. The zero value is a server on a free port with an
@@ -35,6 +38,9 @@ type Options struct {
 	// Heap is the -Xmx of the Java server; empty means 256m. quoll has no such limit.
 	Heap string
 
+	// member is set for the members of an ensemble.
+	member bool
+
 	// Env are further environment variables, NAME=value.
 	Env []string
 
@@ -60,6 +66,8 @@ type Server struct {
 	addr string
 	dir  string
 	temp string // removed by Close, if not empty
+
+	member bool // of an ensemble
 }
 
 // StartJava starts Apache ZooKeeper 3.9.5. The error wraps ErrMissing if it is not on this
@@ -95,7 +103,7 @@ func StartQuoll(opts Options) (*Server, error) {
 }
 
 func start(kind string, opts Options, command func(s *Server, cfg string)) (*Server, error) {
-	s := &Server{kind: kind}
+	s := &Server{kind: kind, member: opts.member}
 	work := opts.Work
 	if work == "" {
 		temp, err := os.MkdirTemp("", "quoll-peer-")
@@ -153,7 +161,7 @@ func (s *Server) start(work string, opts Options, command func(s *Server, cfg st
 	return s.Start()
 }
 
-// serving is nil once the server serves clients.
+// serving is nil once the server serves clients; a member of an ensemble does when it has a leader, and opens sessions.
 func (s *Server) serving() error {
 	// Short, because the Java server may leave a connection unanswered that comes while it starts.
 	answer, err := s.fourLetter("srvr", time.Second)
@@ -163,7 +171,16 @@ func (s *Server) serving() error {
 	if !strings.Contains(answer, "Mode: ") {
 		return fmt.Errorf("srvr answers %q", answer)
 	}
-	return nil
+	if !s.member {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	c, err := client.Connect(ctx, s.addr, client.Options{})
+	if err != nil {
+		return err
+	}
+	return c.Close()
 }
 
 // FourLetter sends a four-letter word and returns the whole answer.

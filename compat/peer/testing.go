@@ -37,15 +37,18 @@ func serve(t testing.TB, kind Kind, opts Options) *Server {
 	}
 	s, err := kind.Start(opts)
 	Check(t, err)
-	t.Cleanup(func() {
-		s.Close()
-		// A binary built with -race reports and goes on, and a crash may look like the fault that the test wants.
-		if bad := fatal.FindString(s.Log()); kind.Name == "quoll" && bad != "" {
-			t.Errorf("quoll's log has %q", bad)
-		}
-		ShowLog(t, kind.Name, &s.Process)
-	})
+	t.Cleanup(func() { finish(t, kind.Name, s) })
 	return s
+}
+
+// finish ends a server of a test.
+func finish(t testing.TB, name string, s *Server) {
+	s.Close()
+	// A binary built with -race reports and goes on, and a crash may look like the fault that the test wants.
+	if bad := fatal.FindString(s.Log()); s.kind == "quoll" && bad != "" {
+		t.Errorf("quoll's log has %q", bad)
+	}
+	ShowLog(t, name, &s.Process)
 }
 
 var fatal = regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE).*`)
