@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quoll/ensemble"
+	"quoll/zab"
 )
 
 // maxObservers is how many connections a follower passes on at a time.
@@ -25,12 +26,18 @@ type observerMaster struct {
 	conns     map[net.Conn]struct{}
 }
 
+// masterAddr is where a voter serves observers.
+type masterAddr struct {
+	ensemble.Addr
+	sid int64
+}
+
 // mastersOf are the addresses at which the voters of a config serve observers, in random order, so that observers spread over them.
-func (p *Peer) mastersOf(c *ensemble.Config) (list []ensemble.Addr) {
+func (p *Peer) mastersOf(c *ensemble.Config) (list []masterAddr) {
 	for _, s := range c.Servers {
 		if s.Role == ensemble.Participant {
 			for _, a := range s.Quorum {
-				list = append(list, ensemble.Addr{Host: a.Host, Port: p.opts.Config.ObserverMasterPort})
+				list = append(list, masterAddr{ensemble.Addr{Host: a.Host, Port: p.opts.Config.ObserverMasterPort}, s.ID})
 			}
 		}
 	}
@@ -95,6 +102,8 @@ func (p *Peer) passOn(m *observerMaster, observer net.Conn, leader int64) {
 		return
 	}
 	defer m.drop(conn)
+	p.passedOn.Add(1)
+	defer p.passedOn.Add(-1)
 	p.log.Info("an observer is passed on to the leader", "observer", observer.RemoteAddr().String(), "leader", leader)
 	up := make(chan struct{})
 	go func() {
@@ -143,10 +152,27 @@ func (m *observerMaster) close() {
 func (p *Peer) connectAsObserver(leader *ensemble.Server) (net.Conn, error) {
 	for _, a := range p.mastersOf(p.members.Load().committed) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		conn, err := p.connectTo(ctx, a)
+		conn, err := p.connectTo(ctx, a.Addr)
 		if cancel(); err == nil {
+			p.learnsFrom.Store(a.sid)
 			return conn, nil
 		}
 	}
+	p.learnsFrom.Store(0)
 	return p.connect(leader)
 }
+
+// Master is the sid of the server that this one learns from: the leader, or the follower that passes an observer on; 0 if it is no learner.
+func (p *Peer) Master() int64 {
+	s := p.status.Load()
+	switch sid := p.learnsFrom.Load(); {
+	case s.Role == zab.Observing && sid != 0:
+		return sid
+	case s.Role == zab.Observing || s.Role == zab.Following:
+		return s.Leader
+	}
+	return 0
+}
+
+// Observers is how many connections of observers are passed on to the leader.
+func (p *Peer) Observers() int { return int(p.passedOn.Load()) }

@@ -73,6 +73,8 @@ type Peer struct {
 	lastLink atomic.Uint64
 	members  atomic.Pointer[members]
 	status   atomic.Pointer[zab.Status]
+	// learnsFrom is the follower that an observer is passed on by, 0 for none; passedOn is how many observers are passed on here.
+	learnsFrom, passedOn atomic.Int64
 
 	// The disk goroutine's own.
 	unsynced, failed bool

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,28 +15,33 @@ type word struct {
 	bytes string // on the wire, where that is not the name
 	// run writes the answer; nil for what is known and does nothing.
 	run func(c *conn, w *bufio.Writer)
+	// idle is the answer of a server that does not serve; empty for a word that works all the same.
+	idle string
 }
+
+// notServing is what a server says that looks for a leader, or that leads and takes no clients.
+const notServing = "This ZooKeeper instance is not currently serving requests\n"
 
 // wordTable is the list of everything that can be asked without a session (FourLetterCommands).
 var wordTable = []word{
-	{name: "conf", run: (*conn).wordConf},
-	{name: "cons", run: (*conn).wordCons},
-	{name: "crst", run: (*conn).wordCrst},
-	{name: "dirs", run: (*conn).wordDirs},
-	{name: "dump", run: (*conn).wordDump},
+	{name: "conf", run: (*conn).wordConf, idle: notServing},
+	{name: "cons", run: (*conn).wordCons, idle: notServing},
+	{name: "crst", run: (*conn).wordCrst, idle: notServing},
+	{name: "dirs", run: (*conn).wordDirs, idle: notServing},
+	{name: "dump", run: (*conn).wordDump, idle: notServing},
 	{name: "envi", run: (*conn).wordEnvi},
 	{name: "gtmk", run: (*conn).wordGtmk},
-	{name: "hash", run: (*conn).wordHash},
-	{name: "isro", run: func(_ *conn, w *bufio.Writer) { w.WriteString("rw") }},
-	{name: "mntr", run: (*conn).wordMntr},
+	{name: "hash", run: (*conn).wordHash, idle: strings.TrimSuffix(notServing, "\n")},
+	{name: "isro", run: (*conn).wordIsro, idle: "null"},
+	{name: "mntr", run: (*conn).wordMntr, idle: notServing},
 	{name: "ruok", run: func(_ *conn, w *bufio.Writer) { w.WriteString("imok") }},
-	{name: "srst", run: (*conn).wordSrst},
-	{name: "srvr", run: (*conn).wordSrvr},
-	{name: "stat", run: (*conn).wordStat},
+	{name: "srst", run: (*conn).wordSrst, idle: notServing},
+	{name: "srvr", run: (*conn).wordSrvr, idle: notServing},
+	{name: "stat", run: (*conn).wordStat, idle: notServing},
 	{name: "stmk", run: (*conn).wordStmk},
-	{name: "wchc", run: (*conn).wordWchc},
-	{name: "wchp", run: (*conn).wordWchp},
-	{name: "wchs", run: (*conn).wordWchs},
+	{name: "wchc", run: (*conn).wordWchc, idle: notServing},
+	{name: "wchp", run: (*conn).wordWchp, idle: notServing},
+	{name: "wchs", run: (*conn).wordWchs, idle: notServing},
 	{name: "telnet close", bytes: "\xff\xf4\xff\xfd"}, // what telnet sends for ^C
 }
 
@@ -61,6 +67,8 @@ func (c *conn) serveWord(word *word) {
 	switch {
 	case !c.s.allowedWords[word.name] && !c.s.allowedWords["*"]:
 		w.WriteString(word.name + " is not executed because it is not in the whitelist.\n")
+	case word.idle != "" && !c.s.Serving():
+		w.WriteString(word.idle)
 	case word.run != nil:
 		word.run(c, w)
 	}

@@ -80,6 +80,9 @@ type Ensemble interface {
 	Status() zab.Status
 	// Configs are the configs in force and last seen.
 	Configs() (committed, lastSeen *ensemble.Config)
+	// Master is the sid of the server that an observer learns from, 0 if this is none; Observers is how many a follower passes on to the leader.
+	Master() int64
+	Observers() int
 }
 
 // queued is a request in a leader's line.
@@ -456,6 +459,7 @@ func (m *Member) Serve(e zab.Serve) func() {
 		s.trackSessions()
 		s.unlockTree()
 		s.lastZxid.Store(max(s.tree.LastZxid(), e.Epoch<<32))
+		s.beginService(e.Role)
 		if e.Role != zab.Leading || s.opts.LeaderServes {
 			s.service.Store(service)
 		}
@@ -479,6 +483,7 @@ func (m *Member) StopServing() func() {
 	m.service++ // what comes from the connections from here on is of none
 	return func() {
 		s.service.Store(0)
+		s.endService()
 		s.DropConnections()
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -5,12 +5,14 @@ import (
 	"strings"
 	"time"
 
+	"quoll/ensemble"
 	"quoll/jute"
 	"quoll/metrics"
 	"quoll/tree"
+	"quoll/zab"
 )
 
-// registerGauges makes the gauges of a serving standalone server visible (ZooKeeperServer.registerMetrics).
+// registerGauges makes the gauges of every server that serves visible (ZooKeeperServer.registerMetrics).
 func (s *Server) registerGauges() {
 	m, st := s.metrics, &s.stats
 	none := func() int64 { return 0 }
@@ -31,7 +33,7 @@ func (s *Server) registerGauges() {
 	m.AuthFailedCount.Register(st.authFailed.Load)
 	m.NumAliveConnections.Register(func() int64 { return int64(s.connectionCount()) })
 	m.OutstandingRequests.Register(s.outstanding.Load)
-	m.Uptime.Register(func() int64 { return time.Since(s.started).Milliseconds() })
+	m.Uptime.Register(func() int64 { return s.clock(time.Now()) - st.since.Load() })
 	m.WatchCount.Register(s.watches.total.Load)
 	m.ZnodeCount.Register(ofTree(func(t *tree.Tree) int64 { return int64(nodeCount(t)) }))
 	m.EphemeralsCount.Register(ofTree(func(t *tree.Tree) int64 { return int64(t.NumEphemerals()) }))
@@ -39,8 +41,8 @@ func (s *Server) registerGauges() {
 	m.GlobalSessions.Register(ofTree(func(t *tree.Tree) int64 { return int64(t.Sessions()) }))
 	m.OpenFileDescriptorCount.Register(metrics.OpenFDs)
 	m.MaxFileDescriptorCount.Register(metrics.MaxFDs)
-	// Nothing of this kind exists in a server without an ensemble, TLS and a throttle.
 	m.LocalSessions.Register(s.localSessions)
+	// Nothing of this kind exists in a server without TLS and a throttle.
 	m.ConnectionDropChance.Register(func() float64 { return 0 })
 	m.OutstandingTLSHandshake.Register(none)
 	m.NonMTLSLocalConnCount.Register(none) // counted by ZooKeeper only where it tells TLS from plain text by the first byte
@@ -53,6 +55,80 @@ func (s *Server) registerGauges() {
 	} {
 		gauge.Register(func() map[string]int64 { return s.quotas(value) })
 	}
+}
+
+// registerGauges makes the gauges of a member visible (QuorumZooKeeperServer, LeaderZooKeeperServer, FollowerZooKeeperServer).
+func (m *Member) registerGauges(role zab.Role) {
+	s, g := m.s, m.s.metrics
+	g.QuorumSize.Register(func() int64 {
+		committed, _ := m.configs()
+		return int64(len(committed.Voters()))
+	})
+	learners := func(counts func(l *zab.LearnerStatus) bool) func() int64 {
+		return func() (n int64) {
+			status := m.status()
+			for i := range status.Learners {
+				if counts(&status.Learners[i]) {
+					n++
+				}
+			}
+			return n
+		}
+	}
+	switch role {
+	case zab.Following:
+		if s.opts.ObserverMasterPort > 0 {
+			g.SyncedObservers.Register(m.observers)
+		}
+	case zab.Leading:
+		g.Learners.Register(func() int64 {
+			status := m.status()
+			return int64(len(status.Learners) + status.Syncing)
+		})
+		g.SyncedFollowers.Register(learners(func(l *zab.LearnerStatus) bool { return !l.Observer }))
+		g.SyncedObservers.Register(learners(func(l *zab.LearnerStatus) bool { return l.Observer }))
+		g.SyncedNonVotingFollowers.Register(learners(func(l *zab.LearnerStatus) bool {
+			committed, _ := m.configs()
+			return !l.Observer && !committed.IsVoter(l.SID)
+		}))
+		g.PendingSyncs.Register(func() int64 { return int64(m.status().Syncs) })
+		g.LeaderUptime.Register(func() int64 { return s.clock(time.Now()) - s.stats.since.Load() })
+		g.LastProposalSize.Register(s.stats.proposal.last.Load)
+		g.MinProposalSize.Register(s.stats.proposal.min.Load)
+		g.MaxProposalSize.Register(s.stats.proposal.max.Load)
+	}
+}
+
+// status is a recent picture of the node. Before the peer runs there is none.
+func (m *Member) status() (status zab.Status) {
+	if p := m.peer.Load(); p != nil {
+		status = (*p).Status()
+	}
+	return status
+}
+
+// configs are the configs in force and last seen.
+func (m *Member) configs() (committed, lastSeen *ensemble.Config) {
+	if p := m.peer.Load(); p != nil {
+		return (*p).Configs()
+	}
+	return &m.s.opts.Ensemble, &m.s.opts.Ensemble
+}
+
+// master is the sid of the server that an observer learns from: the leader, or a follower that passes observers on.
+func (m *Member) master() (sid int64) {
+	if p := m.peer.Load(); p != nil {
+		sid = (*p).Master()
+	}
+	return sid
+}
+
+// observers is how many observers this follower passes on to the leader.
+func (m *Member) observers() (n int64) {
+	if p := m.peer.Load(); p != nil {
+		n = int64((*p).Observers())
+	}
+	return n
 }
 
 func hardFirst(hard, soft int64) int64 {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"quoll/jute"
+	"quoll/zab"
 )
 
 // A server without a quorum serves what it has to clients that accept old data, if readonlymode.enabled says so (ReadOnlyZooKeeperServer). Its sessions are its own
@@ -31,6 +32,7 @@ func (m *Member) ServeReadOnly() func() {
 		s.prep.Reset()
 		s.sessions.reset(false)
 		s.unlockTree()
+		s.beginService(zab.Looking)
 		s.service.Store(-service)
 	}
 }

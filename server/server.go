@@ -18,6 +18,7 @@ import (
 	"quoll/replica"
 	"quoll/tree"
 	"quoll/txnlog"
+	"quoll/zab"
 )
 
 // Options says how a server runs. The configuration has the documented keys; the rest is for programs that embed it.
@@ -157,7 +158,9 @@ func Start(o Options) (*Server, error) {
 	s.apply.query = query{s: s}
 	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
 	s.trackSessions()
-	s.registerGauges()
+	if s.member == nil {
+		s.beginService(zab.Looking)
+	}
 	if s.checkpoints != nil {
 		s.wg.Go(s.checkpoints.run)
 		s.startPurging()

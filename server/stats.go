@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quoll/metrics"
+	"quoll/zab"
 )
 
 // latencies sums up how long the requests of a connection took, in milliseconds.
@@ -35,10 +36,33 @@ type serverStats struct {
 	received, sent atomic.Int64     // packets
 	latency        *metrics.Summary // of requests, milliseconds
 	response       extremes         // bytes of replies and events without their length field
+	proposal       extremes         // bytes of the transactions that a leader proposed
 
 	authFailed    atomic.Int64
 	fsyncExceeded atomic.Int64 // syncs slower than fsync.warningthresholdms
+
+	// The service that the numbers are of: ZooKeeper makes a new server for each role of a member, and the numbers begin anew.
+	role  atomic.Int32 // zab.Role, of a member
+	since atomic.Int64 // when it began, milliseconds of the server's clock
 }
+
+// role is what a member does, or last did, for clients that write.
+func (s *Server) role() zab.Role { return zab.Role(s.stats.role.Load()) }
+
+// beginService makes numbers and gauges those of a service: of a server that stands alone or is read-only, with the role 0, or of a member in a role.
+func (s *Server) beginService(role zab.Role) {
+	s.stats.reset()
+	s.stats.proposal.reset()
+	s.stats.role.Store(int32(role))
+	s.stats.since.Store(s.clock(time.Now()))
+	s.registerGauges()
+	if role != zab.Looking {
+		s.member.registerGauges(role)
+	}
+}
+
+// endService hides the gauges of a member.
+func (s *Server) endService() { s.metrics.Unregister() }
 
 func (st *serverStats) requestsDone(n int, took time.Duration) {
 	st.latency.ObserveN(took.Milliseconds(), int64(n))

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/user"
@@ -12,11 +13,14 @@ import (
 	"runtime/debug"
 	runtimemetrics "runtime/metrics"
 	"slices"
+	"strconv"
 	"strings"
 
+	"quoll/ensemble"
 	"quoll/jute"
 	"quoll/metrics"
 	"quoll/tree"
+	"quoll/zab"
 )
 
 // defaultTraceMask is the trace mask of a new ZooKeeper server, which only gtmk and stmk show.
@@ -29,12 +33,20 @@ func nodeCount(t *tree.Tree) int { return t.Len() + 1 }
 func dataSize(t *tree.Tree) int64 { return t.DataSize() + 1 }
 
 func (c *conn) wordSrvr(w *bufio.Writer) {
-	fmt.Fprintf(w, "Zookeeper version: %s\n", FullVersion())
+	c.s.writeVersion(w)
 	c.s.writeStats(w)
 }
 
+func (s *Server) writeVersion(w *bufio.Writer) {
+	fmt.Fprintf(w, "Zookeeper version: %s\n", FullVersion())
+	if s.ReadOnly() {
+		w.WriteString("READ-ONLY mode; serving only read-only clients\n")
+	}
+}
+
 func (c *conn) wordStat(w *bufio.Writer) {
-	fmt.Fprintf(w, "Zookeeper version: %s\nClients:\n", FullVersion())
+	c.s.writeVersion(w)
+	w.WriteString("Clients:\n")
 	for _, other := range c.s.sortedConnections() {
 		other.writeInfo(w, true)
 	}
@@ -48,19 +60,55 @@ func (s *Server) writeStats(w *bufio.Writer) {
 	st := &s.stats
 	fmt.Fprintf(w, "Latency min/avg/max: %d/%s/%d\n", st.latency.Min(), metrics.JavaDouble(st.latency.Avg()), st.latency.Max())
 	fmt.Fprintf(w, "Received: %d\nSent: %d\nConnections: %d\nOutstanding: %d\n", st.received.Load(), st.sent.Load(), s.connectionCount(), s.outstanding.Load())
-	fmt.Fprintf(w, "Zxid: %s\nMode: %s\nNode count: %d\n", hex(s.lastZxid.Load()), s.mode(), nodes)
+	mode := s.mode()
+	fmt.Fprintf(w, "Zxid: %s\nMode: %s\nNode count: %d\n", hex(s.lastZxid.Load()), mode, nodes)
+	if p := &st.proposal; mode == modes[zab.Leading].name {
+		fmt.Fprintf(w, "Proposal sizes last/min/max: %d/%d/%d\n", p.last.Load(), p.min.Load(), p.max.Load())
+	}
+}
+
+// modes are the roles of a member that serves as the words name them: in srvr, and in mntr as the state of the peer.
+var modes = map[zab.Role]struct{ name, peer string }{
+	zab.Leading:   {"leader", "leading - broadcast"},
+	zab.Following: {"follower", "following - broadcast"},
+	zab.Observing: {"observer", "observing - broadcast"},
 }
 
 // mode is the role of the server as the words name it.
-func (s *Server) mode() string { return "standalone" }
+func (s *Server) mode() string {
+	switch {
+	case s.member == nil:
+		return "standalone"
+	case s.ReadOnly():
+		return "read-only"
+	}
+	return modes[s.role()].name
+}
 
 func (c *conn) wordMntr(w *bufio.Writer) {
-	fmt.Fprintf(w, "zk_version\t%s\nzk_server_state\t%s\n", FullVersion(), c.s.mode())
-	_, _ = w.Write(c.s.metrics.AppendMntr(nil))
+	s := c.s
+	fmt.Fprintf(w, "zk_version\t%s\nzk_server_state\t%s\n", FullVersion(), s.mode())
+	if s.member != nil && !s.ReadOnly() {
+		role := s.role()
+		fmt.Fprintf(w, "zk_peer_state\t%s\n", modes[role].peer)
+		if role == zab.Observing {
+			fmt.Fprintf(w, "zk_observer_master_id\t%d\n", s.member.master())
+		}
+	}
+	_, _ = w.Write(s.metrics.AppendMntr(nil))
+}
+
+func (c *conn) wordIsro(w *bufio.Writer) {
+	if c.s.ReadOnly() {
+		w.WriteString("ro")
+		return
+	}
+	w.WriteString("rw")
 }
 
 func (c *conn) wordSrst(w *bufio.Writer) {
 	c.s.stats.reset()
+	c.s.stats.proposal.reset()
 	c.s.metrics.Reset()
 	w.WriteString("Server stats reset.\n")
 }
@@ -156,8 +204,48 @@ func (c *conn) wordConf(w *bufio.Writer) {
 	snapSize, logSize := s.dirSizes()
 	fmt.Fprintf(w, "clientPort=%d\nsecureClientPort=%d\n", port, o.SecureClientPort)
 	fmt.Fprintf(w, "dataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\n", snap, snapSize, log, logSize)
-	fmt.Fprintf(w, "tickTime=%d\nmaxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\nclientPortListenBacklog=%d\nserverId=0\n",
-		o.TickTime.Milliseconds(), o.MaxClientCnxns, o.MinSessionTimeout.Milliseconds(), o.MaxSessionTimeout.Milliseconds(), o.ClientPortListenBacklog)
+	id := int64(0)
+	if s.member != nil {
+		id = o.MyID
+	}
+	fmt.Fprintf(w, "tickTime=%d\nmaxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\nclientPortListenBacklog=%d\nserverId=%d\n",
+		o.TickTime.Milliseconds(), o.MaxClientCnxns, o.MinSessionTimeout.Milliseconds(), o.MaxSessionTimeout.Milliseconds(), o.ClientPortListenBacklog, id)
+	if s.member != nil {
+		s.writeEnsemble(w)
+	}
+}
+
+// electionAlg is the number of the only election there is since ZooKeeper 3.8.
+const electionAlg = 3
+
+// writeEnsemble is what conf says of a member (QuorumZooKeeperServer.dumpConf).
+func (s *Server) writeEnsemble(w *bufio.Writer) {
+	o := s.opts
+	committed, lastSeen := s.member.configs()
+	own, role := committed.Server(o.MyID), o.PeerType
+	if own == nil {
+		own = lastSeen.Server(o.MyID)
+	}
+	var election, quorum []ensemble.Addr
+	if own != nil {
+		election, quorum, role = own.Election, own.Quorum, own.Role
+	}
+	fmt.Fprintf(w, "initLimit=%d\nsyncLimit=%d\nelectionAlg=%d\nelectionPort=%s\nquorumPort=%s\npeerType=%d\n",
+		o.InitLimit, o.SyncLimit, electionAlg, ports(election), ports(quorum), role)
+	if !s.ReadOnly() {
+		fmt.Fprintf(w, "membership: \n%s", committed)
+	}
+}
+
+// ports lists the ports of addresses, each once.
+func ports(list []ensemble.Addr) string {
+	var text []string
+	for _, a := range list {
+		if port := strconv.Itoa(a.Port); !slices.Contains(text, port) {
+			text = append(text, port)
+		}
+	}
+	return strings.Join(text, "|")
 }
 
 func (c *conn) wordDirs(w *bufio.Writer) {
@@ -223,17 +311,14 @@ type expiring struct {
 
 func (c *conn) wordDump(w *bufio.Writer) {
 	s := c.s
-	w.WriteString("SessionTracker dump:\nSession ")
-	var list []expiring
-	s.sessions.each(func(session *session) {
-		list = append(list, expiring{session.deadline.Load(), fmt.Sprintf("0x%x", uint64(session.id))})
-	})
-	s.writeBuckets(w, list)
+	w.WriteString("SessionTracker dump:\n")
+	s.writeSessions(w)
+	w.WriteString("ephemeral nodes dump:\n")
 	s.writeEphemerals(w)
 	w.WriteString("Connections dump:\nConnections ")
+	var list []expiring
 	// ZooKeeper closes a connection that is silent for as long as its session may be, or for the time that a client has to make one, and
 	// looks at them in steps of that time.
-	list = list[:0]
 	step := max(s.opts.SessionlessCnxnTimeout.Milliseconds(), 1)
 	for _, other := range s.sortedConnections() {
 		var id int64
@@ -244,6 +329,38 @@ func (c *conn) wordDump(w *bufio.Writer) {
 		list = append(list, expiring{(at/step + 1) * step, fmt.Sprintf("ip: %s sessionId: 0x%x", other.javaRemote(), uint64(id))})
 	}
 	s.writeBuckets(w, list)
+}
+
+// writeSessions lists the sessions with the times at which they end, those of others without (UpgradeableSessionTracker): only a leader keeps the time of global ones.
+func (s *Server) writeSessions(w *bufio.Writer) {
+	var local, global []expiring
+	s.sessions.each(func(session *session) {
+		e := expiring{session.deadline.Load(), fmt.Sprintf("0x%x", uint64(session.id))}
+		if session.local.Load() {
+			local = append(local, e)
+		} else {
+			global = append(global, e)
+		}
+	})
+	keeps := s.member == nil || !s.ReadOnly() && s.role() == zab.Leading
+	if s.makesLocalSessions() {
+		w.WriteString("Local Session ")
+		s.writeBuckets(w, local)
+		if keeps {
+			w.WriteString("Global ")
+		}
+	}
+	if keeps {
+		w.WriteString("Session ")
+		s.writeBuckets(w, global)
+		return
+	}
+	timeouts := map[int64]int32{}
+	s.readTree(func(t *tree.Tree) { t.EachSession(func(id int64, timeout int32) { timeouts[id] = timeout }) })
+	fmt.Fprintf(w, "Global Sessions(%d):\n", len(timeouts))
+	for _, id := range slices.Sorted(maps.Keys(timeouts)) {
+		fmt.Fprintf(w, "0x%x\t%dms\n", uint64(id), timeouts[id])
+	}
 }
 
 // writeBuckets groups the list by time (ExpiryQueue.dump).
@@ -275,7 +392,7 @@ func (s *Server) writeEphemerals(w *bufio.Writer) {
 			owners++
 		}
 	}
-	fmt.Fprintf(w, "ephemeral nodes dump:\nSessions with Ephemerals (%d):\n", owners)
+	fmt.Fprintf(w, "Sessions with Ephemerals (%d):\n", owners)
 	for i, id := range ids {
 		if len(paths[i]) == 0 {
 			continue // the session has ended meanwhile

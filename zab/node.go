@@ -353,6 +353,8 @@ type Status struct {
 	Last, Synced, Applied int64
 	// Syncs is how many requests to sync a leader has not answered.
 	Syncs int
+	// Syncs is how many requests to sync a leader has not answered.
+	Syncs int
 	// Learners are the links of a leader's synchronized learners in ascending order of their sids, Syncing how many others there are.
 	Learners []LearnerStatus
 	Syncing  int
@@ -375,6 +377,7 @@ func (n *Node) Status() Status {
 	case n.leader != nil:
 		s.Leader, s.Epoch = n.opts.SID, n.leader.epoch
 		s.Learners, s.Syncing = n.leader.status()
+		s.Syncs = len(n.leader.syncs)
 		s.Syncs = len(n.leader.syncs)
 	case n.learner != nil:
 		s.Leader, s.Epoch = n.learner.sid, n.learner.epoch
