@@ -142,18 +142,18 @@ type listener struct {
 	greetings []net.Conn // in the order they came
 }
 
-// addresses are the own quorum addresses, of the newest config that has this server.
+// addresses are the own quorum addresses, of the newest config that has this server; a server that was removed stays where it was when it started.
 func (p *Peer) addresses(m *members) (list []string) {
-	s := m.lastSeen.Server(p.opts.Config.MyID)
-	if s == nil {
-		s = m.committed.Server(p.opts.Config.MyID)
-	}
-	if s == nil {
-		return nil
+	c := p.opts.Config
+	var s *ensemble.Server
+	for _, of := range []*ensemble.Config{m.lastSeen, m.committed, c.LastSeen, &c.Ensemble} {
+		if s == nil && of != nil {
+			s = of.Server(c.MyID)
+		}
 	}
 	for _, a := range s.Quorum {
 		host := a.Host
-		if p.opts.Config.QuorumListenOnAllIPs {
+		if c.QuorumListenOnAllIPs {
 			host = ""
 		} else if host == "" {
 			host = "localhost"
