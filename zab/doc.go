@@ -54,8 +54,8 @@
 // it logs the first record of an epoch, it makes durable what is before, which is the initial history of that epoch, and raises currentEpoch to it; so Restored may have a
 // currentEpoch that the node did not ask for. A driver may also hold what is of a later epoch, and all behind it, under temporary names until PersistEpoch; then [Synced] says
 // that they are durable, and Reload discards them. One that does neither is as safe: epochs are compared before zxids, so nobody is elected for a history without the epoch
-// that makes it whole. But it must remember with a snapshot that it is not sealed ([Disk]): in the epoch in which this server is already, nothing else tells it from one
-// that is, and the config that belongs to it comes behind it.
+// that makes it whole. But the
+// history tells the configs in it ([Disk]): in the epoch in which this server is already, a snapshot counts at once, and the config that belongs to it comes behind it.
 //
 // [Restored] says what the disk holds after its effect, and that the state in memory is exactly that.
 //

@@ -119,7 +119,7 @@ func (n *Node) initialVote() ballot {
 	switch {
 	case n.observer():
 		b.leader, b.zxid, b.epoch = noVote, noVote, noVote
-	case !n.committed.IsVoter(n.opts.SID), n.unsealed:
+	case !n.committed.IsVoter(n.opts.SID):
 		b.leader = noVote
 	}
 	return b
@@ -310,7 +310,7 @@ func (e *election) take(sid int64, b ballot) {
 			return
 		}
 		switch {
-		case b.leader == n.opts.SID && b.round >= n.round && (b.zxid != e.initial.zxid || b.epoch != e.initial.epoch || n.unsealed):
+		case b.leader == n.opts.SID && b.round >= n.round && (b.zxid != e.initial.zxid || b.epoch != e.initial.epoch):
 			// Somebody repeats a vote that is not true any more: a new round for all, or it would win with it.
 			n.round = b.round + 1
 			e.votes = nil
@@ -371,7 +371,7 @@ func (e *election) elected(t tally, b ballot) bool {
 	n := e.n
 	supporters := t.supporters(b)
 	if b.leader == n.opts.SID {
-		return b.round == n.round && n.quorum(supporters) && !n.unsealed
+		return b.round == n.round && n.quorum(supporters)
 	}
 	i, ok := t.find(b.leader)
 	leads := ok && t[i].vote.state == Leading && t[i].vote.leader == b.leader // one that has put another in its place says LEADING too, also in Java, and names that one
@@ -397,7 +397,7 @@ func (e *election) tick() {
 	}
 	if n.now >= e.resendAt {
 		switch {
-		case e.proposal.leader == noVote && n.lastSeen.IsVoter(n.opts.SID) && !n.observer() && !n.unsealed && e.interval > 2*n.opts.MinNotificationInterval:
+		case e.proposal.leader == noVote && n.lastSeen.IsVoter(n.opts.SID) && !n.observer() && e.interval > 2*n.opts.MinNotificationInterval:
 			// Nobody of the config in force is as far as this server, which only the config that was seen lets vote, since only it has
 			// that reconfig in its log. The votes of both configs are needed, so nobody else can win; in Java nobody does.
 			e.initial.leader = n.opts.SID

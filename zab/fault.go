@@ -18,7 +18,7 @@ const (
 	truncForgotten
 	logTooShort
 	snapshotGap
-	unsealedStands
+	historyTellsNoConfig
 	tailKeptAfterTrunc
 	takenBackCounted
 	looksBeforeDrain
@@ -42,8 +42,6 @@ const (
 	activationForgotten
 	activationMissedInSync
 	uncommittedConfigActivated
-	seenTooEarly
-	forgottenTooFar
 	lameLeaderCommits
 	designatedUnchecked
 	quorumLossIgnored
@@ -51,6 +49,5 @@ const (
 	syncBeforeCommit
 	oldLinkAccepted
 	diskFailureIgnored
-	configureOnce
 	acksForgotten
 )

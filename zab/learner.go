@@ -418,7 +418,7 @@ func (l *learner) seal() {
 		for _, r := range n.log.after(l.sealAt) {
 			later = later || r.Config != nil
 		}
-		if c := l.config; c != nil && !later && (!l.toCome(c) || n.unsealed) {
+		if c := l.config; c != nil && !later && !l.toCome(c) {
 			n.see(c) // not before: if the history is given up, so is what its config takes back
 		}
 		n.save(CurrentEpoch, l.epoch)
@@ -450,9 +450,9 @@ func (l *learner) upToDate() {
 }
 
 // toCome reports whether a config is of a reconfig that this server will get as a proposal behind UPTODATE. Seen now and not logged it would be forgotten at the next start,
-// and with it the one that it takes the place of, which is in the log. Only who got a snapshot, and so may know of no other, sees it.
+// and until then it would stand for the one that it takes the place of, which is in the log and may be in force alone.
 func (l *learner) toCome(c *ensemble.Config) bool {
-	return epochOf(c.Version) == l.epoch && c.Version > max(l.n.log.last(), zxidOf(l.epoch)) && !mutant(seenTooEarly)
+	return epochOf(c.Version) == l.epoch && c.Version > max(l.n.log.last(), zxidOf(l.epoch))
 }
 
 // proposedOnly reports whether a config is proposed in this epoch and not committed as far as was told here: it waits for its commit, where Java puts it

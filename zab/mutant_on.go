@@ -24,7 +24,7 @@ var faultTable = []Mutant{
 	{"truncForgotten", "a learner does not carry out TRUNC", truncForgotten},
 	{"logTooShort", "a leader synchronizes from memory who lacks what neither its memory nor its log has any more", logTooShort},
 	{"snapshotGap", "what was committed while a snapshot was sent is not sent behind it", snapshotGap},
-	{"unsealedStands", "who has a snapshot, and not the config that goes with it, stands for election", unsealedStands},
+	{"historyTellsNoConfig", "a server knows of a reconfig in its history only what it was told beside it", historyTellsNoConfig},
 	{"tailKeptAfterTrunc", "a synchronization that broke does not make a learner go back to its disk (ZOOKEEPER-5094)", tailKeptAfterTrunc},
 	{"takenBackCounted", "a leader truncates a learner that has its proposals to what is committed, and counts that it has them, both as Java does", takenBackCounted},
 	{"looksBeforeDrain", "a server votes with a zxid that is not durable yet (I15)", looksBeforeDrain},
@@ -48,8 +48,6 @@ var faultTable = []Mutant{
 	{"activationForgotten", "a config is committed and not put in force", activationForgotten},
 	{"activationMissedInSync", "COMMITANDACTIVATE before UPTODATE only commits (9.2)", activationMissedInSync},
 	{"uncommittedConfigActivated", "a joiner puts a config in force that is only proposed (9.2)", uncommittedConfigActivated},
-	{"seenTooEarly", "a config that is not in the history takes the place of one that is", seenTooEarly},
-	{"forgottenTooFar", "who forgets a config that is not in its log forgets the one before it too, which is", forgottenTooFar},
 	{"lameLeaderCommits", "a leader goes on after another one was designated (I26)", lameLeaderCommits},
 	{"designatedUnchecked", "a leader designates itself although the new config has it not", designatedUnchecked},
 	{"quorumLossIgnored", "a leader goes on without a quorum of learners", quorumLossIgnored},
@@ -57,7 +55,6 @@ var faultTable = []Mutant{
 	{"syncBeforeCommit", "a leader answers sync before what was proposed is committed", syncBeforeCommit},
 	{"oldLinkAccepted", "packets of a link that is gone are taken", oldLinkAccepted},
 	{"diskFailureIgnored", "a failed sync is taken for a good one", diskFailureIgnored},
-	{"configureOnce", "configs that were not written when the disk failed are not written again", configureOnce},
 	{"acksForgotten", "a follower never acknowledges", acksForgotten},
 }
 

@@ -65,8 +65,6 @@ type Node struct {
 
 	// committed and lastSeen are the configs of section 1.3 (quorumVerifier, lastSeenQuorumVerifier).
 	committed, lastSeen *ensemble.Config
-	// seenBefore is what was the last seen config before a newer one came, which may be forgotten again.
-	seenBefore *ensemble.Config
 	// text is that of the config textOf, see configText.
 	text   string
 	textOf *ensemble.Config
@@ -77,8 +75,6 @@ type Node struct {
 	// unfit says that the log could not be cut as the leader wanted. When the leader has counted this server's ACKEPOCH, the next one, which does not count,
 	// speaks as if there were no log, and is answered with a snapshot.
 	unfit bool
-	// unsealed is Disk.Unsealed, see there.
-	unsealed bool
 	// promised is the highest epoch that a member is known to have accepted.
 	promised int64
 	// saving are the epoch files being written, in order.
@@ -127,29 +123,21 @@ func (n *Node) load(d Disk) {
 	n.accepted, n.current = d.AcceptedEpoch, d.CurrentEpoch
 	n.saving = nil
 	n.untrusted = d.Untrusted
-	n.unsealed = n.unsealed || d.Unsealed && !mutant(unsealedStands)
 	n.log.reset(d.Zxid, d.Recent)
 	n.synced = d.Zxid
 	n.dirty = false
-	if v := n.lastSeen.Version; counterOf(v) != 0 && v > max(n.committed.Version, d.Zxid) && epochOf(v) >= n.current {
+	seen := n.lastSeen
+	if v := seen.Version; counterOf(v) != 0 && v > max(n.committed.Version, d.Zxid) && epochOf(v) >= n.current {
 		// The reconfig was proposed in the last epoch and is not in the log: this server never acknowledged it, and is as one that never heard of it.
-		n.lastSeen = n.seenIn(d)
+		seen = n.committed
+	}
+	if c := d.Config; c != nil && c.Version > seen.Version && n.opts.Reconfig && !mutant(historyTellsNoConfig) {
+		seen = c
+	}
+	if seen != n.lastSeen {
+		n.lastSeen = seen
 		n.emit(Configure{n.committed, n.lastSeen})
 	}
-}
-
-// seenIn returns the newest config that is known to be in the history on the disk: one that was seen before another took its place, or one of the last records.
-func (n *Node) seenIn(d Disk) *ensemble.Config {
-	c := n.committed
-	if b := n.seenBefore; b != nil && b.Version > c.Version && b.Version <= d.Zxid && !mutant(forgottenTooFar) {
-		c = b
-	}
-	for _, r := range d.Recent {
-		if r.Config != nil && r.Config.Version > c.Version && n.opts.Reconfig && !mutant(forgottenTooFar) {
-			c = r.Config
-		}
-	}
-	return c
 }
 
 // Step takes in one event. now is a monotonic time since any beginning, never less than before.
@@ -345,14 +333,10 @@ type Status struct {
 	Leader, Epoch int64
 	// Accepted and Current are the durable epochs.
 	Accepted, Current int64
-	// Unsealed says that this server does not stand for election, since it does not know all configs that its history has; see [Disk].
-	Unsealed bool
 	// Round is the election's round.
 	Round int64
 	// Last is the last zxid in the log, Synced on the disk, Applied given to the state.
 	Last, Synced, Applied int64
-	// Syncs is how many requests to sync a leader has not answered.
-	Syncs int
 	// Syncs is how many requests to sync a leader has not answered.
 	Syncs int
 	// Learners are the links of a leader's synchronized learners in ascending order of their sids, Syncing how many others there are.
@@ -371,13 +355,12 @@ type LearnerStatus struct {
 
 // Status returns a picture of the node.
 func (n *Node) Status() Status {
-	s := Status{Role: n.role, Serving: n.serving, Accepted: n.accepted, Current: n.current, Unsealed: n.unsealed, Round: n.round,
+	s := Status{Role: n.role, Serving: n.serving, Accepted: n.accepted, Current: n.current, Round: n.round,
 		Last: n.log.last(), Synced: n.synced, Applied: n.log.applied}
 	switch {
 	case n.leader != nil:
 		s.Leader, s.Epoch = n.opts.SID, n.leader.epoch
 		s.Learners, s.Syncing = n.leader.status()
-		s.Syncs = len(n.leader.syncs)
 		s.Syncs = len(n.leader.syncs)
 	case n.learner != nil:
 		s.Leader, s.Epoch = n.learner.sid, n.learner.epoch

@@ -134,9 +134,10 @@ type Disk struct {
 	// when the server came up without and has persisted no currentEpoch since: what it got is not sealed, and it may not vote yet (Java reports zxid -1,
 	// though only until a snapshot is there). In Restored it is what it was before; the node knows when it ends.
 	Untrusted bool
-	// Unsealed says that the history begins with a snapshot of InstallSnapshot and no currentEpoch was persisted since. A reconfig may be in it whose config only NEWLEADER
-	// would have told, so this server does not know what a quorum is and does not stand for election. (Java writes such a snapshot when it has the config.)
-	Unsealed bool
+	// Config is the newest config among the transactions of the history, whether it is in force or not: that of the last reconfig, or what a snapshot has as the data of
+	// /zookeeper/config; nil if there is none. A snapshot tells of its reconfigs in no other way, until NEWLEADER; who does not know one takes an older config for the one in
+	// force, and may lead by it. (Java keeps such a snapshot only when NEWLEADER is there.)
+	Config *ensemble.Config
 	// AcceptedEpoch and CurrentEpoch are the values of the two files, by the rules at start of docs/spec/storage-format.md section 8.2; but a log
 	// that is ahead of currentEpoch, cut off in the middle of a synchronization, is fine here.
 	AcceptedEpoch, CurrentEpoch int64

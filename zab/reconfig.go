@@ -47,9 +47,6 @@ func (n *Node) see(c *ensemble.Config) {
 	if c.Version == n.committed.Version {
 		c = n.committed
 	}
-	if c.Version > n.lastSeen.Version {
-		n.seenBefore = n.lastSeen
-	}
 	n.lastSeen = c
 	n.emit(Configure{n.committed, n.lastSeen})
 }

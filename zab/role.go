@@ -51,9 +51,8 @@ func (n *Node) drain() {
 		if !mutant(fastForwardForgotten) {
 			n.apply(n.log.last())
 		}
-		direct := n.direct && !(n.unsealed && n.vote.leader == n.opts.SID)
-		n.direct = false
-		if direct {
+		if direct := n.direct; direct {
+			n.direct = false
 			n.enter() // may fail at once
 		} else {
 			n.look()
@@ -89,9 +88,7 @@ func (n *Node) diskFailed(ev DiskFailed) {
 	if n.restore == 0 {
 		n.reload()
 	}
-	if !mutant(configureOnce) {
-		n.emit(Configure{n.committed, n.lastSeen}) // the last one may be lost too, and what is logged from now on relies on it
-	}
+	n.emit(Configure{n.committed, n.lastSeen}) // the last one may be lost too, and what is logged from now on relies on it
 }
 
 // restored takes what a restore ended with.
@@ -103,9 +100,6 @@ func (n *Node) restored(ev Restored) {
 	if n.learner == nil && mutant(tailKeptAfterTrunc) {
 		n.synced = n.log.last()
 		return
-	}
-	if l := n.learner; l != nil && l.phase == learnerRestoring && !l.truncating {
-		ev.Unsealed = true
 	}
 	n.load(ev.Disk)
 	if l := n.learner; l != nil && l.phase == learnerReturning {
@@ -145,7 +139,7 @@ func (n *Node) epochPersisted(ev EpochPersisted) {
 	file := &n.accepted
 	if ev.File == CurrentEpoch {
 		file = &n.current
-		n.untrusted, n.unfit, n.unsealed = false, false, false // a leader's whole history is here, and its config
+		n.untrusted, n.unfit = false, false // a leader's whole history is here
 	}
 	if ev.Epoch < *file && !mutant(lowerEpochAccepted) {
 		panic(fmt.Sprintf("zab: %v goes back from %d to %d", ev.File, *file, ev.Epoch))

@@ -232,7 +232,7 @@ func (p *peer) newLeader() {
 		panic(fmt.Sprintf("zab: NEWLEADER %d, currentEpoch is %d", p.l.epoch, n.current))
 	}
 	c := n.lastSeen
-	if p.l.phase == leaderBroadcasting && c.Version > max(n.committed.Version, p.proposedTo) && !mutant(uncommittedConfigActivated) && !mutant(seenTooEarly) {
+	if p.l.phase == leaderBroadcasting && c.Version > max(n.committed.Version, p.proposedTo) && !mutant(uncommittedConfigActivated) {
 		c = n.committed
 	}
 	p.chunk = nil

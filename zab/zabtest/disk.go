@@ -64,8 +64,6 @@ type side struct {
 	synced int
 	// logFrom is where the log begins: what is before is only in a snapshot.
 	logFrom int
-	// installed says that the snapshot is a leader's, and no epoch has sealed it.
-	installed bool
 }
 
 // disk is what a server keeps when it crashes, and its queue of operations, which are done in order.
@@ -285,7 +283,7 @@ func (s *server) phase(op *diskOp) {
 	case opInstall:
 		if on := d.sideOf(op); op.phase == 2 {
 			op.before = *on
-			*on = side{op.snapshot, len(op.snapshot), len(op.snapshot), true}
+			*on = side{op.snapshot, len(op.snapshot), len(op.snapshot)}
 			s.ghost.matched = 0
 			s.synchronizing(op)
 		}
@@ -300,7 +298,7 @@ func (s *server) phase(op *diskOp) {
 			w.epochDurable(s, op.file, op.epoch)
 			d.epochs[op.file] = op.epoch
 			if op.file == zab.CurrentEpoch {
-				d.unsealed, d.blank, d.installed = false, false, false
+				d.unsealed, d.blank = false, false
 			}
 		}
 	case opConfigure:
@@ -361,7 +359,10 @@ func (s *server) contents() zab.Disk {
 	}
 	view := d.view()
 	c := zab.Disk{Zxid: w.zxid(view.hist), AcceptedEpoch: d.epochs[zab.AcceptedEpoch], CurrentEpoch: d.epochs[zab.CurrentEpoch]}
-	c.Untrusted, c.Unsealed = d.blank, view.installed
+	c.Untrusted = d.blank
+	if version := w.txns[view.hist.last()].members; version != 0 {
+		c.Config = w.txns[w.find(version)].config
+	}
 	recent := view.hist[view.logFrom:]
 	if n := w.draw.recent; n >= 0 && len(recent) > n {
 		recent = recent[len(recent)-n:]

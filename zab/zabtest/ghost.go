@@ -360,8 +360,8 @@ func (w *World) decides(s *server, mask uint16) bool {
 }
 
 // live reports whether the servers of a mask, left alone, can decide: those of them that have their disks are a quorum of the newest config in force, of the
-// newest that is in force on one of them, and of each newer one that one of them has seen; and there is a voter of the one in force which may stand and than which nobody
-// has more, since those who have not seen a newer one cannot follow others.
+// newest that is in force on one of them, and of each newer one that one of them has seen; and nobody has more than each voter of the one in force,
+// since those who have not seen a newer one cannot follow others.
 func (w *World) live(mask uint16) bool {
 	mask &= w.mask(func(s *server) bool { return !s.disk.blank })
 	newest := w.first
@@ -374,7 +374,7 @@ func (w *World) live(mask uint16) bool {
 		return false
 	}
 	electable := w.mask(func(s *server) bool {
-		return mask>>s.index&1 == 1 && newest.IsVoter(s.sid) && newest.Weight(s.sid) > 0 && !s.unsealed() && w.mask(func(o *server) bool { return mask>>o.index&1 == 1 && w.ahead(o, s) }) == 0
+		return mask>>s.index&1 == 1 && newest.IsVoter(s.sid) && newest.Weight(s.sid) > 0 && w.mask(func(o *server) bool { return mask>>o.index&1 == 1 && w.ahead(o, s) }) == 0
 	})
 	if electable == 0 {
 		return false
@@ -391,11 +391,6 @@ func (w *World) live(mask uint16) bool {
 		}
 	}
 	return true
-}
-
-// unsealed reports whether a server has a snapshot that no epoch has sealed: it does not stand for election.
-func (s *server) unsealed() bool {
-	return s.disk.installed || s.up && s.node.Status().Unsealed
 }
 
 // ahead reports whether a has more on its disk than b: what decides elections.

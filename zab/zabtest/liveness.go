@@ -7,7 +7,6 @@ import (
 
 	"quoll/jute"
 	"quoll/zab"
-	"quoll/zab/wire"
 )
 
 // calm ends chaos and demands what section 8.3 calls liveness: a quorum that is left alone gets one leader, equal histories, a write and a sync, each within
@@ -55,7 +54,7 @@ func (w *World) calm() {
 	w.await(bound, func() string { return w.unsettled(true) })
 	still := w.draw.maxCounter == 0 && r.chance(250)
 	if still {
-		w.runUntil(w.now + 2*time.Duration(w.draw.syncLimit)*tickTime) // what broke in chaos without a word shows by its silence
+		w.runUntil(w.now + 2*time.Second + 2*time.Duration(w.draw.syncLimit)*tickTime) // pauses end, and what broke in chaos without a word shows by its silence
 		w.await(bound, func() string { return w.unsettled(true) })
 	}
 	settled := w.turns()
@@ -127,7 +126,7 @@ func (w *World) chooseQuorum(r *stream) (chosen uint16) {
 	switch {
 	case !w.live(all):
 		return 0
-	case w.draw.healAll, w.reconfiguring(), w.snapshotting():
+	case w.draw.healAll, w.reconfiguring():
 		return all
 	}
 	for !w.live(chosen) {
@@ -141,16 +140,6 @@ func (w *World) reconfiguring() bool {
 	for i := len(w.txns) - 1; i > 0; i-- {
 		if t := &w.txns[i]; t.config != nil {
 			return t.zxid > w.inForce.Version
-		}
-	}
-	return false
-}
-
-// snapshotting reports whether a snapshot is on its way: who gets it may stand for election only when its leader, or another one, has sealed it.
-func (w *World) snapshotting() bool {
-	for _, l := range w.links {
-		if l.ghost.method == wire.TypeSnap && !l.ghost.acked && l.usable(learnerEnd) {
-			return true
 		}
 	}
 	return false
