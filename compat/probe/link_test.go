@@ -347,7 +347,7 @@ func (w *world) arrives() *link {
 				continue
 			default:
 			}
-			w.Cleanup(func() { l.conn.Close() })
+			w.scene.Cleanup(func() { l.conn.Close() })
 			return l
 		case <-timeout:
 			w.stuck = true

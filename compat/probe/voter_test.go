@@ -96,7 +96,7 @@ func (w *world) dial(addr string) net.Conn {
 	for {
 		conn, err := net.Dial("tcp", addr)
 		if err == nil {
-			w.Cleanup(func() { conn.Close() })
+			w.scene.Cleanup(func() { conn.Close() })
 			return conn
 		}
 		select {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,7 +41,8 @@ type setting struct {
 
 // world is one server under test among fakes.
 type world struct {
-	*testing.T        // of the scene, or of the probe that runs
+	*testing.T // of the scene, or of the probe that runs
+	scene      *testing.T
 	kind       string // java or quoll
 	client     string // the server's addresses
 	quorum     string //
@@ -50,6 +52,7 @@ type world struct {
 	config     *ensemble.Config
 	proc       *peer.Process
 	mayDie     bool // the scene ends the process by what it sends
+	chain      bool // a probe that failed leaves no state for the next one
 	stuck      bool // nothing comes from the server any more; the rest of the scene would only wait
 
 	fakes map[int64]*fake
@@ -72,13 +75,15 @@ func scene(t *testing.T, set setting, f func(w *world)) {
 
 // probe runs one probe of the scene; rules are the places of the specification that it pins.
 func (w *world) probe(name, rules string, f func()) {
-	scene := w.T
 	if w.stuck {
 		return
 	}
-	scene.Run(name, func(t *testing.T) {
+	w.scene.Run(name, func(t *testing.T) {
 		w.T = t
-		defer func() { w.T = scene }()
+		defer func() {
+			w.T = w.scene
+			w.stuck = w.stuck || w.chain && t.Failed()
+		}()
 		pinned(rules, w.kind, t.Name())
 		f()
 		if code, gone := w.gone(); gone && !w.mayDie {
@@ -89,13 +94,7 @@ func (w *world) probe(name, rules string, f func()) {
 
 // gone reports whether the process has ended, and how.
 func (w *world) gone() (code int, gone bool) {
-	conn, err := net.DialTimeout("tcp", w.election, patience)
-	if err == nil {
-		conn.Close()
-		return 0, false
-	}
-	// An election port that starts anew is closed for a moment; a process that ended is a zombie no more.
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d", w.proc.PID())); err == nil {
+	if syscall.Kill(w.proc.PID(), 0) == nil {
 		return 0, false
 	}
 	return w.proc.Wait(), true
@@ -103,7 +102,7 @@ func (w *world) gone() (code int, gone bool) {
 
 func start(t *testing.T, kind string, set setting) *world {
 	t.Helper()
-	w := &world{T: t, kind: kind, fakes: map[int64]*fake{}, came: make(chan *link, 100), work: t.TempDir()}
+	w := &world{T: t, scene: t, kind: kind, fakes: map[int64]*fake{}, came: make(chan *link, 100), work: t.TempDir()}
 	w.dir = set.dir
 	if w.dir == "" {
 		w.dir = filepath.Join(w.work, "data")
@@ -193,6 +192,9 @@ func start(t *testing.T, kind string, set setting) *world {
 			t.Errorf("the log has %q", bad)
 		}
 		peer.ShowLog(t, kind, w.proc)
+		if dir := os.Getenv("QUOLL_PROBE_LOGS"); dir != "" {
+			os.WriteFile(filepath.Join(dir, strings.ReplaceAll(t.Name(), "/", "-")+".log"), []byte(w.proc.Log()), 0o644)
+		}
 	})
 	if err := w.proc.Start(); err != nil {
 		t.Fatal(err)
