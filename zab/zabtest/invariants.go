@@ -93,6 +93,10 @@ var invariants = []invariant{
 		[]moment{atConfigure}, (*World).configDecided},
 	{"stands", "spec 9.3; ATC'12 reconfiguration", "who stands for election has seen every config of its history that was put in force",
 		[]moment{atVote}, (*World).knowsConfigs},
+	{"serves", "spec 9.2; ZOOKEEPER-3642", "who serves has put in force every reconfig in its state",
+		[]moment{atServe}, (*World).configsInForce},
+	{"names", "ATC'12 reconfiguration; Leader.getDesignatedLeader", "the commit of a reconfig names a voter of the new config",
+		[]moment{atSend}, (*World).namesVoter},
 	{"I26", "ATC'12 reconfiguration; Leader.allowedToCommit", "a leader that has put another one in its place commits nothing more",
 		[]moment{atApply}, (*World).lameSilent},
 	{"liveness", "spec 8.3", "a quorum that is left alone gets one leader whom all members follow, with the same history, and commits and syncs",
@@ -520,6 +524,24 @@ func (w *World) knowsConfigs(s *server) string {
 	}
 	if last := w.txns[s.state.last()].members; last > s.seen.Version && slices.Contains(w.decided, last) {
 		return fmt.Sprintf("server %d stands with %s and has seen config %x, but its history has %x", s.sid, w.zxidText(w.zxid(s.state)), s.seen.Version, last)
+	}
+	return ""
+}
+
+func (w *World) configsInForce(s *server) string {
+	if last := w.txns[s.state.last()].members; s.serving && w.draw.reconfig && last > s.committed.Version {
+		return fmt.Sprintf("server %d serves with config %x in force, its state has %x", s.sid, s.committed.Version, last)
+	}
+	return ""
+}
+
+func (w *World) namesVoter(s *server) string {
+	p := s.ghost.packet
+	if p.Type != wire.TypeCommitAndActivate && p.Type != wire.TypeInformAndActivate {
+		return ""
+	}
+	if c, named := w.txns[w.find(p.Zxid)].config, designatedIn(p); !c.IsVoter(named) {
+		return fmt.Sprintf("server %d sends %v %s, which names server %d, no voter of it", s.sid, p.Type, w.zxidText(p.Zxid), named)
 	}
 	return ""
 }

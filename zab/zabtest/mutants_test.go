@@ -56,10 +56,8 @@ func TestMutants(t *testing.T) {
 
 // bends change the draws of a hunt for what the swarm, in which everything has its share, comes by too seldom.
 var bends = map[string]func(*draw){
-	"historyTellsNoConfig":   (*draw).manyReconfigs,
-	"activationMissedInSync": func(d *draw) { d.manyReconfigs(); d.holdUpToDate = 1000 },
-	"designatedUnchecked":    (*draw).manyReconfigs,
-	"oldLinkAccepted":        func(d *draw) { d.late = 1000; d.weights[faultCut], d.weights[faultHalfOpen] = 20, 20 },
+	"historyTellsNoConfig": (*draw).manyReconfigs,
+	"oldLinkAccepted":      func(d *draw) { d.late = 1000; d.weights[faultCut], d.weights[faultHalfOpen] = 20, 20 },
 }
 
 // hunt runs seeds from first on until one fails.
