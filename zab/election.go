@@ -289,7 +289,7 @@ func (e *election) send() {
 // take takes the vote of another server into account. It may end the election.
 func (e *election) take(sid int64, b ballot) {
 	n := e.n
-	if !n.votes(sid) || !n.votes(b.leader) && b.leader != noVote {
+	if !n.votes(sid) || !n.votes(b.leader) && b.state != Looking {
 		return
 	}
 	switch b.state {
@@ -300,8 +300,8 @@ func (e *election) take(sid int64, b ballot) {
 		if mutant(roundIgnored) {
 			b.round = max(b.round, n.round)
 		}
-		if b.leader == noVote {
-			// It has a vote only by a config that it does not know. Java does not hear it, and when its round is later they never meet.
+		if !n.votes(b.leader) {
+			// It has a vote only by a config that it does not know, or votes for one that has. Java does not hear it, and when its round is later they never meet.
 			if b.round > n.round {
 				n.round = b.round
 				e.votes = nil

@@ -184,6 +184,10 @@ func TestElectionRules(t *testing.T) {
 		s.step(Heard{1, vote(Looking, 9, z+9, 1, 1)}, Heard{3, vote(Looking, 9, z+9, 1, 1)})
 		s.wait(time.Second)
 		role(s, Looking)
+		votes := pick[Notify](s.step(Heard{3, vote(Looking, 9, z+9, 5, 1)})) // but they meet in its round
+		if len(votes) != 2 || votes[0].Vote.Leader != 2 || votes[0].Vote.Round != 5 {
+			t.Errorf("%+v", votes)
+		}
 	})
 	t.Run("an established leader must say so itself", func(t *testing.T) {
 		s := fresh()
