@@ -592,10 +592,11 @@ func TestLeader(t *testing.T) {
 			}
 			try("all", w.last, "DIFF "+m)
 			try("one behind", w.last-1, "DIFF "+m+"|PROPOSAL "+m+" create /two|COMMIT "+m)
+			try("ahead in the old epoch", w.last+5, "TRUNC "+m)
 			if w.differs("TRUNC across epochs") {
-				try("ahead in the old epoch", w.last+5, "SNAP")
+				try("ahead in the new epoch", at(e, 5), "SNAP")
 			} else {
-				try("ahead in the old epoch", w.last+5, "TRUNC "+m)
+				try("ahead in the new epoch", at(e, 5), "TRUNC "+m)
 			}
 			steady.send(newNode(session+3, 3, "/later", 0))
 			z1 := steady.wrote("create /later")

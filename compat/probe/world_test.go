@@ -55,10 +55,11 @@ type world struct {
 	chain      bool // a probe that failed leaves no state for the next one
 	stuck      bool // nothing comes from the server any more; the rest of the scene would only wait
 
-	fakes map[int64]*fake
-	came  chan *link // learners that dialled a fake's quorum port
-	epoch int64      // the last one that a fake leader offered, or that the server leads
-	last  int64      // the last zxid that the server claimed
+	fakes  map[int64]*fake
+	came   chan *link // learners that dialled a fake's quorum port
+	saying string     // the vote that the server repeats
+	epoch  int64      // the last one that a fake leader offered, or that the server leads
+	last   int64      // the last zxid that the server claimed
 }
 
 // scene runs f with a server of each kind.
