@@ -86,7 +86,7 @@ func Start(o Options) (*Server, error) {
 	if s.Member() == nil {
 		return &Server{Server: s, listener: l}, nil
 	}
-	peer, err := quorum.Start(quorum.Options{Config: cfg, Logger: o.Logger}, s.Member())
+	peer, err := quorum.Start(quorum.Options{Config: cfg, Logger: o.Logger, Metrics: s.Metrics()}, s.Member())
 	if err != nil {
 		return nil, errors.Join(err, s.Member().End(), s.Close())
 	}

@@ -34,8 +34,8 @@ type Requests interface {
 
 // State is the part that the state's goroutine calls.
 type State interface {
-	// Apply gives records to the state. An error stops the process: the record was committed and cannot be read.
-	Apply([]zab.Record) error
+	// Apply gives records to the state, which were committed at a time. An error stops the process: the record was committed and cannot be read.
+	Apply(records []zab.Record, committed time.Time) error
 	// Answer takes what the leader says to a learner: REVALIDATE or SYNC. An error is a packet that cannot be read.
 	Answer(wire.Packet) error
 	// SyncDone answers a sync of a client of this leader.

@@ -14,15 +14,20 @@ func (p *Peer) append(records []zab.Record) {
 		size += len(records[i].Data)
 	}
 	p.behind.add(size)
+	n, queued := int64(len(records)), time.Now()
+	p.waiting.Add(n)
 	p.disk.push(func() {
 		defer p.behind.add(-size)
+		behind := p.waiting.Add(-n)
 		if p.failed {
 			return
 		}
+		began := p.logging.begin(queued, n, behind)
 		if err := p.app.Append(records); err != nil {
 			p.diskFails(err)
 			return
 		}
+		p.logging.end(began, n)
 		p.unsynced = true
 	})
 }
@@ -33,11 +38,13 @@ func (p *Peer) sync() {
 		return
 	}
 	p.unsynced = false
+	began := time.Now()
 	zxid, err := p.app.Sync()
 	if err != nil {
 		p.diskFails(err)
 		return
 	}
+	p.logging.synced(began, p.status.Load().Role != zab.Observing)
 	p.post(message{event: zab.Synced{Zxid: zxid}})
 }
 
@@ -56,6 +63,7 @@ func (p *Peer) onDisk(fn func() error) {
 // diskFails tells the node, which asks for a reload; until then nothing is done any more.
 func (p *Peer) diskFails(err error) {
 	p.failed, p.unsynced = true, false
+	p.logging.forget()
 	p.log.Error("the disk fails; this server leaves its ensemble until it can read back what is there", "error", err)
 	p.post(message{event: zab.DiskFailed{Reason: err.Error()}})
 }
@@ -133,9 +141,10 @@ func (p *Peer) apply(records []zab.Record) {
 		size += len(records[i].Data)
 	}
 	p.behind.add(size)
+	committed := time.Now()
 	p.state.push(func() {
 		defer p.behind.add(-size)
-		if err := p.app.Apply(records); err != nil {
+		if err := p.app.Apply(records, committed); err != nil {
 			p.fail(err)
 		}
 	})

@@ -146,7 +146,7 @@ func (m *member) start() {
 	if m.s, err = server.Start(server.Options{Config: cfg, Listeners: []net.Listener{l}, FS: m.disk, StoreFS: m.disk.VFS(), Logger: log}); err != nil {
 		t.Fatal(err)
 	}
-	if m.peer, err = quorum.Start(quorum.Options{Config: cfg, Logger: log}, m.s.Member()); err != nil {
+	if m.peer, err = quorum.Start(quorum.Options{Config: cfg, Logger: log, Metrics: m.s.Metrics()}, m.s.Member()); err != nil {
 		t.Fatal(err)
 	}
 	m.s.Member().Show(m.peer)

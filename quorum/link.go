@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"quoll/zab"
@@ -32,14 +33,16 @@ type link struct {
 	conn    net.Conn
 	dialled bool
 	reader  *wire.Reader
-	ahead   *gauge         // bytes that were read and not taken by the driver
-	resume  chan io.Reader // what follows a SNAP packet and its stream
-	done    chan struct{}  // closed when the link is gone
+	ahead   *gauge                         // bytes that were read and not taken by the driver
+	resume  chan io.Reader                 // what follows a SNAP packet and its stream
+	done    chan struct{}                  // closed when the link is gone
+	learner atomic.Pointer[learnerMetrics] // of a learner, when it is known who it is
 
 	mu     sync.Mutex
 	more   *sync.Cond
 	out    []segment
-	ending bool // nothing is added any more
+	count  int64 // packets that were sent
+	ending bool  // nothing is added any more
 	gone   bool
 }
 
@@ -48,6 +51,7 @@ type segment struct {
 	b []byte
 	// uncounted is how many of the bytes the node did not send.
 	uncounted int
+	queued    queued
 	stream    *stream
 }
 
@@ -150,6 +154,8 @@ func (l *link) send(p *wire.Packet, counted bool) {
 	s := &l.out[len(l.out)-1]
 	before := len(s.b)
 	s.b = p.Append(s.b)
+	s.queued.add(l.count)
+	l.count++
 	if !counted {
 		s.uncounted += len(s.b) - before
 	}
@@ -215,6 +221,7 @@ func (l *link) write() {
 		if s.stream != nil {
 			err = l.writeStream(s.stream)
 		} else {
+			l.learner.Load().taken(&s.queued)
 			err = l.writeBytes(&s)
 			l.p.recycle(s.b)
 		}
@@ -293,5 +300,7 @@ func (l *link) end() {
 	l.gone = true
 	close(l.done)
 	l.ahead.close()
+	began := time.Now()
 	_ = l.conn.Close()
+	l.p.logging.m.SocketClosingTime.Observe(time.Since(began).Milliseconds())
 }

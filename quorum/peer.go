@@ -13,6 +13,7 @@ import (
 
 	"quoll/config"
 	"quoll/ensemble"
+	"quoll/metrics"
 	"quoll/quorum/election"
 	"quoll/zab"
 	"quoll/zab/wire"
@@ -36,6 +37,8 @@ type Options struct {
 	Config *config.Config
 	// Logger gets what an operator should know; nil is silence.
 	Logger *slog.Logger
+	// Metrics are those of the server, where the ensemble counts too; nil is none.
+	Metrics *metrics.Set
 	// Secure comes first on a new connection of either port: it returns the connection that is to be used. host is the one that was dialled, as in the config,
 	// and empty on an accepted connection. Nil is TCP.
 	Secure func(conn net.Conn, host string) (net.Conn, error)
@@ -56,7 +59,9 @@ type Peer struct {
 	disk   *queue
 	state  *queue
 	behind *gauge // bytes of transactions that wait for disk and state
-	heard  *gauge // bytes of votes that wait for the driver
+	// waiting is how many transactions wait for the disk.
+	waiting atomic.Int64
+	heard   *gauge // bytes of votes that wait for the driver
 
 	// The driver's own.
 	links    map[zab.LinkID]*link
@@ -64,6 +69,7 @@ type Peer struct {
 	master   *observerMaster // while following, with observerMasterPort
 	effects  []zab.Effect
 	taken    []message
+	counters counters
 
 	inbox struct {
 		sync.Mutex
@@ -78,6 +84,7 @@ type Peer struct {
 
 	// The disk goroutine's own.
 	unsynced, failed bool
+	logging          logging
 
 	buffers sync.Pool
 	stop    chan struct{}
@@ -115,6 +122,10 @@ func Start(o Options, app App) (*Peer, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.behind, p.heard = newGauge(behindLimit, p.poke), newGauge(heardLimit, nil)
+	if o.Metrics == nil {
+		o.Metrics = metrics.New(metrics.Null)
+	}
+	p.counters, p.logging.m = newCounters(o.Metrics, c.MyID), o.Metrics
 	committed, lastSeen := &c.Ensemble, c.LastSeen
 	if lastSeen == nil {
 		lastSeen = committed
@@ -297,7 +308,9 @@ func (p *Peer) step() {
 			m.ahead.add(-m.size)
 		}
 		if p.known(m) {
+			was := p.node.Role()
 			p.node.Step(now, m.event)
+			p.counters.stepped(m.event, was, p.node.Role(), p.links)
 		}
 		*m = message{}
 	}
@@ -335,6 +348,7 @@ func (p *Peer) known(m *message) bool {
 func (p *Peer) carryOut() {
 	p.effects = p.node.Effects(p.effects[:0])
 	for i, e := range p.effects {
+		p.counters.carried(e)
 		p.carry(e)
 		p.effects[i] = nil
 	}
@@ -483,6 +497,7 @@ func (p *Peer) stopObservers() {
 // publish lets others see the node.
 func (p *Peer) publish() {
 	s := p.node.Status()
+	p.counters.seen(&s)
 	p.status.Store(&s)
 }
 

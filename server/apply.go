@@ -258,6 +258,7 @@ func (c *conn) runWaiting(now time.Time, limit int) {
 			q.ids, q.body, q.b = r.IDs, r.Body, q.b[:0]
 			q.run(ops[r.Op], r.Op, r.Cxid)
 			q.last.at, q.last.latency = now, now.Sub(r.received)
+			c.s.countReads(q.last.latency, 1)
 			c.send(q.b, &q.last)
 		}
 		if r.hangUp {

@@ -323,8 +323,7 @@ func (c *conn) endDirect() {
 	c.send(c.query.b, &c.query.last)
 	c.lock.RUnlock()
 	c.locked = false
-	c.s.stats.requestsDone(c.direct, c.query.last.latency)
-	c.s.metrics.ReadLatency.ObserveN(c.query.last.latency.Milliseconds(), int64(c.direct))
+	c.s.countReads(c.query.last.latency, c.direct)
 	c.query.reads.end()
 	c.direct = 0
 	c.query.b = c.query.b[:0]

@@ -202,6 +202,7 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 	}
 	done := 0
 	for ; done < len(m.own) && !n.Full(); done++ {
+		m.s.metrics.LearnerRequestQueueSize.Observe(int64(len(m.own) - done - 1))
 		m.forward(now, n, m.own[done])
 	}
 	m.own = keep(m.own, done)
@@ -291,11 +292,12 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 func (m *Member) handOver(now time.Duration, n *zab.Node) {
 	s := m.s
 	s.prep.Members(n)
-	wall := s.opts.Now()
+	wall, began := s.opts.Now(), time.Now()
 	s.locks[0].RLock()
 	defer s.locks[0].RUnlock()
 	var proposals []Proposal
 	defer func() {
+		s.countPrepared(began, int64(len(proposals)))
 		m.mu.Lock()
 		m.proposed = append(m.proposed, proposals...)
 		m.mu.Unlock()
@@ -313,6 +315,7 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 			if n.Full() {
 				return
 			}
+			s.countPreparing(r, began, len(m.line)-m.lineAt-1)
 			m.tag++
 			if q.link == 0 {
 				m.mu.Lock()
@@ -325,6 +328,7 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 			if !ok {
 				return
 			}
+			s.countPreparing(r, began, len(m.line)-m.lineAt-1)
 			txn := m.prepare(zxid, wall, q)
 			record := zab.Record{Zxid: zxid, Data: txn.Append(make([]byte, 0, 128+len(r.Body)))}
 			if txn.Op() == jute.OpReconfig {
@@ -336,6 +340,7 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 			}
 			proposals = append(proposals, p)
 			size += len(record.Data)
+			s.countProposal(len(record.Data))
 			n.Step(now, zab.Propose{Record: record})
 		}
 		if m.bytes[q.link] -= r.size(); q.link == 0 || m.bytes[q.link] <= 0 {
@@ -413,7 +418,7 @@ func (m *Member) Deliver(e zab.Deliver) error {
 		}
 		return nil
 	}
-	r := &Request{Session: d.Int64()}
+	r := &Request{Session: d.Int64(), received: time.Now()}
 	if e.Packet.Type == wire.TypeRevalidate {
 		r.Op = opRevalidate
 	} else {
@@ -508,7 +513,7 @@ func (m *Member) Configure(committed, lastSeen *ensemble.Config) {
 }
 
 // Apply gives committed transactions to the tree and answers the clients of this server.
-func (m *Member) Apply(records []zab.Record) error {
+func (m *Member) Apply(records []zab.Record, committed time.Time) error {
 	s := m.s
 	clear(m.batch)
 	m.batch = m.batch[:0]
@@ -531,7 +536,9 @@ func (m *Member) Apply(records []zab.Record) error {
 		m.batch = append(m.batch, Proposal{Txn: txn})
 	}
 	m.mu.Unlock()
+	began := time.Now()
 	s.Apply(m.batch)
+	s.countApplied(m.batch, committed, began)
 	s.checkpoints.logged(int64(len(records)), bytes, adler32.Checksum(records[len(records)-1].Data))
 	m.cut()
 	return nil
@@ -591,6 +598,7 @@ func (s *Server) settleSync(r *Request) {
 	q := query{s: s, c: r.conn, ids: r.IDs, body: r.Body}
 	q.run(ops[r.Op], r.Op, r.Cxid)
 	q.last.at, q.last.latency = now, now.Sub(r.received)
+	s.countReads(q.last.latency, 1)
 	r.conn.settle(r, q.b, &q.last)
 	s.flushLater(r.conn)
 	s.unlockTree()

@@ -131,6 +131,9 @@ func (m *Member) observers() (n int64) {
 	return n
 }
 
+// Metrics are those of the server. What drives a member of an ensemble counts there too.
+func (s *Server) Metrics() *metrics.Set { return s.metrics }
+
 func hardFirst(hard, soft int64) int64 {
 	if hard > -1 {
 		return hard
@@ -237,6 +240,21 @@ func observeWatches(to *metrics.Summary, fired *audience) {
 	}
 }
 
+// countReads counts n reads that took so long. Only a member of a ZooKeeper ensemble has a stage of commits, which holds up no read here.
+func (s *Server) countReads(took time.Duration, n int) {
+	s.stats.requestsDone(n, took)
+	s.metrics.ReadLatency.ObserveN(took.Milliseconds(), int64(n))
+	if s.member != nil {
+		s.metrics.ReadCommitTime.ObserveN(0, int64(n))
+		s.metrics.ReadFinalTime.ObserveN(took.Milliseconds(), int64(n))
+	}
+}
+
+// countConfig counts that /zookeeper/config was written without a transaction.
+func (s *Server) countConfig(c *ensemble.Config) {
+	s.metrics.WritePerNamespace.With(namespace(tree.ConfigPath)).Observe(int64(len(tree.ConfigPath) + len(c.String())))
+}
+
 // updated counts a write that is answered.
 func (s *Server) updated(took time.Duration) {
 	s.stats.requestsDone(1, took)
@@ -281,4 +299,70 @@ func (s *Server) batchEnds(now time.Time, n int64, t *batchTimes, logged bool) {
 	m.SyncProcessTime.ObserveN(t.logged.Sub(t.prepared).Milliseconds()/n, n)
 	m.SyncQueueFlushTime.Observe(now.Sub(t.logged).Milliseconds())
 	m.SyncQueueAndFlushTime.ObserveN(t.durable.Sub(t.begin).Milliseconds(), n)
+}
+
+// countPreparing counts a request that a leader is about to prepare, at now, while others wait behind it.
+func (s *Server) countPreparing(r *Request, now time.Time, waiting int) {
+	m := s.metrics
+	m.PrepRequestsQueued.Inc()
+	m.PrepQueueSize.Observe(int64(waiting))
+	if r.received.IsZero() {
+		return
+	}
+	m.PrepQueueTime.Observe(now.Sub(r.received).Milliseconds())
+	if r.conn != nil && r.Op != jute.OpCloseSession && s.opts.RequestStaleConnectionCheck && r.conn.waiting.Load() == 0 {
+		m.StaleRequests.Inc()
+	}
+}
+
+// countPrepared counts n transactions that a leader has prepared since a time, which they share.
+func (s *Server) countPrepared(began time.Time, n int64) {
+	if n > 0 {
+		s.metrics.PrepProcessTime.ObserveN(time.Since(began).Milliseconds()/n, n)
+	}
+}
+
+// countProposal counts a proposal of so many bytes (Leader.propose).
+func (s *Server) countProposal(size int) {
+	s.metrics.Proposals.Inc()
+	s.stats.proposal.add(int64(size), int64(size), int64(size))
+}
+
+// countApplied counts transactions that a member has applied, begun at a time, and when they were committed (CommitProcessor, FinalRequestProcessor). Those of all
+// learners pass the queues of a ZooKeeper leader, and count there as its own.
+func (s *Server) countApplied(batch []Proposal, committed, began time.Time) {
+	if s.service.Load() <= 0 {
+		return // on the way to a service
+	}
+	now, wall := time.Now(), s.opts.Now().UnixMilli()
+	m, n, took := s.metrics, int64(len(batch)), now.Sub(began).Milliseconds()
+	m.CommitCommitQueueSize.Observe(n)
+	m.WriteCommitQueueSize.Observe(s.outstanding.Load())
+	m.WritesIssuedByCommit.Observe(n)
+	m.WriteBatchTimeInCommit.Observe(took)
+	m.CommitProcessTime.Observe(took)
+	m.WriteFinalTime.ObserveN(took/n, n)
+	leads, own := s.role() == zab.Leading, int64(0)
+	var propagation, waited tally
+	for i := range batch {
+		p := &batch[i]
+		if since := wall - p.Txn.Time; since >= 0 { // clocks differ
+			propagation.add(&m.PropagationLatency, since)
+		}
+		if p.Request != nil && p.Request.conn != nil {
+			waited.add(&m.WriteCommitTime, began.Sub(p.Request.received).Milliseconds())
+			own++
+		} else if leads {
+			own++
+		}
+	}
+	propagation.end(&m.PropagationLatency)
+	waited.end(&m.WriteCommitTime)
+	m.SessionQueuesDrained.Observe(own)
+	if queued := began.Sub(committed).Milliseconds(); own > 0 {
+		m.LocalWriteCommittedTime.ObserveN(queued, own)
+	}
+	if queued := began.Sub(committed).Milliseconds(); own < n {
+		m.ServerWriteCommittedTime.ObserveN(queued, n-own)
+	}
 }

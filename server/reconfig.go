@@ -72,6 +72,7 @@ func (s *Server) setConfig(c *ensemble.Config) {
 		s.notify(&change, c.Version)
 	}
 	s.unlockTree()
+	s.countConfig(c)
 	s.flushAll()
 	if changed {
 		s.log.Info(fmt.Sprintf("the members are %v and the observers %v", c.Voters(), c.Observers()), "version", fmt.Sprintf("%x", uint64(c.Version)))
