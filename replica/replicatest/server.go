@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"quoll/ensemble"
 	"quoll/jute"
 	"quoll/replica"
 	"quoll/server"
@@ -221,7 +222,15 @@ func (s *Server) close() {
 func (s *Server) tree() *tree.Tree { return s.member.Tree() }
 
 // Disk is what there is to begin with.
-func (s *Server) Disk() zab.Disk { return s.member.Disk() }
+func (s *Server) Disk() zab.Disk {
+	d := s.member.Disk()
+	if n := s.tree().Lookup(tree.ConfigPath); n != nil {
+		if c, err := ensemble.Parse(jute.JavaText(n.Data())); err == nil {
+			d.Config = c
+		}
+	}
+	return d
+}
 
 // Epochs are the files.
 func (s *Server) Epochs() [2]int64 { return s.member.Epochs() }
