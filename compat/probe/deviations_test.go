@@ -3,10 +3,11 @@ package probe
 // deviations is what quoll does otherwise than Apache ZooKeeper 3.9.5 at the places where a probe looks, and why. Everything else must be the same.
 var deviations = map[string]string{
 	// as a voter
+	"a vote for itself that is not true":                "somebody repeats a vote of the past, which would win with it: a new round for all",
 	"answers to observers that look for nobody":         "who has a leader needs no answer; two that answer each other would never end",
 	"where a smaller server is dialled":                 "at the address of the config first, so that nobody can lead a member's votes elsewhere",
 	"own sid":                                           "the connection is closed; Java forgets it and leaves it open",
-	"answers to strangers while looking":                "9.3: the vote of this round, not the first of all, and not more often than now and then",
+	"answers to non-voters while looking":               "9.3: the vote of this round, not the first of all, and not more often than now and then",
 	"elections that start anew without reconfigEnabled": "3.3 R3: only a config that was activated is a reason",
 
 	// as a learner

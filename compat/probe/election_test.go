@@ -14,7 +14,7 @@ import (
 )
 
 // five voters do not elect anybody with the two votes that there are.
-var five = setting{voters: []int64{1, me, 3, 4, 5}}
+var five = setting{voters: []int64{1, me, 3, 4, 5}, observers: []int64{6}}
 
 // better is a vote for 3, in round 1, that beats every one before.
 func (w *world) better() wire.Notification {
@@ -217,7 +217,7 @@ func TestElection(t *testing.T) {
 				leader, zxid, epoch int64
 				better              bool
 			}{
-				{2, n.Zxid, 1, false}, {3, n.Zxid - 1, 1, false}, {5, n.Zxid - 1, 1, false}, {5, math.MaxInt64, 0, false},
+				{1, n.Zxid, 1, false}, {3, n.Zxid - 1, 1, false}, {5, n.Zxid - 1, 1, false}, {5, math.MaxInt64, 0, false},
 				{4, n.Zxid, 1, true}, {1, n.Zxid + 1, 1, true}, {1, at(0, 5), 2, true},
 			} {
 				other := n
@@ -247,33 +247,56 @@ func TestElection(t *testing.T) {
 			large.hears(w.saying)
 		})
 		w.probe("answers to strangers", "3.3-R4 2.1", func() {
-			nine := &fake{w: w, sid: 9, addr: "127.0.0.1:1"}
-			defer nine.close()
-			nine.use(w.dialElection())
+			six := w.fakes[6]
+			six.connect()
 			for _, state := range []int32{0, 1, 2, 3, 7} {
-				nine.say(wire.Notification{State: state, Leader: 9, Zxid: at(9, 9), PeerEpoch: 9, Round: 99, Config: w.config.String()})
-				if w.differs("answers to strangers while looking") {
+				six.say(wire.Notification{State: state, Leader: 3, Zxid: at(9, 9), PeerEpoch: 9, Round: 99, Config: w.config.String()})
+				if w.differs("answers to non-voters while looking") {
 					if state == 0 {
-						nine.hears(w.saying)
+						six.hears(w.saying)
 					}
 				} else {
-					nine.hears("LOOKING 2 0.0 round 8 epoch 0") // its first vote of all, and the round of now
+					six.hears("LOOKING 2 0.0 round 8 epoch 0") // its first vote of all, and the round of now
 				}
+			}
+			conn := w.dialElection()
+			conn.Write(initial(wire.InitialV1, 9, "127.0.0.1:1"))
+			if w.differs("strangers") {
+				w.is("bytes", w.closes(conn), 0)
+			} else {
+				nine := &fake{w: w, sid: 9, addr: "127.0.0.1:1"}
+				nine.took(conn)
+				nine.say(wire.Notification{Leader: 9, Zxid: at(9, 9), PeerEpoch: 9, Round: 99, Config: w.config.String()})
+				nine.hears("LOOKING 2 0.0 round 8 epoch 0")
+				nine.close()
 			}
 			large.notes.flush()
 			large.say(wire.Notification{Leader: 3, Zxid: 7, Round: 8, Config: w.config.String()})
 			w.saying = "LOOKING 3 0.7 round 8 epoch 0"
 			large.hearsAfter(w.saying, "LOOKING 4 0.0 round 8 epoch 0") // nothing of the stranger's vote
 		})
-		w.probe("an old config that is newer without reconfigEnabled", "3.3-R3 9.1-13", func() {
-			n := wire.Notification{Leader: 3, Zxid: 9, Round: 8}
+		round := int64(8)
+		w.probe("a vote for the server that is not true", "3.4", func() {
+			large.notes.flush()
+			large.say(wire.Notification{Leader: me, Zxid: at(3, 3), PeerEpoch: 3, Round: round, Config: w.config.String()})
+			before := w.saying
+			if w.differs("a vote for itself that is not true") {
+				round = 9
+				w.saying = "LOOKING 2 0.0 round 9 epoch 0"
+			} else {
+				w.saying = "LOOKING 2 3.3 round 8 epoch 3"
+			}
+			large.hearsAfter(w.saying, before)
+		})
+		w.probe("a newer config without reconfigEnabled", "3.3-R3 9.1-13", func() {
+			n := wire.Notification{Leader: 3, Zxid: at(4, 9), PeerEpoch: 4, Round: round}
 			n.Config = strings.Replace(w.config.String(), "version=0", "version=100000001", 1)
 			n.Config = strings.Replace(n.Config, "server.5", "server.6", 1)
 			large.notes.flush()
 			large.keeper = false
 			large.say(n)
 			if w.differs("elections that start anew without reconfigEnabled") {
-				large.hearsAfter("LOOKING 3 0.9 round 8 epoch 0", w.saying)
+				large.hearsAfter("LOOKING 3 4.9 round 9 epoch 4", w.saying)
 				return
 			}
 			w.eventually("the connection is closed", true, func() any {
@@ -291,9 +314,7 @@ func TestElection(t *testing.T) {
 
 // TestJoin is a server that finds an established leader, and what it says to others from then on.
 func TestJoin(t *testing.T) {
-	set := five
-	set.observers = []int64{6}
-	scene(t, set, func(w *world) {
+	scene(t, five, func(w *world) {
 		w.chain = true
 		three, four, five := w.fakes[3], w.fakes[4], w.fakes[5]
 		for _, f := range []*fake{three, four, five} {
