@@ -105,48 +105,55 @@ func wordAnswers(t *testing.T, s *peer.Server) (answers []string) {
 	c, err := client.Connect(ctx, s.Addr(), client.Options{Timeout: patience})
 	must(t, err)
 	t.Cleanup(func() { c.Close() })
-	create := func(path, data string, mode jute.CreateMode) {
-		_, err := c.Create(ctx, path, []byte(data), client.OpenACL, mode)
-		must(t, err)
-	}
-	create("/app", "x", jute.ModePersistent)
-	create("/app/config", "some data", jute.ModePersistent)
-	create("/app/member", "", jute.ModeEphemeral)
-	create("/zookeeper/quota/app", "", jute.ModePersistent)
-	create("/zookeeper/quota/app/zookeeper_limits", "count=10,bytes=-1=;byteHardLimit=200;countHardLimit=-1", jute.ModePersistent)
-	create("/zookeeper/quota/app/zookeeper_stats", "count=0,bytes=0", jute.ModePersistent)
-	if _, err := c.Create(ctx, "/app", nil, client.OpenACL, jute.ModePersistent); err == nil {
-		t.Fatal("/app could be created twice")
-	}
-	_, _, err = c.Get(ctx, "/app/config", true)
-	must(t, err)
-	_, err = c.Set(ctx, "/app/config", []byte("other"), -1)
-	must(t, err)
-	_, err = c.Exists(ctx, "/app/new", true)
-	if err == nil {
-		t.Fatal("/app/new exists")
-	}
-	_, err = c.ChildNames(ctx, "/app", true)
-	must(t, err)
-	create("/app/new", "1", jute.ModePersistent)
-	_, err = c.Exists(ctx, "/app/new", true)
-	must(t, err)
-	must(t, c.Delete(ctx, "/app/new", -1))
-	// One watch stays, of each kind.
-	_, err = c.Exists(ctx, "/app/none", true)
-	if err == nil {
-		t.Fatal("/app/none exists")
-	}
-	_, err = c.ChildNames(ctx, "/app", true)
-	must(t, err)
-	_, _, err = c.Get(ctx, "/app/config", false)
-	must(t, err)
+	wordProgram(t, c, "/app")
 	for range words {
 		answer, err := s.FourLetter(words[len(answers)])
 		must(t, err)
 		answers = append(answers, answer)
 	}
 	return answers
+}
+
+// wordProgram does something of everything that words show, below a znode that it makes.
+func wordProgram(t *testing.T, c *client.Client, app string) {
+	t.Helper()
+	ctx := t.Context()
+	create := func(path, data string, mode jute.CreateMode) {
+		_, err := c.Create(ctx, path, []byte(data), client.OpenACL, mode)
+		must(t, err)
+	}
+	create(app, "x", jute.ModePersistent)
+	create(app+"/config", "some data", jute.ModePersistent)
+	create(app+"/member", "", jute.ModeEphemeral)
+	create("/zookeeper/quota"+app, "", jute.ModePersistent)
+	create("/zookeeper/quota"+app+"/zookeeper_limits", "count=10,bytes=-1=;byteHardLimit=200;countHardLimit=-1", jute.ModePersistent)
+	create("/zookeeper/quota"+app+"/zookeeper_stats", "count=0,bytes=0", jute.ModePersistent)
+	if _, err := c.Create(ctx, app, nil, client.OpenACL, jute.ModePersistent); err == nil {
+		t.Fatalf("%s could be created twice", app)
+	}
+	_, _, err := c.Get(ctx, app+"/config", true)
+	must(t, err)
+	_, err = c.Set(ctx, app+"/config", []byte("other"), -1)
+	must(t, err)
+	_, err = c.Exists(ctx, app+"/new", true)
+	if err == nil {
+		t.Fatalf("%s/new exists", app)
+	}
+	_, err = c.ChildNames(ctx, app, true)
+	must(t, err)
+	create(app+"/new", "1", jute.ModePersistent)
+	_, err = c.Exists(ctx, app+"/new", true)
+	must(t, err)
+	must(t, c.Delete(ctx, app+"/new", -1))
+	// One watch stays, of each kind.
+	_, err = c.Exists(ctx, app+"/none", true)
+	if err == nil {
+		t.Fatalf("%s/none exists", app)
+	}
+	_, err = c.ChildNames(ctx, app, true)
+	must(t, err)
+	_, _, err = c.Get(ctx, app+"/config", false)
+	must(t, err)
 }
 
 // wordNumbers are what differs between two runs of the same server: addresses, sessions, times.
@@ -194,19 +201,22 @@ func wordShape(line string) string {
 	return line
 }
 
+// parseMntr returns the keys without zk_ in their order, and their values.
+func parseMntr(answer string) (keys []string, values map[string]string) {
+	values = map[string]string{}
+	for line := range strings.Lines(answer) {
+		key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		key = strings.TrimPrefix(key, "zk_")
+		values[key] = value
+		keys = append(keys, key)
+	}
+	return keys, values
+}
+
 func compareMntr(t *testing.T, java, quoll string) {
 	t.Helper()
-	parse := func(answer string) (keys []string, values map[string]string) {
-		values = map[string]string{}
-		for line := range strings.Lines(answer) {
-			key, value, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-			values[strings.TrimPrefix(key, "zk_")] = value
-			keys = append(keys, key)
-		}
-		return keys, values
-	}
-	wantKeys, want := parse(java)
-	haveKeys, have := parse(quoll)
+	wantKeys, want := parseMntr(java)
+	haveKeys, have := parseMntr(quoll)
 	if !slices.Equal(wantKeys[:2], haveKeys[:2]) {
 		t.Errorf("the answer begins with %q, not %q", haveKeys[:2], wantKeys[:2])
 	}
