@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"quoll/client"
 	"quoll/compat/peer"
 )
 
@@ -29,10 +30,7 @@ var updateKafka = flag.Bool("update-kafka", false,
 //
 //	go test ./compat -run TestKafka/java -update-kafka
 func TestKafka(t *testing.T) {
-	peer.Require(t, "kafka")
-	classes := t.TempDir()
-	peer.Check(t, peer.Compile("kafka", classes, "kafkaclient/Driver.java"))
-
+	classes := kafkaDriver(t)
 	const record = "testdata/kafka-complaints.txt"
 	text, err := os.ReadFile(record)
 	if err != nil {
@@ -66,7 +64,9 @@ func TestKafka(t *testing.T) {
 // runKafka is the life of a cluster on one server. It returns the kinds of complaints in the
 // brokers' logs.
 func runKafka(t *testing.T, s *peer.Server, classes string) []string {
-	k := startKafka(t, s, classes)
+	// Listed three times: a Java server can leave a connection unanswered that comes while it
+	// starts, and the client gives a connection the session's timeout divided by the addresses.
+	k := startKafka(t, classes, 3, []string{s.Addr(), s.Addr(), s.Addr()})
 	k.do("brokers 3")
 	k.do("create records 6 3")
 	k.do("create other 3 3")
@@ -127,16 +127,7 @@ func runKafka(t *testing.T, s *peer.Server, classes string) []string {
 		k.gone(filepath.Join(broker.Dir, "log"), "records-", id)
 	}
 	k.lap("consumed and deleted")
-	var stops sync.WaitGroup
-	for _, broker := range k.brokers {
-		stops.Go(func() {
-			if err := broker.Stop(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	stops.Wait()
-	k.lap("stopped")
+	k.stop()
 
 	kinds := map[string]bool{}
 	for _, broker := range k.brokers {
@@ -152,6 +143,179 @@ func runKafka(t *testing.T, s *peer.Server, classes string) []string {
 	return sorted
 }
 
+// TestKafkaEnsemble runs two brokers on an ensemble of three servers. Records are produced and
+// consumed all the time while each server is killed and started again, while topics are made and
+// configured without it, and while the controller is killed together with the server that leads
+// the ensemble. No acknowledged record may be lost, no broker's session may be lost with a server,
+// and every server must have the topics as they were made.
+func TestKafkaEnsemble(t *testing.T) {
+	classes := kafkaDriver(t)
+	java, quoll := peer.Kinds[0], peer.Kinds[1]
+	for _, ensemble := range []struct {
+		name  string
+		kinds []peer.Kind
+	}{
+		{"quoll", []peer.Kind{quoll, quoll, quoll}},
+		{"mixed", []peer.Kind{java, quoll, java}},
+	} {
+		t.Run(ensemble.name, func(t *testing.T) {
+			runKafkaEnsemble(t, peer.Ensemble(t, peer.Options{}, ensemble.kinds...), classes)
+		})
+	}
+}
+
+func runKafkaEnsemble(t *testing.T, servers []*peer.Server, classes string) {
+	var addrs []string
+	for _, s := range servers {
+		addrs = append(addrs, s.Addr())
+	}
+	k := startKafka(t, classes, 2, addrs)
+	k.do("brokers 2")
+	k.do("create records 4 2 retention.ms=86400000")
+	k.do("insync records")
+	k.do("follow records")
+	k.do("stream records")
+	k.do("more 500")
+	k.lap("cluster up")
+
+	epochs := k.do("epochs")
+	topics := []string{"records"}
+	for i, s := range servers {
+		if err := s.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		// The state goes on without it, through whoever leads now.
+		topic := fmt.Sprintf("without-%d", i+1)
+		k.do("create " + topic + " 2 2 cleanup.policy=compact")
+		k.do(fmt.Sprintf("alter records max.message.bytes=%d", 100_000+i))
+		k.do("more 500")
+		if err := s.Start(); err != nil {
+			t.Fatal(err)
+		}
+		k.do("more 500")
+		topics = append(topics, topic)
+		k.lap(fmt.Sprintf("member %d, %s, killed and back", i+1, s.Kind()))
+	}
+	if again := k.do("epochs"); again != epochs {
+		t.Errorf("brokers registered at %s before the servers were killed, at %s after it", epochs, again)
+	}
+
+	var before []string
+	for _, topic := range topics {
+		before = append(before, k.do("topic "+topic))
+	}
+	if want := "max.message.bytes=100002 retention.ms=86400000"; !strings.HasSuffix(before[0], want) {
+		t.Errorf("%s, want the configs %s", before[0], want)
+	}
+
+	// The controller and the leader die at once: the other broker has to notice by way of a new leader.
+	var controller int
+	if _, err := fmt.Sscan(k.do("controller"), &controller); err != nil {
+		t.Fatal(err)
+	}
+	leader := leads(t, servers)
+	if err := k.brokers[controller].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	k.do("brokers 1")
+	k.do("more 500")
+	if next := k.do("controller"); next == fmt.Sprint(controller) {
+		t.Errorf("broker %s is dead and still the controller", next)
+	}
+	if err := leader.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.brokers[controller].Start(); err != nil {
+		t.Fatal(err)
+	}
+	k.do("brokers 2")
+	for _, topic := range topics {
+		k.do("insync " + topic)
+	}
+	k.do("more 500")
+	k.lap("controller and leader killed and back")
+
+	sent := k.do("halt")
+	if got, want := k.do("followed"), "followed "+sent+" unknown 0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got, want := k.do("consume records"), "consumed "+sent+" lost 0 unknown 0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	for i, topic := range topics {
+		if now := k.do("topic " + topic); now != before[i] {
+			t.Errorf("the topic was %s, and is %s", before[i], now)
+		}
+	}
+	sameOnAll(t, servers, "/kafka/brokers/topics", "/kafka/config/topics")
+	k.lap("compared, " + sent + " records")
+	k.stop()
+}
+
+// leads is the member that leads the ensemble.
+func leads(t *testing.T, servers []*peer.Server) *peer.Server {
+	t.Helper()
+	for _, s := range servers {
+		if answer, err := s.FourLetter("srvr"); err == nil && strings.Contains(answer, "Mode: leader\n") {
+			return s
+		}
+	}
+	t.Fatal("no server says that it leads")
+	return nil
+}
+
+// sameOnAll fails if the servers do not have the same data, and the same znodes, below the roots.
+func sameOnAll(t *testing.T, servers []*peer.Server, roots ...string) {
+	t.Helper()
+	var first []string
+	for i, s := range servers {
+		c, err := client.Connect(t.Context(), s.Addr(), client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Sync(t.Context(), "/"); err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for paths := slices.Clone(roots); len(paths) > 0; paths = paths[1:] {
+			data, stat, err := c.Get(t.Context(), paths[0], false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, fmt.Sprintf("%s %+v %s", paths[0], stat, data))
+			children, _, err := c.Children(t.Context(), paths[0], false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			slices.Sort(children)
+			for _, child := range children {
+				paths = append(paths, paths[0]+"/"+child)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if i == 0 {
+			first = all
+		} else if !slices.Equal(all, first) {
+			t.Errorf("member %d has\n%s\nand member 1\n%s", i+1, strings.Join(all, "\n"), strings.Join(first, "\n"))
+		}
+	}
+}
+
+// kafkaDriver compiles the program that drives a cluster; without a Kafka to run, the test is
+// skipped aloud.
+func kafkaDriver(t *testing.T) (classes string) {
+	t.Helper()
+	peer.Require(t, "kafka")
+	classes = t.TempDir()
+	peer.Check(t, peer.Compile("kafka", classes, "kafkaclient/Driver.java"))
+	return classes
+}
+
 // kafka is a cluster of brokers and the program that drives it.
 type kafka struct {
 	t       *testing.T
@@ -161,11 +325,10 @@ type kafka struct {
 	last    time.Time
 }
 
-func startKafka(t *testing.T, s *peer.Server, classes string) *kafka {
+// startKafka starts so many brokers that have their state on the servers.
+func startKafka(t *testing.T, classes string, brokers int, servers []string) *kafka {
 	k := &kafka{t: t, last: time.Now()}
-	// Listed three times: a Java server can leave a connection unanswered that comes while it
-	// starts, and the client gives a connection the session's timeout divided by the addresses.
-	zookeeper := strings.Repeat(s.Addr()+",", 2) + s.Addr() + "/kafka"
+	zookeeper := strings.Join(servers, ",") + "/kafka"
 	classpath, err := peer.Classpath("kafka", classes)
 	peer.Check(t, err)
 	log4j, err := filepath.Abs("kafkaclient/log4j.properties")
@@ -176,7 +339,7 @@ func startKafka(t *testing.T, s *peer.Server, classes string) *kafka {
 	java := []string{"java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j.configuration=file:" + log4j, "-cp", classpath}
 
 	var addrs []string
-	for id := range 3 {
+	for id := range brokers {
 		port, err := peer.FreePort()
 		if err != nil {
 			t.Fatal(err)
@@ -190,6 +353,7 @@ log.dirs=%s
 zookeeper.connect=%s
 auto.create.topics.enable=false
 offsets.topic.num.partitions=3
+offsets.topic.replication.factor=%d
 group.initial.rebalance.delay.ms=0
 log.segment.delete.delay.ms=1000
 controlled.shutdown.retry.backoff.ms=200
@@ -197,7 +361,7 @@ num.network.threads=2
 num.io.threads=4
 log.initial.task.delay.ms=1000
 log.cleaner.enable=false
-`, id, addr, filepath.Join(dir, "log"), zookeeper)
+`, id, addr, filepath.Join(dir, "log"), zookeeper, brokers)
 		if err := os.WriteFile(config, []byte(lines), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -258,6 +422,20 @@ func (k *kafka) do(command string) string {
 		k.t.Fatal(k.out.Text())
 	}
 	return answer
+}
+
+// stop stops the brokers.
+func (k *kafka) stop() {
+	var stops sync.WaitGroup
+	for _, broker := range k.brokers {
+		stops.Go(func() {
+			if err := broker.Stop(); err != nil {
+				k.t.Error(err)
+			}
+		})
+	}
+	stops.Wait()
+	k.lap("stopped")
 }
 
 // gone waits until a broker has removed the directories whose names have the prefix.

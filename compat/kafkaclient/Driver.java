@@ -13,6 +13,9 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.Config;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
@@ -21,6 +24,7 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.PartitionInfo;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.serialization.IntegerDeserializer;
 import org.apache.kafka.common.serialization.IntegerSerializer;
@@ -35,10 +39,17 @@ import org.apache.zookeeper.ZooKeeper;
  * brokers N                  waits until the cluster has N brokers
  * controller                 the id of the broker that is the controller
  * epochs                     the zxid of each broker's registration, as id=zxid
- * create TOPIC P R           with P partitions of R replicas
+ * create TOPIC P R [K=V ...] with P partitions of R replicas, and configs
+ * alter TOPIC K=V            sets a config of a topic
+ * topic TOPIC                what the cluster knows of it: id, partitions, replicas and the configs of its own
  * insync TOPIC               waits until every replica is in sync
  * produce TOPIC N            starts to send the next N records, about one a millisecond
+ * stream TOPIC               starts to send records, about one a millisecond, until halt
+ * halt                       ends the stream and waits until every record is acknowledged; how many that are in all
+ * follow TOPIC               starts to read all there is and will be
+ * followed                   waits until every acknowledged record has been read by follow, and ends that
  * acked N                    waits until N records in all are acknowledged
+ * more N                     waits until N more are acknowledged, and as many read by follow
  * consume TOPIC              reads all there is: consumed, lost (acknowledged, not read), unknown (read, never sent)
  * delete TOPIC               returns when brokers and ZooKeeper have forgotten it
  * </pre>
@@ -54,7 +65,12 @@ public final class Driver {
     // Guarded by this.
     private final BitSet acked = new BitSet();
     private int sent;
+    private boolean sending;
     private Exception failure;
+    private boolean halted;
+    private BitSet followed; // what follow has read
+    private boolean ended; // follow is to end
+    private Thread follower;
 
     private Driver(String brokers, String zookeeper) {
         this.zookeeper = zookeeper;
@@ -62,6 +78,8 @@ public final class Driver {
         config.put("default.api.timeout.ms", "20000");
         config.put("request.timeout.ms", "10000");
         config.put("reconnect.backoff.max.ms", "500");
+        // Who has heard of the first broker alone, because the others were still starting, must not depend on it for minutes.
+        config.put("metadata.max.age.ms", "2000");
         admin = Admin.create(config);
         Properties p = new Properties();
         p.putAll(config);
@@ -71,7 +89,6 @@ public final class Driver {
         p.put("max.in.flight.requests.per.connection", "1");
         p.put("delivery.timeout.ms", "180000");
         p.put("max.block.ms", "120000");
-        p.put("metadata.max.age.ms", "2000");
         producer = new KafkaProducer<>(p, new IntegerSerializer(), new IntegerSerializer());
     }
 
@@ -103,13 +120,25 @@ public final class Driver {
             case "epochs":
                 return epochs();
             case "create":
-                admin.createTopics(List.of(new NewTopic(c[1], Integer.parseInt(c[2]), Short.parseShort(c[3]))))
-                        .all().get();
-                return "";
+                return create(c);
+            case "alter":
+                return alter(c[1], c[2]);
+            case "topic":
+                return topic(c[1]);
             case "insync":
                 return insync(c[1]);
             case "produce":
                 return produce(c[1], Integer.parseInt(c[2]));
+            case "stream":
+                return produce(c[1], Integer.MAX_VALUE);
+            case "halt":
+                return halt();
+            case "follow":
+                return follow(c[1]);
+            case "followed":
+                return followed();
+            case "more":
+                return more(Integer.parseInt(c[1]));
             case "acked":
                 return acked(Integer.parseInt(c[1]));
             case "consume":
@@ -178,26 +207,160 @@ public final class Driver {
         return "";
     }
 
-    private String produce(String topic, int n) {
+    private String create(String[] c) throws Exception {
+        NewTopic topic = new NewTopic(c[1], Integer.parseInt(c[2]), Short.parseShort(c[3]));
+        Map<String, String> configs = new TreeMap<>();
+        for (int i = 4; i < c.length; i++) {
+            String[] pair = c[i].split("=", 2);
+            configs.put(pair[0], pair[1]);
+        }
+        admin.createTopics(List.of(topic.configs(configs))).all().get();
+        return "";
+    }
+
+    private String alter(String topic, String config) throws Exception {
+        String[] pair = config.split("=", 2);
+        ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+        AlterConfigOp op = new AlterConfigOp(new ConfigEntry(pair[0], pair[1]), AlterConfigOp.OpType.SET);
+        admin.incrementalAlterConfigs(Map.of(resource, List.of(op))).all().get();
+        return "";
+    }
+
+    private String topic(String topic) throws Exception {
+        TopicDescription t = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
+        StringJoiner all = new StringJoiner(" ");
+        all.add(topic).add(t.topicId().toString());
+        t.partitions().forEach(p -> all.add(p.partition() + ":" + p.replicas().stream()
+                .map(r -> "" + r.id()).collect(Collectors.joining(","))));
+        ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+        Config config = admin.describeConfigs(List.of(resource)).all().get().get(resource);
+        config.entries().stream()
+                .filter(e -> e.source() == ConfigEntry.ConfigSource.DYNAMIC_TOPIC_CONFIG)
+                .map(e -> e.name() + "=" + e.value()).sorted().forEach(all::add);
+        return all.toString();
+    }
+
+    private String produce(String topic, int n) throws Exception {
+        idle();
         int from;
         synchronized (this) {
             from = sent;
-            sent += n;
+            sending = true;
+            halted = false;
         }
         Thread thread = new Thread(() -> {
             try {
-                for (int i = from; i < from + n; i++) {
+                for (int i = from; i - from < n; i++) {
                     int record = i;
+                    synchronized (this) {
+                        if (halted) {
+                            break;
+                        }
+                        sent = i + 1;
+                    }
                     producer.send(new ProducerRecord<>(topic, record, record), (metadata, e) -> ack(record, e));
                     Thread.sleep(1); // The rate, so that a fault comes in the middle.
                 }
             } catch (Exception e) {
                 ack(-1, e);
             }
+            synchronized (this) {
+                sending = false;
+            }
         }, "produce");
         thread.setDaemon(true);
         thread.start();
         return "";
+    }
+
+    private String halt() throws Exception {
+        synchronized (this) {
+            halted = true;
+        }
+        idle();
+        acked(sent);
+        return "" + sent;
+    }
+
+    /** Waits until nobody sends. */
+    private void idle() throws Exception {
+        eventually(() -> {
+            synchronized (this) {
+                return !sending;
+            }
+        });
+    }
+
+    /** Waits for n more acknowledgements after this moment, and for as many records that follow reads. */
+    private String more(int n) throws Exception {
+        int target;
+        synchronized (this) {
+            target = acked.cardinality() + n;
+        }
+        acked(target);
+        eventually(() -> {
+            synchronized (this) {
+                if (failure != null) {
+                    throw failure;
+                }
+                return followed.cardinality() >= target;
+            }
+        });
+        return "";
+    }
+
+    private synchronized String follow(String topic) {
+        followed = new BitSet();
+        follower = new Thread(() -> {
+            try (KafkaConsumer<Integer, Integer> consumer = consumer("followers-of-" + topic)) {
+                consumer.subscribe(List.of(topic));
+                while (true) {
+                    for (ConsumerRecord<Integer, Integer> record : consumer.poll(Duration.ofMillis(200))) {
+                        synchronized (this) {
+                            followed.set(record.value());
+                        }
+                    }
+                    synchronized (this) {
+                        if (ended) {
+                            return;
+                        }
+                    }
+                }
+            } catch (Exception e) {
+                ack(-1, e);
+            }
+        }, "follow");
+        follower.setDaemon(true);
+        follower.start();
+        return "";
+    }
+
+    private String followed() throws Exception {
+        eventually(() -> {
+            synchronized (this) {
+                if (failure != null) {
+                    throw failure;
+                }
+                BitSet missing = (BitSet) acked.clone();
+                missing.andNot(followed);
+                return missing.isEmpty();
+            }
+        });
+        synchronized (this) {
+            ended = true;
+        }
+        follower.join();
+        BitSet unknown = (BitSet) followed.clone();
+        unknown.clear(0, sent);
+        return String.format("followed %d unknown %d", followed.cardinality(), unknown.cardinality());
+    }
+
+    private KafkaConsumer<Integer, Integer> consumer(String group) {
+        Properties p = new Properties();
+        p.putAll(config);
+        p.put("group.id", group);
+        p.put("auto.offset.reset", "earliest");
+        return new KafkaConsumer<>(p, new IntegerDeserializer(), new IntegerDeserializer());
     }
 
     private synchronized void ack(int record, Exception e) {
@@ -221,14 +384,9 @@ public final class Driver {
     }
 
     private String consume(String topic) throws Exception {
-        Properties p = new Properties();
-        p.putAll(config);
-        p.put("group.id", "readers-of-" + topic);
-        p.put("auto.offset.reset", "earliest");
         BitSet seen = new BitSet();
         int consumed = 0;
-        try (KafkaConsumer<Integer, Integer> consumer =
-                new KafkaConsumer<>(p, new IntegerDeserializer(), new IntegerDeserializer())) {
+        try (KafkaConsumer<Integer, Integer> consumer = consumer("readers-of-" + topic)) {
             List<PartitionInfo> infos = consumer.partitionsFor(topic);
             List<TopicPartition> partitions = infos.stream()
                     .map(i -> new TopicPartition(topic, i.partition())).collect(Collectors.toList());
