@@ -241,33 +241,44 @@ func TestShellTLS(t *testing.T) {
 	}
 }
 
-// TestShellReconfig does the same with an ensemble of one server.
+// TestShellReconfig does the same with an ensemble of one server, of either kind.
 func TestShellReconfig(t *testing.T) {
 	peer.RequireJVM(t)
-	all := entrants(t)
-	for _, e := range all {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "myid"), []byte("1\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		var ports [6]int
-		for n := range ports {
-			port, err := peer.FreePort()
-			if err != nil {
-				t.Fatal(err)
+	for _, kind := range peer.Kinds {
+		t.Run(kind.Name, func(t *testing.T) {
+			all := entrants(t)
+			for _, e := range all {
+				e.ensemble(t, kind)
 			}
-			ports[n] = port
-			e.vars = append(e.vars, fmt.Sprint("PORT", n), strconv.Itoa(port))
-		}
-		own := fmt.Sprintf("server.1=127.0.0.1:%d:%d:participant;127.0.0.1:%d", ports[0], ports[1], ports[5])
-		e.server = peer.Java(t, peer.Options{Dir: dir, Port: ports[5], Config: []string{
-			"initLimit=10", "syncLimit=5", "standaloneEnabled=false", "reconfigEnabled=true", "skipACL=yes", own,
-		}})
-		file := filepath.Join(t.TempDir(), "members")
-		if err := os.WriteFile(file, []byte(own+"\n"), 0o644); err != nil {
+			session(t, table(t, "reconfig.txt"), all)
+		})
+	}
+}
+
+// ensemble makes an ensemble of one server the entrant's.
+func (e *entrant) ensemble(t *testing.T, kind peer.Kind) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "myid"), []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var ports [6]int
+	for n := range ports {
+		port, err := peer.FreePort()
+		if err != nil {
 			t.Fatal(err)
 		}
-		e.vars = append(e.vars, "FILE", file)
+		ports[n] = port
+		e.vars = append(e.vars, fmt.Sprint("PORT", n), strconv.Itoa(port))
 	}
-	session(t, table(t, "reconfig.txt"), all)
+	own := fmt.Sprintf("server.1=127.0.0.1:%d:%d:participant;127.0.0.1:%d", ports[0], ports[1], ports[5])
+	start := map[string]func(testing.TB, peer.Options) *peer.Server{"java": peer.Java, "quoll": peer.Quoll}[kind.Name]
+	e.server = start(t, peer.Options{Dir: dir, Port: ports[5], Config: []string{
+		"initLimit=10", "syncLimit=5", "standaloneEnabled=false", "reconfigEnabled=true", "skipACL=yes", own,
+	}})
+	file := filepath.Join(t.TempDir(), "members")
+	if err := os.WriteFile(file, []byte(own+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e.vars = append(e.vars, "FILE", file)
 }
