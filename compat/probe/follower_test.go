@@ -525,16 +525,12 @@ func (w *world) sessions() {
 	w.is("the sid in the session", r.SessionID>>56, int64(me))
 
 	// The commit of createSession touches the session, and so does each packet.
-	l.set(func(l *link) { l.pings = true })
-	touched := 0
-	for touched == 0 {
-		e := l.next()
-		if e.p.Type == wire.TypePing {
-			touched = len(e.p.Data) / 12
-			golden(w, "PING echo", e.p)
-		}
-	}
-	l.set(func(l *link) { l.pings = false })
+	var echo wire.Packet
+	w.eventually("a session is touched", 12, func() any {
+		l.set(func(l *link) { echo = l.echo })
+		return len(echo.Data)
+	})
+	golden(w, "PING echo", echo)
 
 	open := []jute.ACLText{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}}
 	acl := []jute.ACL{{Perms: jute.PermAll, Scheme: "world", ID: "anyone"}}
@@ -655,6 +651,7 @@ func TestFollowerDies(t *testing.T) {
 						l := w.joins()
 						l.close()
 					} else {
+						w.eventually("gone", true, func() any { _, gone := w.gone(); return gone })
 						w.is("exit code", w.proc.Wait(), c.code)
 					}
 				})

@@ -25,8 +25,9 @@ type link struct {
 
 	mu      sync.Mutex
 	acks    bool           // acknowledges proposals by itself
-	echoes  bool           // echoes PINGs by itself
+	echoes  bool           // echoes PINGs by itself: from its first ACK on, as before that a PING's echo is a wrong answer
 	pings   bool           // PINGs are shown
+	echo    wire.Packet    // the last echo with sessions
 	touched []wire.Session // with the next echo
 	ended   chan struct{}  // closed when the server has closed
 }
@@ -38,7 +39,7 @@ type event struct {
 }
 
 func newLink(w *world, conn net.Conn) *link {
-	l := &link{w: w, conn: conn, echoes: true, ended: make(chan struct{})}
+	l := &link{w: w, conn: conn, ended: make(chan struct{})}
 	go l.read()
 	return l
 }
@@ -82,6 +83,9 @@ func (l *link) read() {
 			l.conn.Write((&wire.Packet{Type: wire.TypeAck, Zxid: p.Zxid}).Append(nil))
 		case p.Type == wire.TypePing:
 			shown = l.pings
+			if len(p.Data) > 0 {
+				l.echo = p
+			}
 			if l.echoes && p.Data == nil { // a leader's
 				data := []byte{}
 				for _, s := range l.touched {
@@ -166,6 +170,9 @@ func (l *link) send(packets ...wire.Packet) {
 	for _, p := range packets {
 		l.w.Logf("-> %s", text(p))
 		b = p.Append(b)
+		if p.Type == wire.TypeAck {
+			defer l.set(func(l *link) { l.echoes = true })
+		}
 	}
 	l.conn.Write(b)
 }

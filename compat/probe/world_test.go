@@ -112,24 +112,21 @@ func start(t *testing.T, kind string, set setting) *world {
 	var servers []string
 	for _, sid := range slices.Sorted(slices.Values(slices.Concat(set.voters, set.observers))) {
 		var ports [2]int
+		var pair [2]net.Listener
 		for i := range ports {
 			var err error
-			if ports[i], err = peer.FreePort(); err != nil {
+			if ports[i], pair[i], err = listen(); err != nil {
 				t.Fatal(err)
+			}
+			if sid == me {
+				pair[i].Close()
+			} else {
+				t.Cleanup(func() { pair[i].Close() })
 			}
 		}
 		if sid == me {
 			w.quorum, w.election = fmt.Sprintf("127.0.0.1:%d", ports[0]), fmt.Sprintf("127.0.0.1:%d", ports[1])
 		} else {
-			var pair [2]net.Listener
-			for i, port := range ports {
-				l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { l.Close() })
-				pair[i] = l
-			}
 			listeners[sid] = pair
 		}
 		role := ensemble.Participant
@@ -201,6 +198,19 @@ func start(t *testing.T, kind string, set setting) *world {
 		t.Fatal(err)
 	}
 	return w
+}
+
+// listen opens a free port, which another program may have taken since it was found.
+func listen() (port int, l net.Listener, err error) {
+	for range 10 {
+		if port, err = peer.FreePort(); err != nil {
+			return 0, nil, err
+		}
+		if l, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			return port, l, nil
+		}
+	}
+	return 0, nil, err
 }
 
 // write makes a file with its directory.
