@@ -337,7 +337,6 @@ type logged struct {
 // begin counts n transactions that were queued at a time, with so many others behind them, and end that they are written.
 func (l *logging) begin(queued time.Time, n, behind int64) time.Time {
 	now := time.Now()
-	l.m.SyncRequestsQueued.Add(n)
 	l.m.SyncQueueSize.ObserveN(behind, n)
 	l.m.SyncQueueTime.ObserveN(now.Sub(queued).Milliseconds(), n)
 	l.batch += n

@@ -16,6 +16,7 @@ func (p *Peer) append(records []zab.Record) {
 	p.behind.add(size)
 	n, queued := int64(len(records)), time.Now()
 	p.waiting.Add(n)
+	p.counters.m.SyncRequestsQueued.Add(n)
 	p.disk.push(func() {
 		defer p.behind.add(-size)
 		behind := p.waiting.Add(-n)
