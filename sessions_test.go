@@ -15,6 +15,7 @@ import (
 
 	"quoll"
 	"quoll/client"
+	"quoll/compat/peer"
 	"quoll/config"
 	"quoll/jute"
 )
@@ -52,14 +53,14 @@ func newTrio(t *testing.T, set ...string) *trio {
 	return c
 }
 
+// freePort is a port that no outgoing connection takes meanwhile.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := peer.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 func (c *trio) start(list ...int) {
