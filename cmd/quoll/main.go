@@ -78,6 +78,8 @@ func run(args []string, in io.Reader, out io.Writer) error {
 			purgeCommand(),
 			backupCommand(),
 			restoreCommand(),
+			joinCommand(),
+			leaveCommand(),
 			versionCommand(),
 		},
 		Reader:          in,

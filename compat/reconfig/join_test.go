@@ -1,0 +1,101 @@
+package reconfig
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"quoll/compat/peer"
+)
+
+// quoll runs a command of the quoll binary as the superuser, and returns what it says with its exit code.
+func (w *world) quoll(command string, sid int64, argument string) (lines []string, code int) {
+	w.t.Helper()
+	binary, err := peer.Binary()
+	peer.Check(w.t, err)
+	ctx, cancel := context.WithTimeout(w.ctx, patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, command, "--server", fmt.Sprintf("127.0.0.1:%d", w.ports[sid][2]), argument)
+	cmd.Env = append(os.Environ(), "QUOLL_AUTH=digest:"+super)
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		w.t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n"), cmd.ProcessState.ExitCode()
+}
+
+// passing are the lines that a fast machine never sees.
+var passing = regexp.MustCompile(`does not serve yet|has to come to|waiting for a connection|another reconfig is under way`)
+
+// TestJoin has servers join and leave by the commands of quoll, which do not mind whose servers they are.
+func TestJoin(t *testing.T) {
+	peer.RequireJVM(t)
+	for _, kind := range peer.Kinds {
+		t.Run(kind.Name, func(t *testing.T) {
+			w := newWorld(t, kind)
+			w.start(w.members(3), 1, 2, 3)
+			leader, follower := w.leader()
+			w.start(append(w.members(3), "server.4="+w.line(4, "observer")), 4)
+			for _, step := range []struct {
+				command, argument string
+				code              int
+				want              []string // what it says; of an error the beginning
+				mode              map[int64]string
+			}{
+				{"join", "server.4=" + w.line(4, "participant"), 0, []string{"server 4 becomes an observer", "server 4 becomes a participant", "server 4 is a member: follower"}, map[int64]string{4: "follower"}},
+				{"join", "server.4=" + w.line(4, "participant"), 0, []string{"server 4 is a member: follower"}, nil},
+				{"join", "server.4=" + w.line(5, "participant"), 1, []string{"quoll: there is a server 4 already"}, nil},
+				{"join", "server.4=" + w.line(4, "observer"), 0, []string{"server 4 becomes an observer", "server 4 is a member: observer"}, map[int64]string{4: "observer"}},
+				{"join", "server.4=" + w.line(4, "participant"), 0, []string{"server 4 becomes a participant", "server 4 is a member: follower"}, nil},
+				{"leave", fmt.Sprint(leader), 0, []string{fmt.Sprintf("server %d leaves", leader), fmt.Sprintf("server %d is no member", leader)}, map[int64]string{leader: "follower"}},
+				{"leave", fmt.Sprint(leader), 0, []string{fmt.Sprintf("server %d is no member", leader)}, nil},
+				{"join", fmt.Sprintf("server.%d=%s", leader, w.line(leader, "participant")), 0, []string{fmt.Sprintf("server %d becomes an observer", leader), fmt.Sprintf("server %d becomes a participant", leader), fmt.Sprintf("server %d is a member: follower", leader)}, nil},
+				{"leave", "4", 0, []string{"server 4 leaves", "server 4 is no member"}, nil},
+				{"leave", "x", 2, []string{"quoll: the id of one server is needed"}, nil},
+			} {
+				lines, code := w.quoll(step.command, follower, step.argument)
+				said := slices.DeleteFunc(slices.Clone(lines), passing.MatchString)
+				if code != step.code || len(said) != len(step.want) || !slices.EqualFunc(said, step.want, strings.HasPrefix) {
+					t.Fatalf("%s %s: exit code %d\n%s", step.command, step.argument, code, strings.Join(lines, "\n"))
+				}
+				for sid, mode := range step.mode {
+					w.await(fmt.Sprintf("server %d to be %s", sid, mode), func() bool { return w.mode(sid) == mode })
+				}
+			}
+			if version := w.version(w.connect(false, nil, follower)); version == "" {
+				t.Error("no version")
+			}
+		})
+	}
+}
+
+// TestJoinOne makes an ensemble of two out of one, and of one out of two.
+func TestJoinOne(t *testing.T) {
+	peer.RequireJVM(t)
+	for _, kind := range peer.Kinds {
+		t.Run(kind.Name, func(t *testing.T) {
+			w := newWorld(t, kind, "standaloneEnabled=false")
+			w.start(w.members(1), 1)
+			w.start(append(w.members(1), "server.2="+w.line(2, "observer")), 2)
+			for _, step := range []struct {
+				command, argument string
+				want              []string
+			}{
+				{"join", "server.2=" + w.line(2, "participant"), []string{"server 2 becomes a participant", "server 2 is a member: follower"}},
+				{"leave", "2", []string{"server 2 leaves", "server 2 is no member"}},
+				{"leave", "1", []string{"server 1 leaves", "quoll: KeeperErrorCode = BadArguments: the server's log says why"}},
+			} {
+				lines, _ := w.quoll(step.command, 1, step.argument)
+				said := slices.DeleteFunc(slices.Clone(lines), passing.MatchString)
+				if !slices.EqualFunc(said, step.want, strings.HasPrefix) {
+					t.Fatalf("%s %s:\n%s", step.command, step.argument, strings.Join(lines, "\n"))
+				}
+			}
+		})
+	}
+}
