@@ -40,6 +40,9 @@ type event struct {
 
 func newLink(w *world, conn net.Conn) *link {
 	l := &link{w: w, conn: conn, ended: make(chan struct{})}
+	w.mu.Lock()
+	w.links = append(w.links, l)
+	w.mu.Unlock()
 	go l.read()
 	return l
 }
