@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"quoll/client"
@@ -310,6 +311,84 @@ func TestPlay(t *testing.T) {
 				s.state(version, 1, 2, 3)
 			}
 		}
+	})
+}
+
+// TestEvents has persistent watches on the config, at the leader and at a follower, see each change once, or twice of ZooKeeper.
+func TestEvents(t *testing.T) {
+	each(t, func(s *script) {
+		w := s.w
+		leader, follower := w.leader()
+		var mu sync.Mutex
+		events := map[int64][]string{}
+		for _, sid := range []int64{leader, follower} {
+			c := w.connect(false, func(e client.Event) {
+				if e.Type != client.EventNone {
+					mu.Lock()
+					defer mu.Unlock()
+					events[sid] = append(events[sid], fmt.Sprintf("%v %s %x", e.Type, e.Path, e.Zxid))
+				}
+			}, sid)
+			if err := c.AddWatch(w.ctx, client.ConfigPath, jute.AddWatchPersistent); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		super := w.connect(true, nil, follower)
+		var want []string
+		for range 5 {
+			version, err := s.ask(super, request{})
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			want = append(want, fmt.Sprintf("%v %s %s", jute.EventNodeDataChanged, client.ConfigPath, version))
+		}
+		for _, sid := range []int64{leader, follower} {
+			var seen []string
+			w.await(fmt.Sprintf("the last event at server %d", sid), func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				seen = slices.Clone(events[sid])
+				return slices.Contains(seen, want[len(want)-1])
+			})
+			if w.kind.Name == "java" {
+				seen = slices.Compact(seen)
+			}
+			if !slices.Equal(seen, want) {
+				w.t.Errorf("%s: server %d sends %q, want %q", w.kind.Name, sid, seen, want)
+			}
+		}
+	})
+}
+
+// TestRestart has all servers start with the files that a reconfig left.
+func TestRestart(t *testing.T) {
+	each(t, func(s *script) {
+		w := s.w
+		_, follower := w.leader()
+		version, err := s.ask(w.connect(true, nil, follower), join("server.4={4:observer}", jute.OK))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		s.state(version, 1, 2, 3)
+		for sid := int64(1); sid <= 3; sid++ {
+			if err := w.servers[sid].Kill(); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		var wg sync.WaitGroup
+		for sid := int64(1); sid <= 3; sid++ {
+			wg.Go(func() {
+				if err := w.servers[sid].Restart(); err != nil {
+					w.t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		s.state(version, 1, 2, 3)
+		if version, err = s.ask(w.connect(true, nil, follower), leave("4", jute.OK).of("now")); err != nil {
+			w.t.Fatal(err)
+		}
+		s.state(version, 1, 2, 3)
 	})
 }
 
