@@ -1,0 +1,98 @@
+package ensemble
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// log is where the processes of a kind write to.
+func (m *Member) log(kind Kind) string { return filepath.Join(m.dir, string(kind)+".log") }
+
+// Log is what the process that was started last has logged.
+func (m *Member) Log() string {
+	m.mu.Lock()
+	name, began := m.log(m.kind), m.began
+	m.mu.Unlock()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[min(began, int64(len(data))):])
+}
+
+// tail is the last lines of the log.
+func (m *Member) tail(lines int) string {
+	all := strings.Split(strings.TrimRight(m.Log(), "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// The ways in which a learner is brought to the state of its leader.
+const (
+	Diff  = "DIFF"
+	Trunc = "TRUNC"
+	Snap  = "SNAP"
+)
+
+// brought are the words of a learner's log. A Java learner says in words of its own what packet came.
+var brought = regexp.MustCompile(`Getting a (diff) |Getting a (snapshot) from leader|(Truncating) log to get in sync|msg="(TRUNC|SNAP) to `)
+
+// Synchronized is how a member was last brought to the state of a leader, empty if no log says so. Of a DIFF quoll says nothing as a
+// learner; then it is the leader that does.
+func (e *Ensemble) Synchronized(m *Member) string {
+	if all := brought.FindAllStringSubmatch(m.Log(), -1); len(all) > 0 {
+		way := strings.Join(all[len(all)-1][1:], "")
+		return map[string]string{"diff": Diff, "snapshot": Snap, "Truncating": Trunc, Trunc: Trunc, Snap: Snap}[way]
+	}
+	sent := regexp.MustCompile(fmt.Sprintf(`learner %d at \S+ gets DIFF|Sending DIFF .* for peer sid: %[1]d\b|Follower sid: %[1]d .*\n.*Sending DIFF`, m.ID))
+	for _, leader := range e.Members {
+		if leader != m && sent.MatchString(leader.Log()) {
+			return Diff
+		}
+	}
+	return ""
+}
+
+// complaints are lines that say that a peer sent what it must not, or that the server itself is wrong. ZooKeeper's servers log stack
+// traces for each connection that ends; those are none.
+var complaints = map[bool]*regexp.Regexp{
+	false: regexp.MustCompile(`(?m)^.*(Digests are not matching|Exiting JVM with code [1-9]|ClassCastException|NullPointerException` +
+		`|NegativeArraySize|OutOfBoundsException|OutOfMemoryError|Unreasonable (length|buffer)|Unsupported Txn|[Uu]nexpected (leader )?packet` +
+		`|Committing zxid 0x.* but next pending|Got zxid 0x.* expected 0x([^1]|1[0-9a-f])|Leaders? epoch, .* is less than|Invalid (magic|packet)|InvalidMessageException).*$`),
+	true: regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE|.*level=ERROR|.*cannot be read).*$`),
+}
+
+// Complaints are what the logs of all processes that the members ever had say of bytes of a peer that were wrong, and the processes
+// that ended by themselves.
+func (e *Ensemble) Complaints() (found []string) {
+	for _, m := range e.Members {
+		m.mu.Lock()
+		found = append(found, m.died...)
+		m.mu.Unlock()
+		names, _ := filepath.Glob(m.log("*"))
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				found = append(found, err.Error())
+				continue
+			}
+			kind := strings.TrimSuffix(filepath.Base(name), ".log")
+			lines := complaints[Kind(kind) == Quoll].FindAllString(string(data), 4)
+			for _, line := range lines {
+				found = append(found, fmt.Sprintf("member %d (%s): %s", m.ID, kind, line))
+			}
+		}
+	}
+	return found
+}
+
+// Tails are the ends of all logs, to be shown with a failure.
+func (e *Ensemble) Tails(lines int) string {
+	var b strings.Builder
+	for _, m := range e.Members {
+		fmt.Fprintf(&b, "the log of %v ends:\n%s\n", m, m.tail(lines))
+	}
+	return b.String()
+}

@@ -1,0 +1,151 @@
+package ensemble
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"quoll/client"
+	"quoll/compat/observe"
+	"quoll/inspect"
+	"quoll/jute"
+)
+
+// ask connects to one member.
+func (m *Member) ask(ctx context.Context) (*client.Client, error) {
+	c, err := client.Connect(ctx, m.Addr(), client.Options{Timeout: 30 * time.Second})
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", m, err)
+	}
+	return c, nil
+}
+
+// Settle writes a last znode and waits until it is on the disk of every member that runs.
+func (e *Ensemble) Settle(path string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var running []*Member
+	for _, m := range e.Members {
+		if m.Running() {
+			running = append(running, m)
+		}
+	}
+	c, err := client.Connect(ctx, e.Connect(running...), client.Options{Timeout: 30 * time.Second})
+	if err != nil {
+		return err
+	}
+	// The session is left behind: closing it would be a transaction after the last one.
+	defer c.Abandon()
+	if _, err := c.Create(ctx, path, []byte("settled"), client.OpenACL, jute.ModePersistent); err != nil {
+		return err
+	}
+	for _, m := range running {
+		if err := e.await(func() bool { return m.OnDisk(path) }); err != nil {
+			return fmt.Errorf("%s is not on the disk of %v after %w", path, m, err)
+		}
+	}
+	return nil
+}
+
+// Tree is all that a client of the member can see after a sync. /zookeeper/config is not in it: each server writes its own.
+func (m *Member) Tree() (map[string]observe.Znode, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c, err := m.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := c.Sync(ctx, "/"); err != nil {
+		return nil, fmt.Errorf("%v: sync: %w", m, err)
+	}
+	all, err := observe.Tree(c, []string{"/"}, "/zookeeper/config")
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", m, err)
+	}
+	// In 3.4 there is no such znode, and creating it locally is a change of its parent.
+	delete(all, "/zookeeper")
+	return all, nil
+}
+
+// SameTrees compares what all members that run show; the error lists where they differ.
+func (e *Ensemble) SameTrees() (znodes int, err error) {
+	var first map[string]observe.Znode
+	var whose *Member
+	for _, m := range e.Members {
+		if !m.Running() {
+			continue
+		}
+		all, err := m.Tree()
+		if err != nil {
+			return 0, err
+		}
+		if first == nil {
+			first, whose = all, m
+			continue
+		}
+		if list := unlike(first, all); len(list) > 0 {
+			return 0, fmt.Errorf("%v and %v show %d differences:\n%s", whose, m, len(list), strings.Join(list[:min(10, len(list))], "\n"))
+		}
+	}
+	return len(first), nil
+}
+
+func unlike(a, b map[string]observe.Znode) (list []string) {
+	paths := maps.Clone(a)
+	maps.Copy(paths, b)
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		x, inA := a[path]
+		y, inB := b[path]
+		if inA != inB || !x.Equal(y) {
+			list = append(list, fmt.Sprintf("%s\n\t%t %v\n\t%t %v", path, inA, x, inB, y))
+		}
+	}
+	return list
+}
+
+// Digest is the digest of the tree that the files of a stopped member hold, and its znodes.
+func (m *Member) Digest() (digest int64, znodes int, err error) {
+	dir := filepath.Join(m.Dir(), "version-2")
+	state, err := inspect.LoadState(dir, dir, inspect.Options{})
+	if err != nil {
+		return 0, 0, fmt.Errorf("%v: %w", m, err)
+	}
+	return state.Digest(), state.Len(), nil
+}
+
+// SameDigests compares the files of all members, which must not run.
+func (e *Ensemble) SameDigests() error {
+	var text string
+	same := true
+	var first int64
+	for i, m := range e.Members {
+		digest, znodes, err := m.Digest()
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			first = digest
+		}
+		same = same && digest == first
+		text += fmt.Sprintf("%v: digest %d of %d znodes\n", m, digest, znodes)
+	}
+	if !same {
+		return fmt.Errorf("the files differ:\n%s", text)
+	}
+	return nil
+}
+
+// Mismatches are the members that found a digest of a transaction wrong.
+func (e *Ensemble) Mismatches() (found []string) {
+	for _, m := range e.Members {
+		if n := m.Metric("zk_digest_mismatches_count"); m.Running() && n != "" && n != "0" {
+			found = append(found, fmt.Sprintf("%v: %s digests of transactions are wrong", m, n))
+		}
+	}
+	return found
+}
