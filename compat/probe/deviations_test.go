@@ -36,7 +36,6 @@ var deviations = map[string]string{
 	"history between NEWLEADER and UPTODATE": "9.3: held back until UPTODATE",
 	"two connections of one learner":         "the newer one counts, and the older one is closed",
 	"own lastProcessed":                      "9.3: always the end of log or snapshot",
-	"a learner at e.0":                       "it may be any history that ends before the epoch: SNAP",
 	"TRUNC across epochs":                    "9.3: the learner may lack the record to cut at",
 }
 

@@ -5,6 +5,7 @@
 //
 //	QUOLL_REQUIRE_PEERS=1 go test -parallel 6 ./compat/probe                     all probes, both servers (make compat runs them too)
 //	go test -run 'TestLearner/java' ./compat/probe -v                            some of them, with the conversation
+//	QUOLL_PROBE_LOGS=dir go test ./compat/probe                                  keeps the logs of the servers
 //	QUOLL_PROBE_RECORD=1 go test -run '/java' ./compat/probe                     testdata/ensemble/probes.txt anew, from Apache ZooKeeper
 //
 // Each scene is one server and what it lives through; its probes run one after another, since how a server came to be looking, following or leading is part of

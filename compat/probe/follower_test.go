@@ -21,6 +21,7 @@ var voters = setting{voters: []int64{1, me, 3}}
 func (w *world) joins() *link {
 	w.Helper()
 	l := w.arrives()
+	l.set(func(l *link) { l.pings = true }) // there are none that are not asked for
 	l.begins()
 	w.epoch++
 	l.send(leaderInfo(w.epoch))

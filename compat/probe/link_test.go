@@ -105,7 +105,7 @@ func (l *link) read() {
 }
 
 // paths takes from a snapshot which znodes it has.
-type paths struct{ names, sessions []string }
+type paths struct{ names []string }
 
 func (p *paths) Session(id int64, timeout int32) {
 	p.sessions = append(p.sessions, fmt.Sprint(timeout))
@@ -189,6 +189,7 @@ func (l *link) close() {
 
 // pinging pings the server, which follows, until the connection ends.
 func (l *link) pinging() {
+	l.set(func(l *link) { l.pings = false })
 	go func() {
 		ticker := time.NewTicker(tick / 2 * time.Millisecond)
 		defer ticker.Stop()

@@ -313,20 +313,6 @@ func (w *world) eventually(what string, want any, state func() any) {
 	}
 }
 
-// word is the answer to a four-letter word.
-func (w *world) word(word string) string {
-	conn, err := net.DialTimeout("tcp", w.client, patience)
-	if err != nil {
-		return err.Error()
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(patience))
-	fmt.Fprint(conn, word)
-	var b bytes.Buffer
-	b.ReadFrom(conn)
-	return b.String()
-}
-
 // z is a zxid as epoch.counter, in decimal.
 func z(zxid int64) string {
 	switch {
