@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"quoll/config"
+	"quoll/ensemble"
 	"quoll/quorum"
 	"quoll/server"
 )
@@ -39,8 +40,7 @@ type Options struct {
 // Server is a running server.
 type Server struct {
 	*server.Server
-	listener net.Listener
-	peer     *quorum.Peer // nil if the server stands alone
+	peer *quorum.Peer // nil if the server stands alone
 }
 
 // Start starts a server. It serves when Start returns.
@@ -84,9 +84,17 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	if s.Member() == nil {
-		return &Server{Server: s, listener: l}, nil
+		return &Server{Server: s}, nil
 	}
-	peer, err := quorum.Start(quorum.Options{Config: cfg, Logger: o.Logger, Metrics: s.Metrics()}, s.Member())
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	m := &mover{s: s, log: log, sid: cfg.MyID, at: o.Addr}
+	if own := cfg.Ensemble.Server(cfg.MyID); own != nil && own.Client != nil {
+		m.at = own.Client.String()
+	}
+	peer, err := quorum.Start(quorum.Options{Config: cfg, Logger: log, Metrics: s.Metrics(), Configured: m.configured}, s.Member())
 	if err != nil {
 		return nil, errors.Join(err, s.Member().End(), s.Close())
 	}
@@ -95,7 +103,7 @@ func Start(o Options) (*Server, error) {
 		<-peer.Done()
 		_ = s.Close()
 	}()
-	return &Server{Server: s, listener: l, peer: peer}, nil
+	return &Server{Server: s, peer: peer}, nil
 }
 
 // Close stops the server and returns when all its goroutines have ended. Sessions live on in the data directory, or in the ensemble. The error is why a member of an
@@ -108,5 +116,35 @@ func (s *Server) Close() error {
 	return errors.Join(err, s.Server.Close())
 }
 
-// Addr is the address that clients connect to, host:port.
-func (s *Server) Addr() string { return s.listener.Addr().String() }
+// mover takes clients where the config in force says, if a reconfig has given this server another client address.
+type mover struct {
+	s   *server.Server
+	log *slog.Logger
+	sid int64
+	at  string // where clients are taken now, host:port as in the config
+}
+
+func (m *mover) configured(c *ensemble.Config) {
+	own := c.Server(m.sid)
+	if own == nil || own.Client == nil {
+		return
+	}
+	to := own.Client.String()
+	if to == m.at {
+		return
+	}
+	// The new address may be the old port.
+	m.s.Listen()
+	l, err := net.Listen("tcp", to)
+	if err != nil {
+		m.log.Error("cannot take clients at the address that the reconfig has for this server; they are taken where they were", "address", to, "error", err)
+		if l, err = net.Listen("tcp", m.at); err != nil {
+			m.log.Error("no clients are taken", "address", m.at, "error", err)
+			return
+		}
+	} else {
+		m.log.Info("taking clients at another address", "from", m.at, "to", to)
+		m.at = to
+	}
+	m.s.Listen(l)
+}

@@ -148,7 +148,7 @@ func (l *link) send(p *wire.Packet, counted bool) {
 	if l.ending {
 		return
 	}
-	if n := len(l.out); n == 0 || l.out[n-1].stream != nil {
+	if n := len(l.out); n == 0 || l.out[n-1].stream != nil || len(l.out[n-1].b) >= writeChunk {
 		l.out = append(l.out, segment{b: l.p.buffer()})
 	}
 	s := &l.out[len(l.out)-1]

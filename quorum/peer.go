@@ -39,6 +39,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Metrics are those of the server, where the ensemble counts too; nil is none.
 	Metrics *metrics.Set
+	// Configured, if it is set, is told each config that is put in force, by a goroutine of its own.
+	Configured func(*ensemble.Config)
 	// Secure comes first on a new connection of either port: it returns the connection that is to be used. host is the one that was dialled, as in the config,
 	// and empty on an accepted connection. Nil is TCP.
 	Secure func(conn net.Conn, host string) (net.Conn, error)
@@ -58,6 +60,7 @@ type Peer struct {
 
 	disk   *queue
 	state  *queue
+	told   *queue // of Options.Configured
 	behind *gauge // bytes of transactions that wait for disk and state
 	// waiting is how many transactions wait for the disk.
 	waiting atomic.Int64
@@ -116,7 +119,7 @@ type message struct {
 // Start makes the server behind app a member of the ensemble that the configuration names. Its errors name the key that is wrong.
 func Start(o Options, app App) (*Peer, error) {
 	c := o.Config
-	p := &Peer{opts: o, log: o.Logger, app: app, begin: time.Now(), disk: newQueue(), state: newQueue(), links: map[zab.LinkID]*link{},
+	p := &Peer{opts: o, log: o.Logger, app: app, begin: time.Now(), disk: newQueue(), state: newQueue(), told: newQueue(), links: map[zab.LinkID]*link{},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -245,6 +248,7 @@ func (p *Peer) run() {
 	var diskDone, stateDone sync.WaitGroup
 	diskDone.Go(func() { p.disk.run(p.sync) })
 	stateDone.Go(func() { p.state.run(nil) })
+	stateDone.Go(func() { p.told.run(nil) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -267,6 +271,7 @@ func (p *Peer) run() {
 			p.disk.close()
 			diskDone.Wait()
 			p.state.close()
+			p.told.close()
 			stateDone.Wait()
 			p.wg.Wait()
 			p.err = errors.Join(p.err, p.app.End())
@@ -481,6 +486,9 @@ func (p *Peer) configure(e zab.Configure) {
 		return nil
 	})
 	p.state.push(func() { p.app.Configured(e.Committed) })
+	if told := p.opts.Configured; told != nil {
+		p.told.push(func() { told(e.Committed) })
+	}
 	if p.listener != nil && !slices.Equal(p.addresses(before), p.addresses(p.members.Load())) {
 		p.listen(false)
 		p.listen(true)
@@ -509,7 +517,7 @@ func (p *Peer) buffer() []byte {
 }
 
 func (p *Peer) recycle(b []byte) {
-	if cap(b) <= writeChunk {
+	if cap(b) <= 4*writeChunk {
 		p.buffers.Put(&b)
 	}
 }

@@ -119,6 +119,7 @@ func (s *Server) sessionCreated(p *Proposal, now time.Time) {
 	if old := c.attach(session); old != nil {
 		old.close() // it guessed the id
 	}
+	s.sessions.touch(session, s.clock(now))
 	took := now.Sub(r.received)
 	c.settle(r, r.answer, &noted{op: r.Op, zxid: p.Txn.Zxid, at: now, latency: took})
 	s.updated(took)

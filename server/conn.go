@@ -364,6 +364,10 @@ func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 		c.answer(xid, op, lastApplied, jute.ErrMarshalling, false)
 		return nil
 	}
+	if c.s.member != nil && op == jute.OpCreateTTL && r.op.Flags.Valid() && !r.op.Flags.TTL() {
+		c.answer(xid, op, lastApplied, jute.ErrBadArguments, false) // it would stop a leader that is Java, see 7.4 of the client protocol
+		return nil
+	}
 	c.fifo.Lock()
 	c.push(r)
 	c.fifo.Unlock()

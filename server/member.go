@@ -635,8 +635,16 @@ func (m *Member) Stream(fn func(zxid int64, write func(w io.Writer) error, err e
 	m.cut()
 }
 
-// Disk is what the disk holds.
-func (m *Member) Disk() zab.Disk { return m.replica.Disk() }
+// Disk is what the disk holds, and with it the config of its history.
+func (m *Member) Disk() zab.Disk {
+	d := m.replica.Disk()
+	if n := m.replica.Tree().Lookup(tree.ConfigPath); n != nil {
+		if c, err := ensemble.Parse(jute.JavaText(n.Data())); err == nil {
+			d.Config = c
+		}
+	}
+	return d
+}
 
 // Append adds records to the log's batch.
 func (m *Member) Append(records []zab.Record) error {

@@ -65,8 +65,13 @@ func replyData(b []byte, r *tree.Result) []byte { return r.Stat.Append(jute.Appe
 
 // setConfig makes /zookeeper/config say what the committed config is, and tells those who watch it. Members do that of their own accord, each for itself, since a
 // config comes by election and synchronization as well as by a transaction (ZKDatabase.initConfigInZKDatabase).
+// A config that is older than the newest reconfig of the history is not told: it is forgotten after the next start, and the history must not be (zab.Disk.Config).
 func (s *Server) setConfig(c *ensemble.Config) {
 	s.lockTree()
+	if n := s.tree.Lookup(tree.ConfigPath); n != nil && s.opts.ReconfigEnabled && n.Persisted().Mzxid > c.Version {
+		s.unlockTree()
+		return
+	}
 	change, changed := s.tree.SetConfig([]byte(c.String()), c.Version, s.opts.Now().UnixMilli())
 	if changed && s.watches.total.Load() > 0 {
 		s.notify(&change, c.Version)

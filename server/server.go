@@ -76,10 +76,11 @@ type Server struct {
 
 	conns struct {
 		sync.Mutex
-		all    map[*conn]struct{}
-		perIP  map[string]int
-		next   int64
-		closed bool
+		listeners []net.Listener
+		all       map[*conn]struct{}
+		perIP     map[string]int
+		next      int64
+		closed    bool
 	}
 	apply       applier
 	checkpoints *checkpointer // nil in memory
@@ -168,9 +169,7 @@ func Start(o Options) (*Server, error) {
 	if s.local != nil {
 		s.wg.Go(s.local.run)
 	}
-	for _, l := range o.Listeners {
-		s.wg.Go(func() { s.accept(l) })
-	}
+	s.Listen(o.Listeners...)
 	go func() {
 		s.wg.Wait()
 		close(s.done)
@@ -224,11 +223,11 @@ func (s *Server) Close() error {
 func (s *Server) shutdown() {
 	s.once.Do(func() {
 		close(s.stop)
-		for _, l := range s.opts.Listeners {
-			_ = l.Close()
-		}
 		s.conns.Lock()
 		s.conns.closed = true
+		for _, l := range s.conns.listeners {
+			_ = l.Close()
+		}
 		all := make([]*conn, 0, len(s.conns.all))
 		for c := range s.conns.all {
 			all = append(all, c)
@@ -243,6 +242,33 @@ func (s *Server) shutdown() {
 		}
 		s.metrics.Unregister()
 	})
+}
+
+// Listen takes clients from other listeners than before, which are closed. Connections stay. The listeners are closed with the server.
+func (s *Server) Listen(listeners ...net.Listener) {
+	s.conns.Lock()
+	defer s.conns.Unlock()
+	for _, l := range s.conns.listeners {
+		_ = l.Close()
+	}
+	s.conns.listeners = listeners
+	for _, l := range listeners {
+		if s.conns.closed {
+			_ = l.Close()
+			continue
+		}
+		s.wg.Go(func() { s.accept(l) })
+	}
+}
+
+// Addr is the address that clients connect to, host:port; empty if there is none.
+func (s *Server) Addr() string {
+	s.conns.Lock()
+	defer s.conns.Unlock()
+	if len(s.conns.listeners) == 0 {
+		return ""
+	}
+	return s.conns.listeners[0].Addr().String()
 }
 
 func (s *Server) accept(l net.Listener) {

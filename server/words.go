@@ -195,10 +195,8 @@ func (c *conn) javaRemote() string {
 func (c *conn) wordConf(w *bufio.Writer) {
 	s, o := c.s, c.s.opts
 	port := o.ClientPort
-	if len(o.Listeners) > 0 {
-		if addr, ok := o.Listeners[0].Addr().(*net.TCPAddr); ok {
-			port = addr.Port
-		}
+	if _, p, err := net.SplitHostPort(s.Addr()); err == nil {
+		port, _ = strconv.Atoi(p)
 	}
 	snap, log := s.absDirs()
 	snapSize, logSize := s.dirSizes()
