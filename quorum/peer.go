@@ -393,7 +393,7 @@ func (p *Peer) carry(e zab.Effect) {
 			if err := p.app.PersistEpoch(e.File, e.Epoch); err != nil {
 				return fmt.Errorf("%v: %w", e.File, err)
 			}
-			p.post(message{event: zab.EpochPersisted{File: e.File, Epoch: e.Epoch}})
+			p.post(message{event: zab.EpochPersisted(e)})
 			return nil
 		})
 	case zab.Truncate:

@@ -12,7 +12,6 @@ var deviations = map[string]string{
 	"elections that start anew without reconfigEnabled": "3.3 R3: only a config that was activated is a reason",
 
 	// as a learner
-	"createSession touches":          "the leader gives a new session its full timeout; what the client sends touches it",
 	"PROPOSAL to an observer":        "what is proposed and committed is taken, whoever it comes to",
 	"an observer's ACK of NEWLEADER": "4.9: what NEWLEADER ends is durable before its ACK, as on followers",
 	"epoch of a wrong packet":        "Java writes acceptedEpoch before it sees that the packet is none of those that carry an epoch; quoll looks first",

@@ -526,14 +526,6 @@ func (w *world) sessions() {
 	w.is("the sid in the session", r.SessionID>>56, int64(me))
 
 	// The commit of createSession touches the session, and so does each packet.
-	if w.differs("createSession touches") {
-		if err := raw.Request(jute.XidPing, jute.OpPing, none{}); err != nil {
-			w.Fatal(err)
-		}
-		if h, _, err := raw.Reply(); err != nil || h.Xid != jute.XidPing {
-			w.Errorf("ping: %+v, %v", h, err)
-		}
-	}
 	var echo wire.Packet
 	w.eventually("a session is touched", 12, func() any {
 		l.set(func(l *link) { echo = l.echo })
