@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the commands of README.md as a newcomer would, on port 2181 with the data in a temporary directory's ./quoll-data. It takes the
+# Runs the commands of README.md and of docs/ensemble.md as a newcomer would, on port 2181 with the data in a temporary directory's ./quoll-data. It takes the
 # commands out of the page, so the page cannot promise what does not work.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -36,6 +36,15 @@ grep -oE 'bin/quoll (backup|log|snapshot) [^`]*-data[^`]*' "$repo/README.md" | w
 done
 kill "$server"
 wait "$server"
+
+awk '/^```sh/ { code = 1; next } /^```/ { code = 0 } code' "$repo/docs/ensemble.md" > ensemble.sh
+echo "+ docs/ensemble.md"
+. ./ensemble.sh >out # without a pipe: the servers are jobs of this shell
+cat out
+grep -qx ensemble out
+# shellcheck disable=SC2046
+kill $(jobs -p)
+wait
 
 command=$(grep -o 'bin/quoll server --client-port[^`]*' "$repo/README.md")
 command=${command//\/var\/lib/$work}
