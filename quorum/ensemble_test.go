@@ -436,3 +436,36 @@ func TestObserver(t *testing.T) {
 	c.create(conn, "/again", nil)
 	c.same()
 }
+
+// TestSyncsAmongWrites sends syncs and writes without waiting for answers, to every server.
+func TestSyncsAmongWrites(t *testing.T) {
+	c := newCluster(t, 3)
+	c.leader()
+	for i, m := range c.members {
+		conn := m.dial()
+		var clients sync.WaitGroup
+		for k := range 8 {
+			clients.Go(func() {
+				for n := range 50 {
+					if _, err := conn.Sync("/"); err != nil {
+						t.Errorf("sync at server %d: %v", m.id, err)
+					}
+					if _, err := conn.Create(fmt.Sprintf("/s%d-%d-%d", i, k, n), nil, 0, zk.WorldACL(zk.PermAll)); err != nil {
+						t.Errorf("create at server %d: %v", m.id, err)
+					}
+				}
+			})
+		}
+		done := make(chan struct{})
+		go func() {
+			clients.Wait()
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(patience):
+			t.Fatalf("server %d does not answer", m.id)
+		}
+	}
+	c.same()
+}

@@ -180,8 +180,8 @@ func (m *Member) match(txn *tree.Txn) *Request {
 	c.fifo.Lock()
 	defer c.fifo.Unlock()
 	for _, r := range c.fifo.queue {
-		if r.write {
-			if r.Cxid == txn.Cxid && r.Op != jute.OpSync {
+		if r.write && r.Op != jute.OpSync { // which has no transaction
+			if r.Cxid == txn.Cxid {
 				return r
 			}
 			break

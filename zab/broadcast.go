@@ -102,15 +102,16 @@ func (l *leader) committable(zxid int64) bool {
 // sync takes a sync at its turn: it is answered when all that was proposed is committed, and when a quorum has shown that it still follows (9.2): that
 // is a probe sent from now on.
 func (l *leader) sync(ev Sync) {
+	if l.phase != leaderBroadcasting {
+		return
+	}
 	if ev.Link != 0 {
 		p := l.find(ev.Link)
 		if p == nil || p.phase != peerLive {
 			return
 		}
 		p.owed++
-	}
-	if l.phase != leaderBroadcasting {
-		return
+		p.unconfirmed = append(p.unconfirmed, l.proposed)
 	}
 	l.syncs = append(l.syncs, waitingSync{ev, l.proposed, l.probe + 1})
 	if len(l.syncs) == 1 || l.confirmed(l.probe) {
@@ -143,7 +144,7 @@ func (l *leader) answerSyncs() {
 		}
 		switch p := l.find(s.Link); {
 		case p != nil:
-			p.syncs = append(p.syncs, s.zxid)
+			p.syncs, p.unconfirmed = append(p.syncs, s.zxid), p.unconfirmed[1:]
 			p.pump()
 		case s.probe != 0:
 			n.emit(SyncDone{s.Tag})

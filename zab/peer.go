@@ -2,6 +2,7 @@ package zab
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"quoll/jute"
@@ -62,9 +63,10 @@ type peer struct {
 	// probes are the rounds of the pings that it has not echoed, echoed the last one that it has.
 	probes []uint64
 	echoed uint64
-	// syncs are answered when it was told to commit these zxids; owed counts them and those that wait for a quorum.
-	syncs []int64
-	owed  int
+	// syncs are answered when it was told to commit these zxids, and unconfirmed are those that wait for a quorum; owed counts all of them. A learner that is Java counts
+	// on answers and commits to come in the order in which it asked: it is told of no commit behind a sync that is not answered.
+	syncs, unconfirmed []int64
+	owed               int
 }
 
 func (p *peer) send(packet wire.Packet) {
@@ -322,14 +324,18 @@ func (p *peer) relay() bool {
 		p.send(wire.Packet{Type: wire.TypeSync})
 		return true
 	}
-	if p.committedTo < min(n.log.applied, p.proposedTo) {
+	until := int64(math.MaxInt64)
+	if len(p.unconfirmed) > 0 {
+		until = max(p.unconfirmed[0], zxidOf(p.l.epoch))
+	}
+	if p.committedTo < min(n.log.applied, p.proposedTo) && p.l.following(p.committedTo) <= until {
 		p.committedTo = p.l.following(p.committedTo)
 		p.send(p.l.commitPacket(p.committedTo))
 		return true
 	}
 	end := n.log.last()
 	if p.observer {
-		end = n.log.applied
+		end = min(n.log.applied, until)
 	}
 	if p.proposedTo >= end {
 		return false
