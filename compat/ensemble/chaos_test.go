@@ -21,8 +21,8 @@ import (
 func TestChaos(t *testing.T) {
 	seconds := pick(t, "QUOLL_ENSEMBLE_SECONDS", 40, 1200)
 	seed := peer.Setting(t, "QUOLL_ENSEMBLE_SEED", time.Now().UnixNano())
-	short := []string{"3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll", "quoll,3.9.5,quoll"}
-	for _, kinds := range assignments(t, short, append(short, "3.9.5,quoll,3.9.5", "quoll,quoll,quoll,quoll,quoll")) {
+	longer := []string{"3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll", "quoll,3.9.5,quoll", "3.9.5,quoll,3.9.5", "quoll,quoll,quoll,quoll,quoll"}
+	for _, kinds := range assignments(t, longer[:2], longer) {
 		t.Run(nameOf(kinds), func(t *testing.T) {
 			t.Logf("QUOLL_ENSEMBLE_SEED=%d", seed)
 			newChaos(t, kinds, seed).run(time.Duration(seconds) * time.Second)
@@ -43,6 +43,7 @@ type chaos struct {
 	checker *history.Checker
 	faults  map[string]int
 	samples int
+	judged  int           // violations that were looked at
 	longest time.Duration // until all served after a round
 }
 
@@ -59,7 +60,7 @@ func (x *chaos) run(length time.Duration) {
 	check(x.T, x.Start())
 	serving(x.T, x.Ensemble)
 	start, rounds := time.Now(), 0
-	for first := true; first || time.Since(start) < length && !x.Failed(); first = false {
+	for first := true; first || time.Since(start) < length && !x.Failed() && x.checker.Report().Undecided == ""; first = false {
 		records := x.round(first, min(perRound, length))
 		x.calm()
 		records = append(records, x.seen()...)
@@ -240,12 +241,20 @@ func certainWrites(records []*history.Connection) (filtered []*history.Connectio
 	return filtered
 }
 
+// verdict fails the test for what the checker has found. A leader that is Java answers a sync at once, so after one another member may
+// have written meanwhile (9.2 in docs/spec/ensemble-protocol.md): that is said, and no failure.
 func (x *chaos) verdict() {
 	r := x.checker.Report()
-	for _, v := range slices.Compact(r.Violations) {
+	java := slices.ContainsFunc(x.Members, func(m *Member) bool { return m.Kind() != Quoll })
+	for _, v := range r.Violations[x.judged:] {
+		if java && v.Rule == "read-order" {
+			x.Logf("a sync that ZooKeeper answers too early: %v", v)
+			continue
+		}
 		x.Error(v)
 	}
-	if r.Undecided != "" && len(r.Violations) == 0 {
+	x.judged = len(r.Violations)
+	if r.Undecided != "" {
 		x.Logf("UNDECIDED, and nothing checked behind: %s", r.Undecided)
 	}
 }

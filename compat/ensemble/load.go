@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"quoll/client"
 	"quoll/jute"
 )
 
@@ -42,13 +39,10 @@ const loadInterval = 2 * time.Millisecond
 func (e *Ensemble) StartLoad(root string, writers int) *Load {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &Load{root: root, cancel: cancel, began: time.Now()}
-	servers := strings.Split(e.Connect(), ",")
 	for id := range writers {
 		w := &writer{id: id}
 		l.writers = append(l.writers, w)
-		rand.Shuffle(len(servers), func(i, j int) { servers[i], servers[j] = servers[j], servers[i] })
-		all := strings.Join(servers, ",")
-		l.work.Go(func() { l.write(ctx, w, all) })
+		l.work.Go(func() { l.write(ctx, w, e.Members) })
 	}
 	return l
 }
@@ -56,21 +50,18 @@ func (e *Ensemble) StartLoad(root string, writers int) *Load {
 // name is the path of a writer's znode.
 func (l *Load) name(writer, n int) string { return fmt.Sprintf("%s/%d-%06d", l.root, writer, n) }
 
-func (l *Load) write(ctx context.Context, w *writer, servers string) {
-	var c *client.Client
-	connect := func() {
-		var err error
-		if c, err = client.New(servers, client.Options{Timeout: 10 * time.Second}); err != nil {
-			panic(err) // the servers are well-formed
-		}
-	}
-	connect()
-	defer func() { c.Abandon() }()
+func (l *Load) write(ctx context.Context, w *writer, members []*Member) {
+	var s session
+	defer s.hangUp()
 	pace := time.NewTicker(loadInterval)
 	defer pace.Stop()
 	last, tried := time.Now(), false
 	for ctx.Err() == nil {
-		_, err := c.Create(ctx, l.name(w.id, w.acked), nil, client.OpenACL, jute.ModePersistent)
+		_, err := s.connect(members)
+		if err == nil {
+			_, err = s.ask(jute.OpCreate, &jute.CreateRequest{Path: []byte(l.name(w.id, w.acked)), ACL: openACL})
+		}
+		var code jute.Code
 		switch {
 		case err == nil, errors.Is(err, jute.ErrNodeExists) && tried:
 			now := time.Now()
@@ -80,21 +71,19 @@ func (l *Load) write(ctx context.Context, w *writer, servers string) {
 			case <-pace.C:
 			case <-ctx.Done():
 			}
-		case ctx.Err() != nil:
-		case c.State().Final():
-			c.Abandon()
-			connect()
-			tried = true
-		case errors.Is(err, jute.ErrConnectionLoss):
-			tried = true
-		default:
+		case errors.As(err, &code) && code != jute.ErrSessionMoved:
 			l.mu.Lock()
 			l.error = errors.Join(l.error, fmt.Errorf("%s: %w", l.name(w.id, w.acked), err))
 			l.mu.Unlock()
 			return
+		default:
+			tried = true
+			time.Sleep(time.Millisecond) // nobody may be there at all
 		}
 	}
 }
+
+var openACL = []jute.ACLText{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}}
 
 // acknowledged notes that somebody's write was.
 func (l *Load) acknowledged(now time.Time) {

@@ -73,9 +73,6 @@ func newPlayer(id int, seed int64, members []*Member) *player {
 	return p
 }
 
-// silence is how long a player waits for an answer before it goes to another member.
-const silence = 3 * time.Second
-
 // life plays until stop is closed, and then until all its requests are answered or lost.
 func (p *player) life(stop chan struct{}) error {
 	p.records = nil

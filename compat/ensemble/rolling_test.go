@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"quoll/client"
 	"quoll/jute"
@@ -62,7 +63,7 @@ func roll(t *testing.T, size int, other Kind, kill bool) {
 	check(t, e.Settle("/settled"))
 	check(t, e.Stop())
 	check(t, e.SameDigests())
-	t.Logf("%d writes acknowledged, all present on %d servers; the longest pause of all writers was %v, of one %v", result.Acked, size, result.Pause, result.Longest)
+	t.Logf("%d writes acknowledged, all present on %d servers; the longest pause of all writers was %v, of one %v", result.Acked, size, result.Pause.Round(time.Millisecond), result.Longest.Round(time.Millisecond))
 }
 
 // makeRoot creates a znode to write below.
