@@ -345,7 +345,7 @@ func gozkACL(t *testing.T, g gozk) {
 	gate.set(false)
 	eventually(t, "a set after the connection was lost", func() bool {
 		_, err := alice.Set(path, []byte("y"), -1)
-		if err != nil && !errors.Is(err, zk.ErrConnectionClosed) && !errors.Is(err, zk.ErrNoServer) {
+		if err != nil && !errors.Is(err, zk.ErrConnectionClosed) && !errors.Is(err, zk.ErrNoServer) && !errors.Is(err, net.ErrClosed) {
 			t.Fatal(err)
 		}
 		return err == nil
