@@ -22,7 +22,7 @@ func TestChaos(t *testing.T) {
 	seconds := pick(t, "QUOLL_ENSEMBLE_SECONDS", 40, 1200)
 	seed := peer.Setting(t, "QUOLL_ENSEMBLE_SEED", time.Now().UnixNano())
 	longer := []string{"3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll", "quoll,3.9.5,quoll", "3.9.5,quoll,3.9.5", "quoll,quoll,quoll,quoll,quoll"}
-	for _, kinds := range assignments(t, longer[:2], longer) {
+	for _, kinds := range assignments(t, longer[:3], longer) {
 		t.Run(nameOf(kinds), func(t *testing.T) {
 			t.Logf("QUOLL_ENSEMBLE_SEED=%d", seed)
 			newChaos(t, kinds, seed).run(time.Duration(seconds) * time.Second)

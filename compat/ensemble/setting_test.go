@@ -77,7 +77,7 @@ func directory(t *testing.T) string {
 	if _, err := os.Stat(base); err != nil {
 		base = ""
 	}
-	dir, err := os.MkdirTemp(base, "quoll-ensemble-")
+	dir, err := os.MkdirTemp(base, "ensemble-test-")
 	check(t, err)
 	t.Cleanup(func() {
 		if t.Failed() && os.Getenv("QUOLL_ENSEMBLE_KEEP") != "" {
