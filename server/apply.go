@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"math"
 	"slices"
 	"time"
@@ -203,9 +202,7 @@ func (c *conn) settle(r *Request, frame []byte, n *noted) {
 	c.fifo.Lock()
 	defer c.fifo.Unlock()
 	if len(c.fifo.queue) == 0 || c.fifo.queue[0] != r {
-		if !c.keep(r, frame) {
-			c.s.metrics.StaleReplies.Inc()
-		}
+		c.s.metrics.StaleReplies.Inc()
 		return
 	}
 	if r.Op == jute.OpCreateSession {
@@ -217,19 +214,6 @@ func (c *conn) settle(r *Request, frame []byte, n *noted) {
 	if c.readWaits() {
 		c.runWaiting(n.at, outSoftLimit)
 	}
-}
-
-// keep keeps the reply to a request before which others wait for theirs: a sync of a leader's client, which has to wait for a quorum, while the writes behind it are
-// committed. It reports whether there is such a request. The queue is locked.
-func (c *conn) keep(r *Request, frame []byte) bool {
-	if !slices.Contains(c.fifo.queue, r) {
-		return false
-	}
-	r.answer = bytes.Clone(frame)
-	r.write = false
-	c.s.outstanding.Add(-1)
-	c.waitingBytes.Add(int64(len(frame)))
-	return true
 }
 
 // readWaits reports whether a read is the next to be answered. The queue is locked.

@@ -55,7 +55,9 @@ type conn struct {
 	frames     int  // since the last endBatch
 	direct     int  // replies in query.b, made under that lock
 	submit     []*Request
-	query      query
+	// afterSync says that the last write was a sync, which waits for a quorum: the next one must not be done before it is answered, and so waits here.
+	afterSync bool
+	query     query
 
 	// Requests whose replies wait for those before them, oldest first. The reader adds, applying removes.
 	fifo struct {
@@ -368,6 +370,10 @@ func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 		c.answer(xid, op, lastApplied, jute.ErrBadArguments, false) // it would stop a leader that is Java, see 7.4 of the client protocol
 		return nil
 	}
+	if c.afterSync && op != jute.OpSync && c.waiting.Load() > 0 && (!c.endBatch() || !c.awaitAnswers()) {
+		return net.ErrClosed
+	}
+	c.afterSync = op == jute.OpSync
 	c.fifo.Lock()
 	c.push(r)
 	c.fifo.Unlock()
