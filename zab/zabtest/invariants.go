@@ -65,7 +65,7 @@ var invariants = []invariant{
 		[]moment{atShown, atApply}, (*World).gaplessDelivery},
 	{"I13", "DSN'11 claim 3; ZOOKEEPER-3911, 4643, 4646, 4785", "what is committed is on so many disks that nobody without it can be elected, after a crash of anybody",
 		[]moment{atDisk, atGrown}, (*World).durable},
-	{"I14", "ZOOKEEPER-1549, 3642, 5094", "TRUNC and SNAP take back nothing that is committed when they are sent",
+	{"I14", "ZOOKEEPER-1549, 3642, 5094", "TRUNC and SNAP take back nothing that was committed by the epoch of who sends them",
 		[]moment{atSend}, (*World).nothingTakenBack},
 	{"I15", "ZOOKEEPER-3023, 5094, 2845", "what a server says that it has is on its disk, and its state is that history when it looks for a leader",
 		[]moment{atSend, atVote}, (*World).saysWhatItHas},
@@ -333,8 +333,9 @@ func (w *World) nothingTakenBack(s *server) string {
 	}
 	learner := l.ends[learnerEnd]
 	for i := w.txns[w.find(p.Zxid)].depth; i < w.matched(learner); i++ {
-		// What the leader has itself comes again.
-		if t := &w.txns[w.shown[i]]; !s.state.has(w.shown[i], i+1) && (t.leader != s.index || t.zxid>>32 != s.ghost.serve.Epoch) {
+		// What was committed in a later epoch the leader need not have, and the learner, which has promised no later one than this, did not count for it. What the leader
+		// has itself comes again.
+		if t := &w.txns[w.shown[i]]; w.shownIn[i] <= l.ghost.epoch && !s.state.has(w.shown[i], i+1) && (t.leader != s.index || t.zxid>>32 != s.ghost.serve.Epoch) {
 			return fmt.Sprintf("server %d sends %v %s to server %d, which has %s, committed", s.sid, p.Type, w.zxidText(p.Zxid), learner.sid, w.zxidText(t.zxid))
 		}
 	}

@@ -24,6 +24,7 @@ import (
 //	stop 1 [before OP PHASE]       the disk of a server does nothing from now, or from that phase on
 //	go 1                           the disk of a server goes on
 //	isolate 1                      nothing comes from or to a server
+//	split 1 2                      nothing comes from these servers to the others or back
 //	heal                           everything comes through again
 //	cut 1 2                        breaks the link between two servers
 //	cut 1 before PACKET            breaks the link of a server instead of delivering the next such packet to it
@@ -110,6 +111,11 @@ func (s *Script) verb(verb string, args []string) error {
 		return each(func(v *server) { v.disk.stuck = false; v.turnDisk() })
 	case "isolate":
 		return each(func(v *server) { w.split(1<<v.index, true, true) })
+	case "split":
+		var side uint64
+		err := each(func(v *server) { side |= 1 << v.index })
+		w.split(side, true, true)
+		return err
 	case "heal":
 		w.healNetwork()
 	case "cut":
