@@ -27,17 +27,17 @@ func (m *Member) ReadLog(from int64, size int) (records []zab.Record, later, sna
 	if first--; first < 0 {
 		return nil, 0, 0, nil
 	}
-	enough := errors.New("enough was read")
+	enough, left := errors.New("enough was read"), size
 	_, err = txnlog.ReadLogs(m.o.FS, m.state.LogDir, logs[first].Zxid, m.o.MaxEntry(), func(r txnlog.Record) error {
 		switch {
 		case r.Zxid <= m.whole:
 			return nil
 		case r.Zxid <= from:
-			records = records[:0]
-		case len(records) == 0, size <= 0 && len(records) >= 2:
+			records, left = records[:0], size // what is before it was only read on the way
+		case len(records) == 0, left <= 0 && len(records) >= 2:
 			return enough
 		}
-		size -= len(r.Entry)
+		left -= len(r.Entry)
 		record, _ := zab.RecordOf(r.Zxid, bytes.Clone(r.Entry))
 		records = append(records, record)
 		return nil
