@@ -47,6 +47,7 @@ type Member struct {
 	looked   time.Duration // when it was last looked what is due
 
 	// The applying goroutine's own.
+	broken error // of a transaction that cannot be applied: nothing is from there on
 	batch  []Proposal
 	roll   atomic.Bool      // the log is to go on in a new file
 	config *ensemble.Config // what /zookeeper/config says
@@ -515,6 +516,9 @@ func (m *Member) Configure(committed, lastSeen *ensemble.Config) {
 // Apply gives committed transactions to the tree and answers the clients of this server.
 func (m *Member) Apply(records []zab.Record, committed time.Time) error {
 	s := m.s
+	if m.broken != nil {
+		return m.broken
+	}
 	clear(m.batch)
 	m.batch = m.batch[:0]
 	bytes := int64(0)
@@ -523,6 +527,9 @@ func (m *Member) Apply(records []zab.Record, committed time.Time) error {
 		r := &records[i]
 		bytes += int64(len(r.Data))
 		if len(m.proposed) > 0 && m.proposed[0].Txn.Zxid == r.Zxid {
+			if txn := &m.proposed[0].Txn; txn.Op() == jute.OpCreateSession {
+				delete(m.creating, txn.ClientID) // its request is known
+			}
 			m.batch = append(m.batch, m.proposed[0])
 			m.proposed[0] = Proposal{}
 			m.proposed = m.proposed[1:]
@@ -531,7 +538,12 @@ func (m *Member) Apply(records []zab.Record, committed time.Time) error {
 		txn, err := tree.DecodeTxn(r.Data)
 		if err != nil {
 			m.mu.Unlock()
-			return fmt.Errorf("server: the transaction %s cannot be decoded: %w", hex(r.Zxid), err)
+			m.broken = fmt.Errorf("server: the transaction %s cannot be decoded: %w", hex(r.Zxid), err)
+			// What comes behind it must not be applied over the hole, nor shown, nor kept as if it were the state.
+			s.checkpoints.paused.Store(true)
+			s.service.Store(0)
+			s.DropConnections()
+			return m.broken
 		}
 		m.batch = append(m.batch, Proposal{Txn: txn})
 	}
@@ -793,7 +805,8 @@ func (m *Member) adopt(t *tree.Tree) {
 func (m *Member) End() error {
 	k := m.s.checkpoints
 	_, err := m.Sync()
-	if err != nil {
+	applied, _ := m.s.State()
+	if err != nil || m.failed || applied > m.synced.zxid {
 		k.paused.Store(true) // the store must not be ahead of the log
 	}
 	close(k.ended)

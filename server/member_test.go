@@ -1,0 +1,143 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"quoll/config"
+	"quoll/jute"
+	"quoll/tree"
+	"quoll/txnlog/memfs"
+	"quoll/zab"
+)
+
+// newMember starts the server behind a member of an ensemble, without the ensemble.
+func newMember(t *testing.T, dir string, disk *memfs.FS) (*Server, error) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, "myid"), []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Load(config.Sources{Set: []string{"dataDir=" + dir, "initLimit=5", "syncLimit=5", "server.1=localhost:1:2", "server.2=localhost:3:4", "server.3=localhost:5:6"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.WriteFile(filepath.Join(dir, "initialize"), nil)
+	return Start(Options{Config: cfg, FS: disk, StoreFS: disk.VFS()})
+}
+
+func createRecord(zxid int64, path string) zab.Record {
+	txn := tree.Txn{TxnHeader: jute.TxnHeader{ClientID: 1, Zxid: zxid, Type: int32(jute.OpCreate)}, Path: path, ACL: []jute.ACL{{Perms: jute.PermAll, Scheme: "world", ID: "anyone"}}}
+	r, ok := zab.RecordOf(zxid, txn.Append(nil))
+	if !ok {
+		panic(fmt.Sprintf("no record of %#x", zxid))
+	}
+	return r
+}
+
+// end closes a server, which must not take for ever.
+func end(t *testing.T, s *Server) {
+	t.Helper()
+	_ = s.Member().End()
+	done := make(chan struct{})
+	go func() {
+		_ = s.Close()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		t.Fatal("the server does not close")
+	}
+}
+
+// TestNothingBehindAHole applies a transaction that cannot be read, and one behind it: nothing of that one may be seen, nor be there after a restart.
+func TestNothingBehindAHole(t *testing.T) {
+	dir, disk := t.TempDir(), memfs.New()
+	s, err := newMember(t, dir, disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Member()
+	h := jute.TxnHeader{ClientID: 1, Zxid: 1<<32 | 2, Type: int32(jute.OpCreate)}
+	bad, ok := zab.RecordOf(h.Zxid, h.Append(nil)) // without a body, which zab does not look at
+	if !ok {
+		t.Fatal("zab refuses the record")
+	}
+	records := []zab.Record{createRecord(1<<32|1, "/a"), bad, createRecord(1<<32|3, "/c")}
+	if err := m.PersistEpoch(zab.AcceptedEpoch, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Append(records); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range records {
+		if err := m.Apply(records[i:i+1], time.Now()); (err == nil) != (i == 0) {
+			t.Errorf("record %d: %v", i, err)
+		}
+	}
+	if zxid, _ := s.State(); zxid != 1<<32|1 {
+		t.Errorf("the state is that of %#x", zxid)
+	}
+	end(t, s)
+	if s, err = newMember(t, dir, disk); err == nil {
+		zxid, _ := s.State()
+		t.Errorf("a restart makes a state of %#x from a log that cannot be read", zxid)
+		end(t, s)
+	}
+}
+
+// TestEndAheadOfTheLog closes a server that has applied what it could not log, since others have it.
+func TestEndAheadOfTheLog(t *testing.T) {
+	dir, disk := t.TempDir(), memfs.New()
+	s, err := newMember(t, dir, disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Member()
+	if err := m.PersistEpoch(zab.AcceptedEpoch, 1); err != nil {
+		t.Fatal(err)
+	}
+	disk.Fail = func(_, name string) error {
+		if strings.Contains(name, "currentEpoch") {
+			return syscall.EIO
+		}
+		return nil
+	}
+	r := []zab.Record{createRecord(1<<32|1, "/a")}
+	if err := m.Append(r); err == nil {
+		t.Error("logged without its epoch")
+	}
+	disk.Fail = nil
+	if err := m.Apply(r, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	end(t, s)
+}
+
+// TestOwnSessionsAreForgotten has a leader apply the session of one of its own clients: the request is known, and nothing may stay of it.
+func TestOwnSessionsAreForgotten(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Member()
+	r := &Request{Session: 7, Op: jute.OpCreateSession}
+	m.expect(r)
+	txn := tree.Txn{TxnHeader: jute.TxnHeader{ClientID: 7, Zxid: 1<<32 | 1, Type: int32(jute.OpCreateSession)}, Timeout: 4000}
+	m.proposed = append(m.proposed, Proposal{Txn: txn, Request: r})
+	if err := m.Apply([]zab.Record{{Zxid: txn.Zxid, Data: txn.Append(nil)}}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.creating) != 0 || len(m.proposed) != 0 {
+		t.Errorf("%d sessions and %d proposals are kept", len(m.creating), len(m.proposed))
+	}
+	end(t, s)
+}
