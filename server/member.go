@@ -197,7 +197,9 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 		m.looked = now
 		m.driver.Load().state(m.cut)
 	}
-	m.own = m.take(m.own, 0)
+	if len(m.own) == 0 && m.bytes[0] < batchLimit { // the rest stays in the inbox, which has a limit
+		m.own = m.take(m.own, 0)
+	}
 	if m.serving.Role == zab.Leading {
 		return m.lead(now, n)
 	}
@@ -207,6 +209,9 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 		m.forward(now, n, m.own[done])
 	}
 	m.own = keep(m.own, done)
+	if len(m.own) == 0 && m.pending() > 0 {
+		return 0
+	}
 	if !m.readOnly && (m.serving.Role == 0 || !m.s.makesLocalSessions()) {
 		return zab.Never // there are no sessions whose time this server keeps
 	}
@@ -264,14 +269,14 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 	wall := time.Now()
 	if !wall.Before(m.duties.next()) {
 		for _, r := range m.duties.due(wall, nil) {
-			m.line = append(m.line, queued{r, 0})
+			m.enqueue(r)
 		}
 	}
 	for _, r := range m.own {
 		if first := m.upgrade(r); first != nil {
-			m.line = append(m.line, queued{first, 0})
+			m.enqueue(first)
 		}
-		m.line = append(m.line, queued{r, 0})
+		m.enqueue(r)
 	}
 	m.own = keep(m.own, len(m.own))
 	if m.lineAt < len(m.line) {
@@ -283,10 +288,23 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 	} else if m.lineAt > len(m.line)/2 {
 		m.line, m.lineAt = keep(m.line, m.lineAt), 0
 	}
-	if _, ok := n.NextZxid(); ok && len(m.line) > 0 {
+	if _, ok := n.NextZxid(); ok && len(m.line)+m.pending() > 0 {
 		return 0
 	}
 	return max(0, m.duties.next().Sub(wall))
+}
+
+// enqueue puts a request of this server into the line.
+func (m *Member) enqueue(r *Request) {
+	m.line = append(m.line, queued{r, 0})
+	m.bytes[0] += r.size()
+}
+
+// dequeued notes that a request has left the line.
+func (m *Member) dequeued(q *queued) {
+	if m.bytes[q.link] -= q.r.size(); m.bytes[q.link] <= 0 {
+		delete(m.bytes, q.link)
+	}
 }
 
 // handOver takes requests out of the line until the node takes no more, or a batch is full. Nothing is applied meanwhile.
@@ -307,6 +325,7 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 		q := &m.line[m.lineAt]
 		r := q.r
 		if q.link == 0 && m.stale(r) {
+			m.dequeued(q)
 			continue
 		}
 		switch {
@@ -344,9 +363,7 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 			s.countProposal(len(record.Data))
 			n.Step(now, zab.Propose{Record: record})
 		}
-		if m.bytes[q.link] -= r.size(); q.link == 0 || m.bytes[q.link] <= 0 {
-			delete(m.bytes, q.link)
-		}
+		m.dequeued(q)
 	}
 }
 
@@ -374,6 +391,9 @@ func (m *Member) prepare(zxid int64, wall time.Time, q *queued) tree.Txn {
 		session.owner, session.owned = q.link, true
 	case session != nil && session.owner != q.link:
 		return s.prep.Refuse(zxid, wall, r, jute.ErrSessionMoved)
+	}
+	if r.Op == jute.OpDeleteContainer && !r.internal {
+		return s.prep.Refuse(zxid, wall, r, jute.ErrUnimplemented)
 	}
 	if q.link != 0 && !r.decodable() {
 		return s.prep.Refuse(zxid, wall, r, jute.ErrMarshalling)
@@ -430,6 +450,7 @@ func (m *Member) Deliver(e zab.Deliver) error {
 	}
 	r.Body = d.Rest()
 	switch row := ops[r.Op]; {
+	case r.Op == jute.OpDeleteContainer: // a follower that is Java lets its clients ask for it; it is refused in its turn
 	case r.Op == opRevalidate, r.Op == jute.OpSync, r.Op == jute.OpCreateSession, r.Op == jute.OpCheck:
 	case row == nil || row.kind != write:
 		return fmt.Errorf("a request with the opcode %d", r.Op)

@@ -14,6 +14,7 @@ import (
 	"quoll/tree"
 	"quoll/txnlog/memfs"
 	"quoll/zab"
+	"quoll/zab/wire"
 )
 
 // newMember starts the server behind a member of an ensemble, without the ensemble.
@@ -138,6 +139,60 @@ func TestOwnSessionsAreForgotten(t *testing.T) {
 	}
 	if len(m.creating) != 0 || len(m.proposed) != 0 {
 		t.Errorf("%d sessions and %d proposals are kept", len(m.creating), len(m.proposed))
+	}
+	end(t, s)
+}
+
+// TestInboxOfAMember submits more than the inbox holds while nothing can be handed over: whoever submits waits, and the member takes no more than a batch.
+func TestInboxOfAMember(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Member()
+	m.Attach(func() {}, func(func()) {})
+	m.Serve(zab.Serve{Role: zab.Leading, Epoch: 1}) // what was there before is still being applied
+	body, taken := make([]byte, 1<<20), make(chan int, 1)
+	go func() {
+		n := 0
+		for range 2 * inboxLimit / len(body) {
+			m.Submit([]*Request{{Op: jute.OpSetData, Body: body, service: m.service}})
+			n++
+		}
+		taken <- n
+	}()
+	for m.pending() < inboxLimit/len(body) {
+		m.Work(0, nil)
+	}
+	for range 100 {
+		m.Work(0, nil)
+	}
+	size := 0
+	for _, r := range m.own {
+		size += r.size()
+	}
+	if size > batchLimit+2*len(body) {
+		t.Errorf("the member has taken %d bytes", size)
+	}
+	end(t, s) // lets the one that waits go
+	<-taken
+}
+
+// TestContainerOfALearner has a learner's client ask for what only servers may: it is refused in a transaction, and the link stays.
+func TestContainerOfALearner(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Member()
+	m.Serve(zab.Serve{Role: zab.Leading, Epoch: 1})
+	data := jute.AppendInt32(jute.AppendInt32(jute.AppendInt64(nil, 9), 1), int32(jute.OpDeleteContainer))
+	data = jute.AppendString(data, "/zookeeper")
+	if err := m.Deliver(zab.Deliver{Link: 3, SID: 2, Packet: wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: data}}); err != nil {
+		t.Fatal(err)
+	}
+	if txn := m.prepare(1<<32|1, time.Now(), &m.line[0]); txn.Op() != jute.OpError || txn.Err != jute.ErrUnimplemented {
+		t.Errorf("%v %v", txn.Op(), txn.Err)
 	}
 	end(t, s)
 }
