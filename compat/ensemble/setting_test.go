@@ -3,6 +3,7 @@ package ensemble
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +50,7 @@ func nameOf(kinds []Kind) string {
 }
 
 // build makes an ensemble for a test. When the test ends it is gone, and the logs of its members must have no complaint.
+// What only servers of ZooKeeper have said of each other is no failure where it is known.
 func build(t *testing.T, o Options) *Ensemble {
 	t.Helper()
 	if o.Work == "" {
@@ -60,7 +62,13 @@ func build(t *testing.T, o Options) *Ensemble {
 		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
+		java := !slices.Contains(o.Kinds, Quoll)
 		for _, c := range e.Complaints() {
+			// As in Mismatches.
+			if java && strings.Contains(c, "Digests are not matching") {
+				t.Logf("without quoll: %s", c)
+				continue
+			}
 			t.Error(c)
 		}
 		if t.Failed() {
