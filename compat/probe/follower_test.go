@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -114,9 +116,19 @@ func stream(paths ...string) []byte {
 	return b.Bytes()
 }
 
-// connect makes a client of the server; the fake leader must answer.
+// handshake makes a client of the server; the fake leader must answer. Java acknowledges UPTODATE before it takes clients, so the server is asked first.
 func (w *world) handshake(session int64, password []byte) (<-chan jute.ConnectResponse, *client.RawConn) {
 	w.Helper()
+	w.eventually("the server takes clients", true, func() any {
+		conn, err := net.Dial("tcp", w.client)
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte("srvr"))
+		answer, _ := io.ReadAll(conn)
+		return bytes.Contains(answer, []byte("Mode: "))
+	})
 	conn := w.dial(w.client)
 	raw := client.NewRawConn(conn)
 	response := make(chan jute.ConnectResponse, 1)
