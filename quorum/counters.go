@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"time"
 
@@ -154,7 +155,7 @@ func (c *counters) durable(zxid int64) {
 		}
 	}
 	l.end(now)
-	c.unsynced = keep(c.unsynced, done)
+	c.unsynced = slices.Delete(c.unsynced, 0, done)
 }
 
 // inflight counts the learners that are being synchronized in the same way.
@@ -242,7 +243,7 @@ func (c *counters) committed(records []zab.Record) {
 	done := 0
 	for last := records[len(records)-1].Zxid; done < len(c.sampled) && c.sampled[done].zxid <= last; done++ {
 	}
-	c.sampled = keep(c.sampled, done)
+	c.sampled = slices.Delete(c.sampled, 0, done)
 }
 
 // serves ends the time without service.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -218,6 +219,11 @@ func (p *Peer) accept(ls *listener, l net.Listener) {
 		return
 	}
 	ls.listeners = append(ls.listeners, l)
+	p.takeFrom(l, func(conn net.Conn) { p.greet(ls, conn) })
+}
+
+// takeFrom serves the connections of a listener until it is closed, each in a goroutine of its own.
+func (p *Peer) takeFrom(l net.Listener, serve func(net.Conn)) {
 	p.wg.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -233,7 +239,7 @@ func (p *Peer) accept(ls *listener, l net.Listener) {
 				}
 				continue
 			}
-			p.wg.Go(func() { p.greet(ls, conn) })
+			p.wg.Go(func() { serve(conn) })
 		}
 	})
 }
@@ -247,7 +253,7 @@ func (ls *listener) begin(conn net.Conn) bool {
 	}
 	if len(ls.greetings) >= maxGreetings {
 		_ = ls.greetings[0].Close()
-		ls.greetings = keep(ls.greetings, 1)
+		ls.greetings = slices.Delete(ls.greetings, 0, 1)
 	}
 	ls.greetings = append(ls.greetings, conn)
 	return true
@@ -256,13 +262,12 @@ func (ls *listener) begin(conn net.Conn) bool {
 func (ls *listener) greeted(conn net.Conn) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	for i, c := range ls.greetings {
-		if c == conn {
-			ls.greetings = append(ls.greetings[:i], ls.greetings[i+1:]...)
-			return !ls.closed
-		}
+	i := slices.Index(ls.greetings, conn)
+	if i < 0 {
+		return false
 	}
-	return false
+	ls.greetings = slices.Delete(ls.greetings, i, i+1)
+	return !ls.closed
 }
 
 // greet finds out who a learner is, and makes a link of its connection.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -215,7 +216,7 @@ func (l *link) write() {
 			return
 		}
 		s := l.out[0]
-		l.out = keep(l.out, 1)
+		l.out = slices.Delete(l.out, 0, 1)
 		l.mu.Unlock()
 		var err error
 		if s.stream != nil {
@@ -231,13 +232,6 @@ func (l *link) write() {
 			return
 		}
 	}
-}
-
-// keep drops the first done elements of a list.
-func keep[T any](list []T, done int) []T {
-	rest := copy(list, list[done:])
-	clear(list[rest:])
-	return list[:rest]
 }
 
 func (l *link) writeBytes(s *segment) error {

@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"context"
-	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -67,21 +66,7 @@ func (p *Peer) serveObservers(leader int64) {
 			}
 			m.listeners = append(m.listeners, l)
 			m.mu.Unlock()
-			for {
-				conn, err := l.Accept()
-				if errors.Is(err, net.ErrClosed) {
-					return
-				}
-				if err != nil {
-					select {
-					case <-p.stop:
-						return
-					case <-time.After(50 * time.Millisecond): // out of file descriptors, most likely
-					}
-					continue
-				}
-				p.wg.Go(func() { p.passOn(m, conn, leader) })
-			}
+			p.takeFrom(l, func(conn net.Conn) { p.passOn(m, conn, leader) })
 		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	iofs "io/fs"
 	"path/filepath"
 
+	"quoll/ensemble"
+	"quoll/jute"
 	"quoll/store"
 	"quoll/tree"
 	"quoll/txnlog"
@@ -73,9 +75,14 @@ func (m *Member) Tree() *tree.Tree { return m.state.Tree }
 // Epochs are the values of the epoch files, by zab.EpochFile.
 func (m *Member) Epochs() [2]int64 { return m.epochs }
 
-// Disk is what zab needs to know of the disk. Recent are the records of the last load, if they are still the last.
+// Disk is what zab needs to know of the disk. Recent are the records of the last load, if they are still the last. The tree must not change meanwhile: it has the config.
 func (m *Member) Disk() zab.Disk {
 	d := zab.Disk{Zxid: m.last, Untrusted: m.untrusted, AcceptedEpoch: m.epochs[zab.AcceptedEpoch], CurrentEpoch: m.epochs[zab.CurrentEpoch]}
+	if n := m.state.Tree.Lookup(tree.ConfigPath); n != nil {
+		if c, err := ensemble.Parse(jute.JavaText(n.Data())); err == nil {
+			d.Config = c
+		}
+	}
 	for _, r := range m.state.Recent {
 		before := r.Zxid - 1
 		if n := len(d.Recent); n > 0 {

@@ -10,22 +10,22 @@ import (
 )
 
 // ReadLog reads records from the one with the greatest zxid <= from on, about so many bytes of them and at least two if there are two. It gives none if the
-// log begins above from, or is whole only from a later one on. later is the length of all log files behind the first one read, snapshot that of the newest snapshot.
-func (m *Member) ReadLog(from int64, size int) (records []zab.Record, later, snapshot int64, err error) {
+// log begins above from, or is whole only from a later one on. The link is the caller's to fill in.
+func (m *Member) ReadLog(from int64, size int) (read zab.LogRead, err error) {
 	logs, err := txnlog.Logs(m.o.FS, m.state.LogDir)
 	if err != nil {
-		return nil, 0, 0, err
+		return read, err
 	}
 	logs = slices.DeleteFunc(logs, func(f txnlog.NamedFile) bool { return f.Zxid < 0 })
 	if err := m.lookForHoles(logs); err != nil || from <= m.whole {
-		return nil, 0, 0, err
+		return read, err
 	}
 	first := 0
 	for first < len(logs) && logs[first].Zxid <= from {
 		first++
 	}
 	if first--; first < 0 {
-		return nil, 0, 0, nil
+		return read, nil
 	}
 	enough, left := errors.New("enough was read"), size
 	_, err = txnlog.ReadLogs(m.o.FS, m.state.LogDir, logs[first].Zxid, m.o.MaxEntry(), func(r txnlog.Record) error {
@@ -33,25 +33,25 @@ func (m *Member) ReadLog(from int64, size int) (records []zab.Record, later, sna
 		case r.Zxid <= m.whole:
 			return nil
 		case r.Zxid <= from:
-			records, left = records[:0], size // what is before it was only read on the way
-		case len(records) == 0, left <= 0 && len(records) >= 2:
+			read.Records, left = read.Records[:0], size // what is before it was only read on the way
+		case len(read.Records) == 0, left <= 0 && len(read.Records) >= 2:
 			return enough
 		}
 		left -= len(r.Entry)
 		record, _ := zab.RecordOf(r.Zxid, bytes.Clone(r.Entry))
-		records = append(records, record)
+		read.Records = append(read.Records, record)
 		return nil
 	})
 	if err != nil && !errors.Is(err, enough) {
-		return nil, 0, 0, err
+		return zab.LogRead{}, err
 	}
 	for _, f := range logs[first+1:] {
-		later += m.sizeOf(f.Path)
+		read.LaterBytes += m.sizeOf(f.Path)
 	}
 	if newest, err := txnlog.LikelySnapshots(m.o.FS, m.state.SnapDir); err == nil && len(newest) > 0 {
-		snapshot = m.sizeOf(newest[0].Path)
+		read.SnapshotBytes = m.sizeOf(newest[0].Path)
 	}
-	return records, later, snapshot, nil
+	return read, nil
 }
 
 // lookForHoles finds out from where on the log is whole, once. It lacks transactions that are only in a snapshot, if a loss of power came while that was put in its

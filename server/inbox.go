@@ -1,6 +1,9 @@
 package server
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 const (
 	inboxLimit = 64 << 20 // bytes of requests above which readers wait before they hand over more
@@ -66,9 +69,7 @@ func (b *inbox) take(dst []*Request, limit int) []*Request {
 		b.bytes -= r.size()
 	}
 	dst = append(dst, b.list[:n]...)
-	rest := copy(b.list, b.list[n:])
-	clear(b.list[rest:])
-	b.list = b.list[:rest]
+	b.list = slices.Delete(b.list, 0, n)
 	if b.bytes <= inboxLimit {
 		b.room.Broadcast()
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/adler32"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,7 +95,6 @@ type queued struct {
 
 // join loads the data directory of a member of an ensemble.
 func (s *Server) join() error {
-	s.replica = replica.Options{Config: s.opts.Config, FS: s.opts.FS, StoreFS: s.opts.StoreFS, Metrics: s.metrics, Logger: s.log}
 	dynamic, err := config.NewDynamic(s.opts.Config, config.Files)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (s *Server) join() error {
 	k := newCheckpointer(s)
 	k.durable = m.awaitDurable
 	s.checkpoints = k
-	m.synced.zxid = r.Disk().Zxid
+	m.synced.zxid = r.Tree().LastZxid()
 	k.resume(r.TakeStore())
 	k.wanted.Store(!r.OwnSnapshot())
 	return nil
@@ -208,7 +208,7 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 		m.s.metrics.LearnerRequestQueueSize.Observe(int64(len(m.own) - done - 1))
 		m.forward(now, n, m.own[done])
 	}
-	m.own = keep(m.own, done)
+	m.own = slices.Delete(m.own, 0, done)
 	if len(m.own) == 0 && m.pending() > 0 {
 		return 0
 	}
@@ -218,13 +218,6 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 	wall := time.Now()
 	m.duties.expire(wall, nil, false)
 	return max(0, m.duties.nextExpiry.Sub(wall))
-}
-
-// keep drops the first done elements of a list.
-func keep[T any](list []T, done int) []T {
-	rest := copy(list, list[done:])
-	clear(list[rest:])
-	return list[:rest]
 }
 
 // stale reports whether a request is of a service that has ended. Its connection is closed, and nobody waits for it but who asked about a session.
@@ -278,7 +271,7 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 		}
 		m.enqueue(r)
 	}
-	m.own = keep(m.own, len(m.own))
+	m.own = slices.Delete(m.own, 0, len(m.own))
 	if m.lineAt < len(m.line) {
 		m.handOver(now, n)
 	}
@@ -286,7 +279,7 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 		clear(m.line)
 		m.line, m.lineAt = m.line[:0], 0
 	} else if m.lineAt > len(m.line)/2 {
-		m.line, m.lineAt = keep(m.line, m.lineAt), 0
+		m.line, m.lineAt = slices.Delete(m.line, 0, m.lineAt), 0
 	}
 	if _, ok := n.NextZxid(); ok && len(m.line)+m.pending() > 0 {
 		return 0
@@ -587,7 +580,7 @@ func (m *Member) Answer(p wire.Packet) error {
 		var r *Request
 		if len(m.syncs) > 0 {
 			r = m.syncs[0]
-			m.syncs = keep(m.syncs, 1)
+			m.syncs = slices.Delete(m.syncs, 0, 1)
 		}
 		m.mu.Unlock()
 		if r != nil {
@@ -668,16 +661,8 @@ func (m *Member) Stream(fn func(zxid int64, write func(w io.Writer) error, err e
 	m.cut()
 }
 
-// Disk is what the disk holds, and with it the config of its history.
-func (m *Member) Disk() zab.Disk {
-	d := m.replica.Disk()
-	if n := m.replica.Tree().Lookup(tree.ConfigPath); n != nil {
-		if c, err := ensemble.Parse(jute.JavaText(n.Data())); err == nil {
-			d.Config = c
-		}
-	}
-	return d
-}
+// Disk is what the disk holds.
+func (m *Member) Disk() zab.Disk { return m.replica.Disk() }
 
 // Append adds records to the log's batch.
 func (m *Member) Append(records []zab.Record) error {
@@ -791,9 +776,8 @@ func (m *Member) tryDisk() error {
 }
 
 // ReadLog reads records of the log.
-func (m *Member) ReadLog(from int64, size int) (r zab.LogRead, err error) {
-	r.Records, r.LaterBytes, r.SnapshotBytes, err = m.replica.ReadLog(from, size)
-	return r, err
+func (m *Member) ReadLog(from int64, size int) (zab.LogRead, error) {
+	return m.replica.ReadLog(from, size)
 }
 
 // detach ends what uses tree and store, which are about to be others; there may not be room for two trees.
@@ -806,7 +790,7 @@ func (m *Member) detach() {
 func (m *Member) attach() {
 	m.adopt(m.replica.Tree())
 	m.s.checkpoints.resume(m.replica.TakeStore())
-	m.durable(m.replica.Disk().Zxid)
+	m.durable(m.replica.Tree().LastZxid())
 	if m.config != nil {
 		m.s.setConfig(m.config)
 	}

@@ -12,7 +12,6 @@ type dataDirs struct{ snap, log string }
 
 // recover makes the tree from what the data directory has.
 func (s *Server) recover() error {
-	s.replica = replica.Options{Config: s.opts.Config, FS: s.opts.FS, StoreFS: s.opts.StoreFS, Metrics: s.metrics, Logger: s.log}
 	state, err := replica.Load(&s.replica, 0)
 	if err != nil {
 		return err

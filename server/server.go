@@ -132,6 +132,7 @@ func Start(o Options) (*Server, error) {
 	if s.auth, err = newAuthenticator(&o); err != nil {
 		return nil, err
 	}
+	s.replica = replica.Options{Config: o.Config, FS: o.FS, StoreFS: o.StoreFS, Metrics: s.metrics, Logger: s.log}
 	load := s.recover
 	switch {
 	case o.Distributed:

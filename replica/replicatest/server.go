@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"quoll/ensemble"
 	"quoll/jute"
 	"quoll/replica"
 	"quoll/server"
@@ -222,15 +221,7 @@ func (s *Server) close() {
 func (s *Server) tree() *tree.Tree { return s.member.Tree() }
 
 // Disk is what there is to begin with.
-func (s *Server) Disk() zab.Disk {
-	d := s.member.Disk()
-	if n := s.tree().Lookup(tree.ConfigPath); n != nil {
-		if c, err := ensemble.Parse(jute.JavaText(n.Data())); err == nil {
-			d.Config = c
-		}
-	}
-	return d
-}
+func (s *Server) Disk() zab.Disk { return s.member.Disk() }
 
 // Epochs are the files.
 func (s *Server) Epochs() [2]int64 { return s.member.Epochs() }
@@ -288,13 +279,10 @@ func (s *Server) Reload() error {
 	return s.member.Reload()
 }
 
-// ReadLog reads the log.
-func (s *Server) ReadLog(from int64, size int) (r zab.LogRead) {
-	var err error
-	if r.Records, r.LaterBytes, r.SnapshotBytes, err = s.member.ReadLog(from, size); err != nil {
-		return zab.LogRead{}
-	}
-	return r
+// ReadLog reads the log. What cannot be read is none.
+func (s *Server) ReadLog(from int64, size int) zab.LogRead {
+	read, _ := s.member.ReadLog(from, size)
+	return read
 }
 
 // Maintain looks after the store and the snapshots. What fails there is tried again another time, unless the log failed.
