@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -64,6 +65,9 @@ var complaints = map[bool]*regexp.Regexp{
 	true: regexp.MustCompile(`(?m)^(panic: |fatal error: |WARNING: DATA RACE|.*level=ERROR|.*cannot be read).*$`),
 }
 
+// epochBegins is what a learner before 3.9.4 says of a history that goes from one epoch to the next: that is no gap, whoever sent it.
+var epochBegins = regexp.MustCompile(`Got zxid 0x[0-9a-f]+00000001 expected 0x`)
+
 // Complaints are what the logs of all processes that the members ever had say of bytes of a peer that were wrong, and the processes
 // that ended by themselves.
 func (e *Ensemble) Complaints() (found []string) {
@@ -79,8 +83,8 @@ func (e *Ensemble) Complaints() (found []string) {
 				continue
 			}
 			kind := strings.TrimSuffix(filepath.Base(name), ".log")
-			lines := complaints[Kind(kind) == Quoll].FindAllString(string(data), 4)
-			for _, line := range lines {
+			lines := slices.DeleteFunc(complaints[Kind(kind) == Quoll].FindAllString(string(data), -1), epochBegins.MatchString)
+			for _, line := range lines[:min(4, len(lines))] {
 				found = append(found, fmt.Sprintf("member %d (%s): %s", m.ID, kind, line))
 			}
 		}
