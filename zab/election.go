@@ -328,6 +328,9 @@ func (e *election) take(sid int64, b ballot) {
 			return // hear has answered it
 		case b.beats(e.proposal, n.committed):
 			e.propose(b)
+		case !b.agrees(e.proposal) && e.news(sid, b):
+			// It may have been following still when the better vote came to it. In Java it waits until that is sent again, in 200 ms.
+			n.emit(Notify{sid, n.notification(e.proposal)})
 		}
 		if sid == b.leader && b.agrees(e.proposal) {
 			e.heardAt = n.now
@@ -347,6 +350,12 @@ func (e *election) take(sid int64, b ballot) {
 			e.decide(b, e.established.supporters(b))
 		}
 	}
+}
+
+// news reports whether b is not the vote of sid that is known, so that it is answered once.
+func (e *election) news(sid int64, b ballot) bool {
+	i, ok := e.votes.find(sid)
+	return !ok || !e.votes[i].vote.agrees(b)
 }
 
 // count records a vote of this round and sees whether the proposal has a quorum now. Java waits for FinalizeWait without a vote that is better, and

@@ -242,8 +242,19 @@ func TestElectionRules(t *testing.T) {
 		v.Config = members(t, 1<<32|3, 1, 2, 3, 4).String()
 		n.Effects(nil)
 		n.Step(0, Heard{1, v})
-		if e := n.Effects(nil); len(e) != 0 {
+		if e := n.Effects(nil); len(e) != 1 || e[0].(Notify).To != 1 { // only the answer that its own vote is better
 			t.Errorf("%+v", e)
+		}
+	})
+	t.Run("a worse vote is answered once", func(t *testing.T) {
+		s := fresh()
+		worse := Heard{1, vote(Looking, 1, z, 1, 1)}
+		votes := pick[Notify](s.step(worse))
+		if len(votes) != 1 || votes[0].To != 1 || votes[0].Vote.Leader != 2 || votes[0].Vote.Round != 1 {
+			t.Errorf("%+v", votes)
+		}
+		if votes := pick[Notify](s.step(worse)); len(votes) != 0 {
+			t.Errorf("again: %+v", votes)
 		}
 	})
 	t.Run("an untrusted database counts nothing and is not counted", func(t *testing.T) {
