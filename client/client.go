@@ -569,7 +569,7 @@ func (c *Client) receive(l *link, frame []byte) error {
 		return c.receiveAuth(l, jute.Code(h.Err))
 	case jute.XidSetWatches:
 		if h.Err != 0 {
-			return fmt.Errorf("setWatches2: %w", jute.Code(h.Err))
+			return fmt.Errorf("setWatches: %w", jute.Code(h.Err))
 		}
 		return nil
 	}

@@ -576,6 +576,7 @@ func TestSendQueueIsBounded(t *testing.T) {
 	}
 }
 
+// TestSetWatchesAreSplit restores many watches. A request has setWatches2, which old servers do not know, only for watches that they cannot have.
 func TestSetWatchesAreSplit(t *testing.T) {
 	var table watchTable
 	long := strings.Repeat("x", 1000)
@@ -583,27 +584,46 @@ func TestSetWatchesAreSplit(t *testing.T) {
 		table.add(watchKind(i%int(watchKinds)), "/"+long+string(rune('a'+i%26))+strings.Repeat("y", i/26))
 	}
 	rest := table.appendSetWatches(nil, 3)
-	seen, frames := 0, 0
+	seen, frames := 0, map[jute.Op]int{}
 	for len(rest) > 0 {
 		d := jute.NewDecoder(rest)
 		n := int(d.Int32())
 		if n > 2*setWatchesLimit {
 			t.Errorf("a frame of %d bytes", n)
 		}
+		var h jute.RequestHeader
+		h.Decode(&d)
 		d = jute.NewDecoder(rest[12 : 4+n])
 		rest = rest[4+n:]
-		var req jute.SetWatches2Request
-		req.Decode(&d)
-		for _, list := range setWatchesLists(&req) {
-			if *list == nil {
+		var lists [][][]byte
+		switch op := jute.Op(h.Type); op {
+		case jute.OpSetWatches:
+			var req jute.SetWatchesRequest
+			req.Decode(&d)
+			lists = [][][]byte{req.Data, req.Exist, req.Child}
+		case jute.OpSetWatches2:
+			var req jute.SetWatches2Request
+			req.Decode(&d)
+			lists = [][][]byte{req.Data, req.Exist, req.Child, req.Persistent, req.PersistentRecursive}
+			if len(req.Persistent)+len(req.PersistentRecursive) == 0 {
+				t.Error("setWatches2 without a persistent watch")
+			}
+		default:
+			t.Fatalf("a request %v", op)
+		}
+		if d.Err() != nil || d.Len() > 0 || h.Xid != jute.XidSetWatches {
+			t.Fatalf("xid %d, %v, %d bytes more", h.Xid, d.Err(), d.Len())
+		}
+		for _, list := range lists {
+			if list == nil {
 				t.Fatal("a null list")
 			}
-			seen += len(*list)
+			seen += len(list)
 		}
-		frames++
+		frames[jute.Op(h.Type)]++
 	}
-	if seen != 1000 || frames < 2 {
-		t.Errorf("%d watches in %d frames", seen, frames)
+	if seen != 1000 || frames[jute.OpSetWatches] < 2 || frames[jute.OpSetWatches2] < 2 {
+		t.Errorf("%d watches in the frames %v", seen, frames)
 	}
 }
 

@@ -6,7 +6,7 @@
 //	err = c.Close()
 //
 // It keeps a session alive over any number of connections: it pings, and after a lost connection it renews the session at the next
-// server, authenticates again and restores the watches with setWatches2. Requests that were on their way fail with
+// server, authenticates again and restores the watches with setWatches, and setWatches2 for persistent ones. Requests that were on their way fail with
 // [jute.ErrConnectionLoss]; whether they took effect is not known. Requests made while there is no connection wait until
 // there is one, or until every server has been tried. Errors of the server are values of type [jute.Code].
 //

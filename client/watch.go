@@ -72,10 +72,11 @@ var watcherTypes = map[jute.WatcherType][]struct {
 	},
 }
 
-// setWatchesLimit is about how many bytes one setWatches2 may have, well below the server's limit of a frame.
+// setWatchesLimit is about how many bytes one request that restores watches may have, well below the server's limit of a frame.
 const setWatchesLimit = 128 << 10
 
-// appendSetWatches appends the frames that restore all watches.
+// appendSetWatches appends the frames that restore all watches: setWatches, and setWatches2 only for persistent ones, since servers before 3.6 do not know it and
+// have none (ClientCnxn.SendThread.primeConnection).
 func (t *watchTable) appendSetWatches(b []byte, zxid int64) []byte {
 	var req jute.SetWatches2Request
 	size := 0
@@ -89,7 +90,11 @@ func (t *watchTable) appendSetWatches(b []byte, zxid int64) []byte {
 			}
 		}
 		req.RelativeZxid = zxid
-		b = appendFrame(b, jute.XidSetWatches, jute.OpSetWatches2, &req)
+		if len(req.Persistent)+len(req.PersistentRecursive) > 0 {
+			b = appendFrame(b, jute.XidSetWatches, jute.OpSetWatches2, &req)
+		} else {
+			b = appendFrame(b, jute.XidSetWatches, jute.OpSetWatches, &jute.SetWatchesRequest{RelativeZxid: zxid, Data: req.Data, Exist: req.Exist, Child: req.Child})
+		}
 		req, size = jute.SetWatches2Request{}, 0
 	}
 	for kind := range watchKinds {
