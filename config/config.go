@@ -250,6 +250,8 @@ type Config struct {
 	LeaderMaxTimeToWaitForEpoch time.Duration
 	// LeaderMaxConcurrentSnapSyncs and LeaderMaxConcurrentDiffSyncs limit concurrent synchronisations.
 	LeaderMaxConcurrentSnapSyncs, LeaderMaxConcurrentDiffSyncs int
+	// LeaderAckLoggingFrequency is how many zxids there are to one whose acknowledgements are timed; 0 or less is none.
+	LeaderAckLoggingFrequency int
 	// LeaderConnectDelayDuringRetry is the pause of a learner between attempts to reach the leader.
 	LeaderConnectDelayDuringRetry time.Duration
 	// ForceSnapshotSync always sends a snapshot to learners.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"quoll/config"
 	"quoll/jute"
 	"quoll/metrics"
 	"quoll/zab"
@@ -17,6 +18,8 @@ import (
 type counters struct {
 	m   *metrics.Set
 	sid string // of this server
+	// timedAcks is leader.ackLoggingFrequency: how many zxids there are to one whose ACKs are timed; 0 or less is none.
+	timedAcks int64
 	// round is that of the last election counted; looking is when it began, zero if there is none, and lost when there was no service any more.
 	round         int64
 	looking, lost time.Time
@@ -33,8 +36,8 @@ type counters struct {
 // stamp says when the leader made a transaction, in milliseconds since 1970.
 type stamp struct{ zxid, at int64 }
 
-func newCounters(m *metrics.Set, sid int64) counters {
-	return counters{m: m, sid: strconv.FormatInt(sid, 10), lost: time.Now(), syncing: map[zab.LinkID]bool{}}
+func newCounters(m *metrics.Set, cfg *config.Config) counters {
+	return counters{m: m, sid: strconv.FormatInt(cfg.MyID, 10), timedAcks: int64(cfg.LeaderAckLoggingFrequency), lost: time.Now(), syncing: map[zab.LinkID]bool{}}
 }
 
 // timeOf reads the time from a transaction's header; it is 0 if there is none.
@@ -132,6 +135,9 @@ func (c *counters) fromLearner(ev *zab.Received, l *link) {
 	}
 }
 
+// timed reports whether the ACKs of a transaction are timed.
+func (c *counters) timed(zxid int64) bool { return c.timedAcks > 0 && zxid%c.timedAcks == 0 }
+
 // acknowledged times the ACK of one of the proposals that are sampled, if it is not committed yet.
 func (c *counters) acknowledged(sid string, zxid int64) {
 	for _, s := range c.sampled {
@@ -150,7 +156,7 @@ func (c *counters) durable(zxid int64) {
 	l := latencies{to: &c.m.ProposalAckCreateLatency}
 	for ; done < len(c.unsynced) && c.unsynced[done].zxid <= zxid; done++ {
 		l.add(now, c.unsynced[done].at)
-		if c.unsynced[done].zxid%timedAcks == 0 {
+		if c.timed(c.unsynced[done].zxid) {
 			c.acknowledged(c.sid, c.unsynced[done].zxid)
 		}
 	}
@@ -213,7 +219,7 @@ func (c *counters) appended(records []zab.Record) {
 	for i := range records {
 		s := stamp{records[i].Zxid, timeOf(records[i].Data)}
 		c.unsynced = append(c.unsynced, s)
-		if c.serving == zab.Leading && s.zxid%timedAcks == 0 {
+		if c.serving == zab.Leading && c.timed(s.zxid) {
 			c.sampled = append(c.sampled, s)
 		}
 	}
@@ -292,9 +298,6 @@ type learnerMetrics struct {
 
 // timedPackets is how many packets there are to one whose wait is timed.
 const timedPackets = 1000
-
-// timedAcks is leader.ackLoggingFrequency: how many zxids there are to one whose ACKs are timed.
-const timedAcks = 1000
 
 // queued says how many packets a segment has, and when one of them was put there whose wait is timed.
 type queued struct {

@@ -128,7 +128,7 @@ func Start(o Options, app App) (*Peer, error) {
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(metrics.Null)
 	}
-	p.counters, p.logging.m = newCounters(o.Metrics, c.MyID), o.Metrics
+	p.counters, p.logging.m = newCounters(o.Metrics, c), o.Metrics
 	committed, lastSeen := &c.Ensemble, c.LastSeen
 	if lastSeen == nil {
 		lastSeen = committed
