@@ -47,8 +47,8 @@ type State interface {
 	Stream(fn func(zxid int64, write func(io.Writer) error, err error))
 }
 
-// Disk is the part that the disk's goroutine calls: the durable side of the server. Every call returns when the disk has done what it says. After an error of
-// another method than ReadLog only Reload is called.
+// Disk is the part that the disk's goroutine calls: the durable side of the server. Every call returns when the disk has done what it says. After an error
+// only Reload is called.
 type Disk interface {
 	// Disk says what the disk holds, to begin with and after Truncate, Install and Reload.
 	Disk() zab.Disk
@@ -64,8 +64,8 @@ type Disk interface {
 	Truncate(zxid int64) error
 	Install(zxid int64, stream io.Reader) (rest []byte, err error)
 	Reload() error
-	// ReadLog reads records, as zab.LogRead says.
-	ReadLog(from int64, bytes int) (zab.LogRead, error)
+	// ReadLog returns what reads records that are durable, as zab.LogRead says. It is run by another goroutine, but not beside Truncate, Install, Reload and End.
+	ReadLog(from int64, bytes int) func() (zab.LogRead, error)
 	// End closes the directory, when everything appended is durable.
 	End() error
 }

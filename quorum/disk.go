@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"quoll/zab"
@@ -69,15 +70,35 @@ func (p *Peer) diskFails(err error) {
 	p.post(message{event: zab.DiskFailed{Reason: err.Error()}})
 }
 
-// standStill runs fn on the disk's goroutine while nothing is applied.
-func (p *Peer) standStill(fn func()) {
-	reached, done := make(chan struct{}), make(chan struct{})
-	p.state.push(func() {
-		close(reached)
-		<-done
+// readLog reads the log for a learner, beside what is appended meanwhile.
+func (p *Peer) readLog(e zab.ReadLog) {
+	p.onDisk(func() error {
+		read := p.app.ReadLog(e.From, e.Bytes)
+		p.reads.push(func() {
+			answer, err := read()
+			if err != nil {
+				p.log.Warn("reading the log for a learner", "error", err)
+			}
+			answer.Link = e.Link
+			p.post(message{event: answer})
+		})
+		return nil
 	})
+}
+
+// standStill runs fn on the disk's goroutine while nothing is applied, and nothing is read for learners.
+func (p *Peer) standStill(fn func()) {
+	var reached sync.WaitGroup
+	done := make(chan struct{})
+	for _, q := range []*queue{p.state, p.reads} {
+		reached.Add(1)
+		q.push(func() {
+			reached.Done()
+			<-done
+		})
+	}
 	p.disk.push(func() {
-		<-reached
+		reached.Wait()
 		defer close(done)
 		fn()
 	})

@@ -8,8 +8,8 @@
 //
 // The driver owns the node. It takes what has happened, lets the [App] hand over requests, and runs the effects; it waits for neither disk nor network nor
 // the state, so that heartbeats and votes never wait behind requests. The disk's goroutine carries out what must be durable, one thing after another, with one
-// sync for all that is waiting. The state's goroutine applies what is committed. A truncation, a snapshot of the leader and a reload belong to both: the state
-// stands still meanwhile. Each link has a reader and a writer, and so has each connection of the election port.
+// sync for all that is waiting; one more reads the log for learners. The state's goroutine applies what is committed. A truncation, a snapshot of the leader and a
+// reload belong to all of them: the others stand still meanwhile. Each link has a reader and a writer, and so has each connection of the election port.
 //
 // # Bounds
 //

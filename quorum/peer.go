@@ -59,6 +59,7 @@ type Peer struct {
 	votes *election.Port
 
 	disk   *queue
+	reads  *queue // of the log, for learners
 	state  *queue
 	told   *queue // of Options.Configured
 	behind *gauge // bytes of transactions that wait for disk and state
@@ -119,7 +120,7 @@ type message struct {
 // Start makes the server behind app a member of the ensemble that the configuration names. Its errors name the key that is wrong.
 func Start(o Options, app App) (*Peer, error) {
 	c := o.Config
-	p := &Peer{opts: o, log: o.Logger, app: app, begin: time.Now(), disk: newQueue(), state: newQueue(), told: newQueue(), links: map[zab.LinkID]*link{},
+	p := &Peer{opts: o, log: o.Logger, app: app, begin: time.Now(), disk: newQueue(), reads: newQueue(), state: newQueue(), told: newQueue(), links: map[zab.LinkID]*link{},
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -249,6 +250,7 @@ func (p *Peer) run() {
 	diskDone.Go(func() { p.disk.run(p.sync) })
 	stateDone.Go(func() { p.state.run(nil) })
 	stateDone.Go(func() { p.told.run(nil) })
+	stateDone.Go(func() { p.reads.run(nil) })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -272,6 +274,7 @@ func (p *Peer) run() {
 			diskDone.Wait()
 			p.state.close()
 			p.told.close()
+			p.reads.close()
 			stateDone.Wait()
 			p.wg.Wait()
 			p.err = errors.Join(p.err, p.app.End())
@@ -404,15 +407,7 @@ func (p *Peer) carry(e zab.Effect) {
 	case zab.Reload:
 		p.reload(e.Restore)
 	case zab.ReadLog:
-		p.onDisk(func() error {
-			read, err := p.app.ReadLog(e.From, e.Bytes)
-			if err != nil {
-				p.log.Warn("reading the log for a learner", "error", err)
-			}
-			read.Link = e.Link
-			p.post(message{event: read})
-			return nil
-		})
+		p.readLog(e)
 	case zab.Apply:
 		p.apply(e.Records)
 	case zab.Configure:

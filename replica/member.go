@@ -32,7 +32,7 @@ type Member struct {
 	state  *State
 	log    *txnlog.Log
 	last   int64 // zxid of the last record appended, or of the snapshot before it
-	whole  int64 // behind it the log has no hole; 0 if nobody has looked
+	reader *logReader
 	epochs [2]int64
 	// untrusted is zab.Disk.Untrusted. bare says that there is no snapshot, and that one is needed before the first record.
 	untrusted, bare bool
@@ -126,8 +126,7 @@ func (m *Member) settle() error {
 	if err := m.trust(); err != nil {
 		return err
 	}
-	m.whole = 0
-	m.log = NewLog(m.o, st.LogDir, nil)
+	m.log, m.reader = NewLog(m.o, st.LogDir, nil), m.newLogReader(0)
 	return nil
 }
 

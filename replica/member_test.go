@@ -374,11 +374,11 @@ func TestInstallBroken(t *testing.T) {
 	if err != nil || string(rest) != "packet" {
 		t.Fatalf("%q, %v", rest, err)
 	}
-	if read, err := m.ReadLog(2, 1000); err != nil || len(read.Records) > 0 {
+	if read, err := m.ReadLog(2, 1000)(); err != nil || len(read.Records) > 0 {
 		t.Errorf("records that were replaced are read: %v, %v", read.Records, err)
 	}
 	add(t, m, 4)
-	if read, err := m.ReadLog(4, 1000); err != nil || len(read.Records) != 1 {
+	if read, err := m.ReadLog(4, 1000)(); err != nil || len(read.Records) != 1 {
 		t.Errorf("%v, %v", read.Records, err)
 	}
 }
@@ -409,7 +409,7 @@ func TestReadLog(t *testing.T) {
 		{zxid(3, 2), 1000, all[4:], false},
 		{zxid(4, 1), 1000, all[4:], false},
 	} {
-		read, err := m.ReadLog(tt.from, tt.bytes)
+		read, err := m.ReadLog(tt.from, tt.bytes)()
 		records, later, snapshot := read.Records, read.LaterBytes, read.SnapshotBytes
 		var got []int64
 		for _, r := range records {
@@ -447,7 +447,7 @@ func TestReadLogHole(t *testing.T) {
 	add(t, m, zxid(3, 1), zxid(3, 2))
 	for _, again := range []string{"", "after another start"} {
 		for from, want := range map[int64]int{zxid(1, 1): 0, zxid(1, 9): 0, zxid(2, 2): 0, zxid(2, 9): 0, zxid(3, 1): 2, zxid(3, 2): 1} {
-			if read, err := m.ReadLog(from, 1000); err != nil || len(read.Records) != want {
+			if read, err := m.ReadLog(from, 1000)(); err != nil || len(read.Records) != want {
 				t.Errorf("from %x %s: %d records, want %d, %v", from, again, len(read.Records), want, err)
 			}
 		}

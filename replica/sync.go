@@ -123,8 +123,8 @@ func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) 
 		return nil, err
 	}
 	m.state.Tree, m.state.Mark, m.state.Whole = t, 0, false
-	m.last, m.bare, m.whole = zxid, false, zxid
-	m.log = NewLog(m.o, m.state.LogDir, nil)
+	m.last, m.bare = zxid, false
+	m.log, m.reader = NewLog(m.o, m.state.LogDir, nil), m.newLogReader(zxid)
 	return rest, nil
 }
 

@@ -775,8 +775,8 @@ func (m *Member) tryDisk() error {
 	return r.Release()
 }
 
-// ReadLog reads records of the log.
-func (m *Member) ReadLog(from int64, size int) (zab.LogRead, error) {
+// ReadLog returns what reads records of the log.
+func (m *Member) ReadLog(from int64, size int) func() (zab.LogRead, error) {
 	return m.replica.ReadLog(from, size)
 }
 

@@ -144,7 +144,13 @@ func cutFile(fs FS, name string, size int64) error {
 //
 // It changes nothing and knows of no watermark: it is for tools. A server starts with [ReplayLogs].
 func ReadLogs(fs FS, dir string, from int64, limit int, fn func(Record) error) (ReadResult, error) {
-	return readLogs(fs, dir, from, limit, nil, fn)
+	return readLogs(fs, dir, Record{Zxid: from}, limit, nil, fn)
+}
+
+// ReadLogsAt is ReadLogs from a place on: the offset of a record in a file, which an earlier read has told, or 0 for the whole file. Nothing is read of what is in
+// front of it.
+func ReadLogsAt(fs FS, file string, offset int64, limit int, fn func(Record) error) (ReadResult, error) {
+	return readLogs(fs, filepath.Dir(file), Record{Zxid: NameZxid(file), File: file, Offset: offset}, limit, nil, fn)
 }
 
 // ReplayLogs calls fn for each record of the logs in dir behind a state, as a server does that starts: the state is that of the zxid,
@@ -176,7 +182,7 @@ func ReplayLogs(fs FS, dir string, zxid int64, found bool, limit int, fn func(Re
 			return ReadResult{}, err
 		}
 	}
-	return readLogs(fs, dir, zxid+1, limit, &after, fn)
+	return readLogs(fs, dir, Record{Zxid: zxid + 1}, limit, &after, fn)
 }
 
 // refresh makes the content of a file durable and forgets what is cached of it.
@@ -203,11 +209,15 @@ func follows(zxid, last int64) bool {
 	return zxid <= last+1 || zxid>>32 > last>>32 && int32(zxid) == 1
 }
 
-func readLogs(fs FS, dir string, from int64, limit int, after *replay, fn func(Record) error) (ReadResult, error) {
-	res := ReadResult{dir: dir}
+// readLogs reads from the first record on that has at least the zxid of at, and if that has a file is not in front of its place.
+func readLogs(fs FS, dir string, at Record, limit int, after *replay, fn func(Record) error) (ReadResult, error) {
+	res, from := ReadResult{dir: dir}, at.Zxid
 	files, err := logsFrom(fs, dir, from)
 	if err != nil {
 		return res, err
+	}
+	if i := slices.IndexFunc(files, func(f namedFile) bool { return f.path == at.File }); i >= 0 {
+		files = files[i:]
 	}
 	if limit <= 0 {
 		limit = DefaultLimit
@@ -227,6 +237,9 @@ func readLogs(fs FS, dir string, from int64, limit int, after *replay, fn func(R
 	var last int64
 	for i, file := range files {
 		res.Files = append(res.Files, file.path)
+		if file.path == at.File {
+			r.start = at.Offset
+		}
 		res.Tail, err = r.readFile(fs, file.path, i == len(files)-1, func(rec Record) error {
 			if r.mark != nil && rec.Zxid == r.mark.Zxid {
 				marked = true
@@ -304,6 +317,7 @@ func (r *ReadResult) Settle(fs FS) error {
 type logReader struct {
 	limit int
 	mark  *Watermark // nil for none
+	start int64      // the record of the next file to begin with, 0 for its header
 	win   window
 	end   Watermark // of the file read last: where its records end, and the zxid of the last one
 }
@@ -332,22 +346,12 @@ func (r *logReader) readOpen(f File, name string, newest bool, fn func(Record) e
 	if size == 0 && newest && floor == 0 {
 		return &Tail{File: name, Reason: "the file is empty"}, nil
 	}
-	r.win.reset(f, size)
-	header, err := r.win.peek(headerSize)
-	if err != nil {
-		return nil, err
-	}
-	if len(header) < headerSize || binary.BigEndian.Uint32(header) != logMagic {
-		d := &DamageError{name, 0, 0, adviceRemove, ErrMagic}
-		if len(header) < headerSize {
-			d.Err = ErrCutHeader
+	r.win.reset(f, size, min(r.start, size))
+	if r.start = 0; r.win.offset() == 0 {
+		if err := r.header(name, floor); err != nil {
+			return nil, err
 		}
-		if floor > 0 {
-			d.Advice, d.Err = adviceRestore, fmt.Errorf("%w: %w; %v", ErrMissing, d.Err, r.mark)
-		}
-		return nil, d
 	}
-	r.win.skip(headerSize)
 
 	for {
 		at := r.win.offset()
@@ -402,6 +406,26 @@ func (r *logReader) readOpen(f File, name string, newest bool, fn func(Record) e
 		r.end.Zxid = zxid
 		r.win.skip(int(total))
 	}
+}
+
+// header passes over the header of a file.
+func (r *logReader) header(name string, floor int64) error {
+	header, err := r.win.peek(headerSize)
+	if err != nil {
+		return err
+	}
+	if len(header) < headerSize || binary.BigEndian.Uint32(header) != logMagic {
+		d := &DamageError{name, 0, 0, adviceRemove, ErrMagic}
+		if len(header) < headerSize {
+			d.Err = ErrCutHeader
+		}
+		if floor > 0 {
+			d.Advice, d.Err = adviceRestore, fmt.Errorf("%w: %w; %v", ErrMissing, d.Err, r.mark)
+		}
+		return d
+	}
+	r.win.skip(headerSize)
+	return nil
 }
 
 // logEnd is why a file has no further record at a place.
@@ -464,8 +488,8 @@ type window struct {
 	pos  int
 }
 
-func (w *window) reset(f io.ReaderAt, size int64) {
-	w.f, w.size, w.at, w.buf, w.pos = f, size, 0, w.buf[:0], 0
+func (w *window) reset(f io.ReaderAt, size, at int64) {
+	w.f, w.size, w.at, w.buf, w.pos = f, size, at, w.buf[:0], 0
 }
 
 func (w *window) offset() int64 { return w.at }

@@ -106,7 +106,7 @@ func ScanLog(fs FS, name string, limit int) (*LogScanner, error) {
 		limit = DefaultLimit
 	}
 	s := &LogScanner{r: logReader{limit: limit}, f: f, name: name}
-	s.r.win.reset(f, size)
+	s.r.win.reset(f, size, 0)
 	return s, nil
 }
 

@@ -281,7 +281,7 @@ func (s *Server) Reload() error {
 
 // ReadLog reads the log. What cannot be read is none.
 func (s *Server) ReadLog(from int64, size int) zab.LogRead {
-	read, _ := s.member.ReadLog(from, size)
+	read, _ := s.member.ReadLog(from, size)()
 	return read
 }
 
