@@ -91,6 +91,7 @@ type Ensemble interface {
 type queued struct {
 	r    *Request
 	link zab.LinkID // of the learner that sent it; 0 for this server
+	asks bool       // it is no request but a question about the session
 }
 
 // join loads the data directory of a member of an ensemble.
@@ -289,7 +290,7 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 
 // enqueue puts a request of this server into the line.
 func (m *Member) enqueue(r *Request) {
-	m.line = append(m.line, queued{r, 0})
+	m.line = append(m.line, queued{r, 0, r.validate != nil})
 	m.bytes[0] += r.size()
 }
 
@@ -322,7 +323,7 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 			continue
 		}
 		switch {
-		case r.validate != nil || r.Op == opRevalidate:
+		case q.asks:
 			m.revalidate(now, n, q)
 		case r.Op == jute.OpSync:
 			if n.Full() {
@@ -359,9 +360,6 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 		m.dequeued(q)
 	}
 }
-
-// opRevalidate stands for a learner's question about a session in the line.
-const opRevalidate jute.Op = -1 << 31
 
 // prepare makes the transaction of a request, which must come from the server that its session is at (PrepRequestProcessor, SessionTrackerImpl.checkSession).
 func (m *Member) prepare(zxid int64, wall time.Time, q *queued) tree.Txn {
@@ -433,9 +431,8 @@ func (m *Member) Deliver(e zab.Deliver) error {
 		return nil
 	}
 	r := &Request{Session: d.Int64(), received: time.Now()}
-	if e.Packet.Type == wire.TypeRevalidate {
-		r.Op = opRevalidate
-	} else {
+	asks := e.Packet.Type == wire.TypeRevalidate
+	if !asks {
 		r.Cxid, r.Op, r.IDs = d.Int32(), jute.Op(d.Int32()), e.Packet.AuthInfo
 	}
 	if d.Err() != nil {
@@ -444,14 +441,14 @@ func (m *Member) Deliver(e zab.Deliver) error {
 	r.Body = d.Rest()
 	switch row := ops[r.Op]; {
 	case r.Op == jute.OpDeleteContainer: // a follower that is Java lets its clients ask for it; it is refused in its turn
-	case r.Op == opRevalidate, r.Op == jute.OpSync, r.Op == jute.OpCreateSession, r.Op == jute.OpCheck:
+	case asks, r.Op == jute.OpSync, r.Op == jute.OpCreateSession, r.Op == jute.OpCheck:
 	case row == nil || row.kind != write:
 		return fmt.Errorf("a request with the opcode %d", r.Op)
 	}
 	if m.bytes[e.Link] += r.size(); m.bytes[e.Link] > lineLimit {
 		return fmt.Errorf("more than %d bytes of its requests wait", lineLimit)
 	}
-	m.line = append(m.line, queued{r, e.Link})
+	m.line = append(m.line, queued{r, e.Link, asks})
 	return nil
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,6 +177,30 @@ func TestInboxOfAMember(t *testing.T) {
 	}
 	end(t, s) // lets the one that waits go
 	<-taken
+}
+
+// TestOpcodesOfALearner has a learner send what is no write: no opcode stands for anything else.
+func TestOpcodesOfALearner(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Member()
+	m.Serve(zab.Serve{Role: zab.Leading, Epoch: 1})
+	for _, op := range []jute.Op{math.MinInt32, -1, jute.OpNotification, jute.OpGetData, 999, math.MaxInt32} {
+		data := jute.AppendInt32(jute.AppendInt32(jute.AppendInt64(nil, 9), 1), int32(op))
+		if err := m.Deliver(zab.Deliver{Link: 3, SID: 2, Packet: wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: data}}); err == nil {
+			t.Errorf("the opcode %d is taken", op)
+		}
+	}
+	question := jute.AppendInt32(jute.AppendInt64(nil, 9), 4000)
+	if err := m.Deliver(zab.Deliver{Link: 3, SID: 2, Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: question}}); err != nil {
+		t.Error(err)
+	}
+	if len(m.line) != 1 || !m.line[0].asks {
+		t.Errorf("the line has %d requests", len(m.line))
+	}
+	end(t, s)
 }
 
 // TestContainerOfALearner has a learner's client ask for what only servers may: it is refused in a transaction, and the link stays.
