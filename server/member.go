@@ -162,7 +162,8 @@ func (m *Member) validate(c *conn, session, timeout int64) (lives, answered bool
 }
 
 // match finds the request of a client of this server that a transaction answers: the oldest write that its connection waits for, or the session that it waits
-// for (CommitProcessor). The tree is locked.
+// for (CommitProcessor). A transaction has the opcode of its request, if it is no error; Java does not look at it, and takes the end of a session that expires, whose
+// cxid is 0, for the answer to a request with the xid 0. The tree is locked.
 func (m *Member) match(txn *tree.Txn) *Request {
 	if txn.Op() == jute.OpCreateSession {
 		m.mu.Lock()
@@ -183,7 +184,7 @@ func (m *Member) match(txn *tree.Txn) *Request {
 	defer c.fifo.Unlock()
 	for _, r := range c.fifo.queue {
 		if r.write && r.Op != jute.OpSync { // which has no transaction
-			if r.Cxid == txn.Cxid {
+			if r.Cxid == txn.Cxid && (r.Op == txn.Op() || txn.Op() == jute.OpError) {
 				return r
 			}
 			break

@@ -179,6 +179,38 @@ func TestInboxOfAMember(t *testing.T) {
 	<-taken
 }
 
+// TestMatch finds the request that a transaction answers: of every opcode the one that succeeds and the one that fails, and never that of another.
+func TestMatch(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := s.sessions.add(7, 0, 4000)
+	for op, row := range ops {
+		if row.kind != write {
+			continue
+		}
+		c := &conn{s: s}
+		session.conn.Store(c)
+		sync, r := &Request{Op: jute.OpSync, write: true}, &Request{Op: op, write: true}
+		c.fifo.queue = []*Request{{Op: jute.OpGetData}, sync, r, {Op: op, Cxid: 1, write: true}}
+		for other := range ops {
+			var want *Request
+			if other == op || other == jute.OpError {
+				want = r
+			}
+			txn := tree.Txn{TxnHeader: jute.TxnHeader{ClientID: 7, Type: int32(other)}}
+			if got := s.member.match(&txn); got != want {
+				t.Errorf("a transaction %v is taken for the answer to %v: %v", other, op, got != nil)
+			}
+			if txn.Cxid = 1; s.member.match(&txn) != nil {
+				t.Errorf("%v overtakes", other)
+			}
+		}
+	}
+	end(t, s)
+}
+
 // TestOpcodesOfALearner has a learner send what is no write: no opcode stands for anything else.
 func TestOpcodesOfALearner(t *testing.T) {
 	s, err := newMember(t, t.TempDir(), memfs.New())
