@@ -273,21 +273,21 @@ func (c *counters) serves(role zab.Role) {
 }
 
 // seen counts elections, which begin with a round and end with a role. An observer only learns how one ended.
-func (c *counters) seen(s *zab.Status) {
+func (c *counters) seen(role zab.Role, round int64) {
 	switch {
-	case s.Role == zab.Looking && s.Round > c.round && c.looking.IsZero():
+	case role == zab.Looking && round > c.round && c.looking.IsZero():
 		c.m.LookingCount.Inc()
 		c.looking = time.Now()
 		if c.lost.IsZero() {
 			c.lost = c.looking
 		}
-	case s.Role != zab.Looking && !c.looking.IsZero():
-		if s.Role != zab.Observing {
+	case role != zab.Looking && !c.looking.IsZero():
+		if role != zab.Observing {
 			c.m.ElectionTime.Observe(time.Since(c.looking).Milliseconds())
 		}
 		c.looking = time.Time{}
 	}
-	c.round = s.Round
+	c.round = round
 }
 
 // learnerMetrics are those of the packets that wait for a learner.

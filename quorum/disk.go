@@ -46,8 +46,8 @@ func (p *Peer) sync() {
 		p.diskFails(err)
 		return
 	}
-	p.logging.synced(began, p.status.Load().Role != zab.Observing)
-	p.post(message{event: zab.Synced{Zxid: zxid}})
+	p.logging.synced(began, zab.Role(p.role.Load()) != zab.Observing)
+	p.tell(message{event: zab.Synced{Zxid: zxid}})
 }
 
 // onDisk runs a function of the disk's goroutine, behind what was appended before. Its error is a failure of the disk.

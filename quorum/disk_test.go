@@ -40,7 +40,7 @@ func TestReadLogBesideSyncs(t *testing.T) {
 	p := &Peer{app: a, log: slog.New(slog.DiscardHandler), disk: newQueue(), reads: newQueue(), state: newQueue(), behind: newGauge(behindLimit, nil), wake: make(chan struct{}, 1)}
 	p.counters.m = metrics.New(metrics.Null)
 	p.logging.m = p.counters.m
-	p.status.Store(&zab.Status{})
+	p.turn.ended = true // there is no node
 	var running sync.WaitGroup
 	running.Go(func() { p.disk.run(p.sync) })
 	running.Go(func() { p.reads.run(nil) })

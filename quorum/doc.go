@@ -6,10 +6,15 @@
 //
 // # Goroutines
 //
-// The driver owns the node. It takes what has happened, lets the [App] hand over requests, and runs the effects; it waits for neither disk nor network nor
-// the state, so that heartbeats and votes never wait behind requests. The disk's goroutine carries out what must be durable, one thing after another, with one
-// sync for all that is waiting; one more reads the log for learners. The state's goroutine applies what is committed. A truncation, a snapshot of the leader and a
-// reload belong to all of them: the others stand still meanwhile. Each link has a reader and a writer, and so has each connection of the election port.
+// The node is driven in turns: a turn takes what has happened, lets the [App] hand over requests, and runs the effects; it waits for neither disk nor network nor
+// the state, so that heartbeats and votes never wait behind requests. There is one turn at a time, and whoever brings news takes it: the reader of a link what it has
+// read, the disk's goroutine a sync, a client's connection its requests. Only who finds somebody at it leaves the news to him. A goroutine of the driver's own takes the turns
+// that are due by the clock, and those of long bursts. "The driver" is who drives.
+//
+// The disk's goroutine carries out what must be durable, one thing after another, with one
+// sync for all that is waiting. The state's goroutine applies what is committed. A truncation, a snapshot of the leader and a reload belong to both: the state
+// stands still meanwhile. Each link has a reader and a writer, and so has each connection of the election port; what a turn sends it writes itself as far as
+// the connection takes it at once.
 //
 // # Bounds
 //

@@ -38,14 +38,20 @@ type link struct {
 	resume  chan io.Reader                 // what follows a SNAP packet and its stream
 	done    chan struct{}                  // closed when the link is gone
 	learner atomic.Pointer[learnerMetrics] // of a learner, when it is known who it is
+	touched bool                           // it is in Peer.touched; the driver's own
 
-	mu     sync.Mutex
-	more   *sync.Cond
-	out    []segment
-	count  int64 // packets that were sent
-	ending bool  // nothing is added any more
-	gone   bool
+	mu      sync.Mutex
+	more    *sync.Cond
+	out     []segment
+	count   int64    // packets that were sent
+	writing bool     // the writer has taken a segment and not written it
+	direct  directly // nil if only the writer can write
+	ending  bool     // nothing is added any more
+	gone    bool
 }
+
+// directly writes as much as a connection takes at once, which may be nothing.
+type directly func(b []byte) (n int)
 
 // segment is a part of what is to be written: encoded packets, or the state.
 type segment struct {
@@ -68,7 +74,7 @@ type sent struct {
 }
 
 func (p *Peer) newLink(conn net.Conn, r *wire.Reader, dialled bool) *link {
-	l := &link{p: p, id: zab.LinkID(p.lastLink.Add(1)), conn: conn, reader: r, dialled: dialled, ahead: newGauge(readAhead, nil), resume: make(chan io.Reader), done: make(chan struct{})}
+	l := &link{p: p, id: zab.LinkID(p.lastLink.Add(1)), conn: conn, reader: r, dialled: dialled, ahead: newGauge(readAhead, nil), resume: make(chan io.Reader), done: make(chan struct{}), direct: writeDirectly(conn)}
 	l.more = sync.NewCond(&l.mu)
 	return l
 }
@@ -79,21 +85,18 @@ func (l *link) start(first ...wire.Packet) {
 	l.p.wg.Go(l.write)
 }
 
-// read hands packets to the driver.
+// read hands packets to the driver, as many at a time as have arrived.
 func (l *link) read(first []wire.Packet) {
-	for _, p := range first {
-		l.hand(p)
-	}
+	l.hand(first)
 	for {
-		p, err := l.reader.Packet()
+		packets, err := l.arrived()
+		l.hand(packets)
 		if err != nil {
 			l.p.post(message{event: zab.LinkDown{Link: l.id, Reason: reason(err)}})
 			l.end()
 			return
 		}
-		p.Data = bytes.Clone(p.Data)
-		l.hand(p)
-		if l.dialled && p.Type == wire.TypeSnap {
+		if l.dialled && packets[len(packets)-1].Type == wire.TypeSnap {
 			// A stream follows: the disk's goroutine reads it, and hands back what is behind.
 			select {
 			case src := <-l.resume:
@@ -105,10 +108,41 @@ func (l *link) read(first []wire.Packet) {
 	}
 }
 
-func (l *link) hand(p wire.Packet) {
-	size := p.Size()
+// arrived waits for a packet, and returns with it those that are there already. It stops at a SNAP.
+func (l *link) arrived() (packets []wire.Packet, err error) {
+	var data []byte // of all of them: one allocation
+	for more := 1; more > 0; {
+		p, err := l.reader.Packet()
+		if err != nil {
+			return packets, err
+		}
+		var size int
+		if more, size = l.reader.Ahead(); data == nil {
+			data = make([]byte, 0, len(p.Data)+size)
+		}
+		if p.Data != nil {
+			from := len(data)
+			data = append(data, p.Data...)
+			p.Data = data[from:len(data):len(data)]
+		}
+		packets = append(packets, p)
+		if p.Type == wire.TypeSnap {
+			break
+		}
+	}
+	return packets, nil
+}
+
+func (l *link) hand(packets []wire.Packet) {
+	if len(packets) == 0 {
+		return
+	}
+	size := 0
+	for i := range packets {
+		size += packets[i].Size()
+	}
 	l.ahead.add(size)
-	l.p.post(message{event: zab.Received{Link: l.id, Packet: p}, size: size, ahead: l.ahead})
+	l.p.tell(message{packets: packets, link: l, size: size, ahead: l.ahead})
 	l.ahead.wait()
 	if l.dialled {
 		l.p.behind.wait()
@@ -142,8 +176,12 @@ func (l *link) goOn(rest []byte) {
 	}
 }
 
-// send puts a packet into the output. counted says that the node sent it.
+// send puts a packet into the output, which leaves when the turn ends. counted says that the node sent it. It is for the driver.
 func (l *link) send(p *wire.Packet, counted bool) {
+	if !l.touched {
+		l.touched = true
+		l.p.touched = append(l.p.touched, l)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ending {
@@ -160,7 +198,36 @@ func (l *link) send(p *wire.Packet, counted bool) {
 	if !counted {
 		s.uncounted += len(s.b) - before
 	}
+}
+
+// flush writes what the driver has sent. It returns how much of what the node sent is gone; what the connection does not take at once the writer writes, which
+// costs two wake-ups.
+func (l *link) flush() (counted int) {
+	l.touched = false
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.out) == 1 && l.out[0].stream == nil && !l.writing && l.direct != nil {
+		s := &l.out[0]
+		n := l.direct(s.b)
+		counted = s.wrote(n)
+		if n == len(s.b) {
+			l.learner.Load().taken(&s.queued)
+			l.p.recycle(s.b)
+			l.out[0] = segment{}
+			l.out = l.out[:0]
+			return counted
+		}
+		s.b = s.b[n:]
+	}
 	l.more.Signal()
+	return counted
+}
+
+// wrote notes that n bytes more were written, and returns how many of them the node sent.
+func (s *segment) wrote(n int) int {
+	uncounted := min(n, s.uncounted)
+	s.uncounted -= uncounted
+	return n - uncounted
 }
 
 // sendStream reserves the place of a stream, which then calls run.
@@ -207,6 +274,7 @@ func (w *patientWriter) Write(b []byte) (int, error) {
 func (l *link) write() {
 	for {
 		l.mu.Lock()
+		l.writing = false
 		for len(l.out) == 0 && !l.ending {
 			l.more.Wait()
 		}
@@ -217,6 +285,7 @@ func (l *link) write() {
 		}
 		s := l.out[0]
 		l.out = slices.Delete(l.out, 0, 1)
+		l.writing = true
 		l.mu.Unlock()
 		var err error
 		if s.stream != nil {
@@ -238,10 +307,8 @@ func (l *link) writeBytes(s *segment) error {
 	for rest := s.b; len(rest) > 0; {
 		n, err := l.conn.Write(rest[:min(len(rest), writeChunk)])
 		rest = rest[n:]
-		uncounted := min(n, s.uncounted)
-		s.uncounted -= uncounted
-		if n > uncounted {
-			l.p.post(message{event: zab.Sent{Link: l.id, Bytes: n - uncounted}})
+		if counted := s.wrote(n); counted > 0 {
+			l.p.post(message{event: zab.Sent{Link: l.id, Bytes: counted}})
 		}
 		if err != nil {
 			return err

@@ -149,7 +149,7 @@ func (p *Peer) connectAsObserver(leader *ensemble.Server) (net.Conn, error) {
 
 // Master is the sid of the server that this one learns from: the leader, or the follower that passes an observer on; 0 if it is no learner.
 func (p *Peer) Master() int64 {
-	s := p.status.Load()
+	s := p.Status()
 	switch sid := p.learnsFrom.Load(); {
 	case s.Role == zab.Observing && sid != 0:
 		return sid

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -73,16 +74,23 @@ type Peer struct {
 	master   *observerMaster // while following, with observerMasterPort
 	effects  []zab.Effect
 	taken    []message
+	touched  []*link // that were sent something in this turn
 	counters counters
 
 	inbox struct {
 		sync.Mutex
 		list []message
 	}
-	wake     chan struct{}
+	turn struct {
+		sync.Mutex             // of who drives
+		news       atomic.Bool // something has happened that nobody has looked at
+		ended      bool        // nobody drives any more
+	}
+	wake     chan struct{} // has the driver's own goroutine drive
+	timer    *time.Timer   // has it drive when the node wants a tick, or requests are due
 	lastLink atomic.Uint64
 	members  atomic.Pointer[members]
-	status   atomic.Pointer[zab.Status]
+	role     atomic.Int32 // a zab.Role, that of the last turn
 	// learnsFrom is the follower that an observer is passed on by, 0 for none; passedOn is how many observers are passed on here.
 	learnsFrom, passedOn atomic.Int64
 
@@ -111,10 +119,11 @@ func (m *members) server(sid int64) *ensemble.Server {
 
 // message is an event for the driver.
 type message struct {
-	event zab.Event
-	link  *link  // a new one, with LinkUp
-	size  int    // what it counts for in ahead
-	ahead *gauge // of the link that it came from
+	event   zab.Event
+	link    *link         // a new one, with LinkUp, or the one of the packets
+	packets []wire.Packet // that arrived, in place of an event
+	size    int           // what it counts for in ahead
+	ahead   *gauge        // of the link that it came from
 }
 
 // Start makes the server behind app a member of the ensemble that the configuration names. Its errors name the key that is wrong.
@@ -158,8 +167,8 @@ func Start(o Options, app App) (*Peer, error) {
 		return nil, fmt.Errorf("quorum: %w", err)
 	}
 	p.node = zab.New(options, zab.State{Disk: app.Disk(), Committed: committed, LastSeen: lastSeen})
-	p.publish()
-	app.Attach(p.poke, p.state.push)
+	p.timer = time.NewTimer(time.Hour)
+	app.Attach(p.drive, p.state.push)
 	p.state.push(func() { app.Configured(committed) })
 	go p.run()
 	return p, nil
@@ -181,8 +190,16 @@ func (p *Peer) initTime() time.Duration {
 	return time.Duration(p.opts.Config.InitLimit) * p.opts.Config.TickTime
 }
 
-// Status is a picture of the node, not older than its last step.
-func (p *Peer) Status() zab.Status { return *p.status.Load() }
+// Status is a picture of the node.
+func (p *Peer) Status() zab.Status {
+	p.turn.Lock()
+	s := p.node.Status()
+	p.turn.Unlock()
+	if p.turn.news.Load() {
+		p.poke() // who brought it took this for somebody who drives
+	}
+	return s
+}
 
 // Configs are the configs in force and last seen.
 func (p *Peer) Configs() (committed, lastSeen *ensemble.Config) {
@@ -226,15 +243,25 @@ func (p *Peer) hear(from int64, vote wire.Notification) {
 	p.heard.wait()
 }
 
-// post hands an event to the driver.
+// post leaves an event for the next turn, which is soon. It may be called from within a turn.
 func (p *Peer) post(m message) {
-	p.inbox.Lock()
-	p.inbox.list = append(p.inbox.list, m)
-	p.inbox.Unlock()
+	p.leave(m)
 	p.poke()
 }
 
-// poke makes the driver look.
+// tell gives an event to the node at once, if nobody else is driving.
+func (p *Peer) tell(m message) {
+	p.leave(m)
+	p.drive()
+}
+
+func (p *Peer) leave(m message) {
+	p.inbox.Lock()
+	defer p.inbox.Unlock()
+	p.inbox.list = append(p.inbox.list, m)
+}
+
+// poke has the driver's own goroutine drive.
 func (p *Peer) poke() {
 	select {
 	case p.wake <- struct{}{}:
@@ -244,30 +271,18 @@ func (p *Peer) poke() {
 
 func (p *Peer) now() time.Duration { return time.Since(p.begin) }
 
-// run is the driver.
+// run drives when it is time, and ends the peer.
 func (p *Peer) run() {
 	var diskDone, stateDone sync.WaitGroup
 	diskDone.Go(func() { p.disk.run(p.sync) })
 	stateDone.Go(func() { p.state.run(nil) })
 	stateDone.Go(func() { p.told.run(nil) })
 	stateDone.Go(func() { p.reads.run(nil) })
-	timer := time.NewTimer(0)
-	defer timer.Stop()
 	for {
-		p.step()
-		wait := zab.Never
-		if !p.behind.full() {
-			wait = p.app.Work(p.now(), p.node)
-		}
-		p.carryOut()
-		p.publish()
-		if at := p.node.Deadline(); at != zab.Never {
-			wait = min(wait, max(0, at-p.now()))
-		}
-		timer.Reset(min(wait, time.Hour))
+		p.drive()
 		select {
 		case <-p.wake:
-		case <-timer.C:
+		case <-p.timer.C:
 		case <-p.stop:
 			p.end()
 			p.disk.close()
@@ -284,8 +299,53 @@ func (p *Peer) run() {
 	}
 }
 
+// maxTurns is how many turns somebody takes who has something else to do, such as to read a link on, before he leaves the driving to the driver's own goroutine.
+const maxTurns = 4
+
+// drive takes turns until nothing has happened that was not looked at, unless somebody else is driving, who then does. Whoever brings news drives: to wake
+// a goroutine for it would cost more than most turns. Who calls it holds no lock.
+func (p *Peer) drive() {
+	p.turn.news.Store(true)
+	runtime.Gosched() // what others are about to bring is for the same turn
+	for turns := 0; p.turn.news.Load() && p.turn.TryLock(); turns++ {
+		switch {
+		case p.turn.ended:
+			p.turn.Unlock()
+			return
+		case turns == maxTurns:
+			p.turn.Unlock()
+			p.poke()
+			return
+		}
+		p.turn.news.Store(false)
+		p.takeTurn()
+		p.turn.Unlock()
+	}
+}
+
+// takeTurn takes in what has happened and carries out what follows from it.
+func (p *Peer) takeTurn() {
+	p.step()
+	wait := zab.Never
+	if !p.behind.full() {
+		wait = p.app.Work(p.now(), p.node)
+	}
+	p.carryOut()
+	p.flush()
+	p.counters.seen(p.node.Role(), p.node.Round())
+	p.role.Store(int32(p.node.Role()))
+	if at := p.node.Deadline(); at != zab.Never {
+		wait = min(wait, max(0, at-p.now()))
+	}
+	p.timer.Reset(min(wait, time.Hour))
+}
+
 // end closes what is open.
 func (p *Peer) end() {
+	p.turn.Lock()
+	defer p.turn.Unlock()
+	p.turn.ended = true
+	p.timer.Stop()
 	p.heard.close()
 	p.votes.Close()
 	p.listen(false)
@@ -315,10 +375,11 @@ func (p *Peer) step() {
 		if m.ahead != nil {
 			m.ahead.add(-m.size)
 		}
-		if p.known(m) {
-			was := p.node.Role()
-			p.node.Step(now, m.event)
-			p.counters.stepped(m.event, was, p.node.Role(), p.links)
+		for j := range m.packets {
+			p.event(now, m.link, zab.Received{Link: m.link.id, Packet: m.packets[j]})
+		}
+		if m.event != nil {
+			p.event(now, m.link, m.event)
 		}
 		*m = message{}
 	}
@@ -328,12 +389,21 @@ func (p *Peer) step() {
 	}
 }
 
+// event gives an event to the node, unless it is of a link that the node has closed.
+func (p *Peer) event(now time.Duration, l *link, e zab.Event) {
+	if p.known(l, e) {
+		was := p.node.Role()
+		p.node.Step(now, e)
+		p.counters.stepped(e, was, p.node.Role(), p.links)
+	}
+}
+
 // known notes links that come and go, and reports whether an event is of one that the node may hear of.
-func (p *Peer) known(m *message) bool {
+func (p *Peer) known(l *link, e zab.Event) bool {
 	var id zab.LinkID
-	switch e := m.event.(type) {
+	switch e := e.(type) {
 	case zab.LinkUp:
-		p.links[e.Link] = m.link
+		p.links[e.Link] = l
 		return true
 	case zab.LinkDown:
 		_, ok := p.links[e.Link]
@@ -359,6 +429,20 @@ func (p *Peer) carryOut() {
 		p.counters.carried(e)
 		p.carry(e)
 		p.effects[i] = nil
+	}
+}
+
+// flush lets leave what was sent in this turn.
+func (p *Peer) flush() {
+	for len(p.touched) > 0 {
+		for i, l := range p.touched {
+			if n := l.flush(); n > 0 && p.links[l.id] == l {
+				p.node.Step(p.now(), zab.Sent{Link: l.id, Bytes: n})
+			}
+			p.touched[i] = nil
+		}
+		p.touched = p.touched[:0]
+		p.carryOut()
 	}
 }
 
@@ -495,13 +579,6 @@ func (p *Peer) stopObservers() {
 		p.master.close()
 		p.master = nil
 	}
-}
-
-// publish lets others see the node.
-func (p *Peer) publish() {
-	s := p.node.Status()
-	p.counters.seen(&s)
-	p.status.Store(&s)
 }
 
 func (p *Peer) buffer() []byte {

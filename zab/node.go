@@ -324,6 +324,9 @@ func (n *Node) CanReconfigure(c *ensemble.Config) bool {
 // Role returns what the server does now.
 func (n *Node) Role() Role { return n.role }
 
+// Round returns the round of the last election that this server took part in.
+func (n *Node) Round() int64 { return n.round }
+
 // Status is a picture of a node for those who watch it.
 type Status struct {
 	// Role is what the server does, Serving whether it has a quorum.

@@ -18,12 +18,16 @@ type Reader struct {
 	src        io.Reader
 	limit      int
 	buf        []byte
-	start, end int // buf[start:end] has been read from src and not been handed out
+	start, end int  // buf[start:end] has been read from src and not been handed out
+	brimful    bool // the last read left no room in buf
 	packet     packetExtent
 }
 
-// firstBuffer is the size in bytes that the buffer of a Reader begins with.
-const firstBuffer = 4 << 10
+// The buffer of a Reader begins with firstBuffer bytes. It grows beyond manyRecords only for a record that is larger.
+const (
+	firstBuffer = 4 << 10
+	manyRecords = 64 << 10
+)
 
 // NewReader returns a Reader of src. limit is the most bytes that the data of a packet or of an [AuthPacket] may have, and the identities of a
 // packet all together: jute.maxbuffer and zookeeper.jute.maxbuffer.extrasize (BinaryInputArchive).
@@ -39,6 +43,16 @@ func (r *Reader) Packet() (p Packet, err error) {
 	d := jute.NewDecoder(b)
 	p.Decode(&d)
 	return p, d.Err()
+}
+
+// Ahead returns how many packets at least could be taken without waiting, 0 or 1, and how many bytes were read and not handed out.
+func (r *Reader) Ahead() (packets, size int) {
+	b := r.buf[r.start:r.end]
+	var e packetExtent
+	if n, err := e.extent(b, r.limit); err != nil || n <= len(b) {
+		packets = 1
+	}
+	return packets, len(b)
 }
 
 // InitialMessage returns the first message of the election port.
@@ -122,15 +136,18 @@ func (r *Reader) fill() error {
 	if len(rest) == 0 {
 		r.start, r.end = 0, 0
 	}
-	if r.end == len(r.buf) {
-		if len(rest) > len(r.buf)/2 || len(r.buf) == 0 {
-			r.buf = make([]byte, max(2*len(r.buf), firstBuffer))
+	if more := r.brimful && len(r.buf) < manyRecords; more || r.end == len(r.buf) {
+		into := r.buf
+		if more || len(rest) > len(r.buf)/2 || len(r.buf) == 0 {
+			into = make([]byte, max(2*len(r.buf), firstBuffer))
 		}
-		r.start, r.end = 0, copy(r.buf, rest)
+		r.start, r.end = 0, copy(into, rest)
+		r.buf = into
 	}
 	for range 100 {
 		n, err := r.src.Read(r.buf[r.end:])
 		r.end += n
+		r.brimful = r.end == len(r.buf)
 		if n > 0 {
 			return nil // an error will be there again
 		}

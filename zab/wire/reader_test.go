@@ -164,13 +164,29 @@ func TestReaderMemory(t *testing.T) {
 			t.Errorf("%d bytes made a buffer of %d", sent, len(r.buf))
 		}
 	}
-	r := NewReader(&endless{data: (&Packet{Data: make([]byte, 3000)}).Append(nil)}, 3000)
-	for range 1000 {
+	packet := (&Packet{Data: make([]byte, 3000)}).Append(nil)
+	r := NewReader(iotest.OneByteReader(&endless{data: packet}), 3000)
+	for range 10 {
 		if _, err := r.Packet(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(r.buf) > 2*firstBuffer {
+		t.Errorf("packets of 3020 bytes that come slowly made a buffer of %d", len(r.buf))
+	}
+	if more, _ := r.Ahead(); more != 0 {
+		t.Error("nothing has come, and a packet is there")
+	}
+	r = NewReader(&endless{data: packet}, 3000)
+	for range 1000 {
+		if _, err := r.Packet(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if more, size := r.Ahead(); more == 0 || size < len(packet) {
+		t.Errorf("%d packets, %d bytes ahead of an endless source", more, size)
+	}
+	if len(r.buf) > manyRecords {
 		t.Errorf("packets of 3020 bytes made a buffer of %d", len(r.buf))
 	}
 }
