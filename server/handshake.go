@@ -103,7 +103,7 @@ func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 			}
 		}
 		if known && s == nil {
-			s = c.s.sessions.add(req.SessionID, c.s.clock(c.now), timeout) // it was made by another server a moment ago
+			s = c.s.sessions.get(req.SessionID) // the answer has made it known, and it may have ended since
 		}
 	}
 	if !known || s == nil || s.closing.Load() {

@@ -54,11 +54,11 @@ type Member struct {
 	config *ensemble.Config // what /zookeeper/config says
 
 	mu         sync.Mutex
-	proposed   []Proposal            // by this leader and not yet applied, in zxid order
-	creating   map[int64]*Request    // sessions that clients of this server wait for
-	validating map[int64][]chan bool // questions to the leader, oldest first
-	syncs      []*Request            // sent to the leader, oldest first
-	tags       map[uint64]*Request   // a leader's own syncs
+	proposed   []Proposal           // by this leader and not yet applied, in zxid order
+	creating   map[int64]*Request   // sessions that clients of this server wait for
+	validating map[int64][]*Request // questions to the leader, oldest first
+	syncs      []*Request           // sent to the leader, oldest first
+	tags       map[uint64]*Request  // a leader's own syncs
 
 	synced struct { // how far the log is durable
 		sync.Mutex
@@ -104,7 +104,7 @@ func (s *Server) join() error {
 	if err != nil {
 		return err
 	}
-	m := &Member{s: s, replica: r, dynamic: dynamic, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]chan bool{}, tags: map[uint64]*Request{}}
+	m := &Member{s: s, replica: r, dynamic: dynamic, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]*Request{}, tags: map[uint64]*Request{}}
 	m.inbox = newInbox(m.work)
 	m.synced.moved = sync.NewCond(&m.synced.Mutex)
 	s.member, s.sequencer = m, m
@@ -240,7 +240,7 @@ func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 		return
 	case r.validate != nil:
 		m.mu.Lock()
-		m.validating[r.Session] = append(m.validating[r.Session], r.validate)
+		m.validating[r.Session] = append(m.validating[r.Session], r)
 		m.mu.Unlock()
 		data := append(jute.AppendInt64(nil, r.Session), r.Body...)
 		n.Step(now, zab.Forward{Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: data}})
@@ -506,8 +506,8 @@ func (m *Member) StopServing() func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		for _, list := range m.validating {
-			for _, answer := range list {
-				close(answer)
+			for _, r := range list {
+				close(r.validate)
 			}
 		}
 		clear(m.validating)
@@ -593,7 +593,12 @@ func (m *Member) Answer(p wire.Packet) error {
 		return fmt.Errorf("REVALIDATE of %d bytes", len(p.Data))
 	}
 	if list := m.validating[id]; len(list) > 0 {
-		list[0] <- valid
+		if valid {
+			// Another server may have made it a moment ago. It is known here from this turn on: its end may be the next transaction.
+			timeout := jute.NewDecoder(list[0].Body)
+			m.s.sessions.add(id, m.s.clock(time.Now()), int64(timeout.Int32()))
+		}
+		list[0].validate <- valid
 		if m.validating[id] = list[1:]; len(list) == 1 {
 			delete(m.validating, id)
 		}

@@ -1,8 +1,11 @@
 package server
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,6 +209,57 @@ func TestMatch(t *testing.T) {
 			if txn.Cxid = 1; s.member.match(&txn) != nil {
 				t.Errorf("%v overtakes", other)
 			}
+		}
+	}
+	end(t, s)
+}
+
+// TestRenewalOfAStranger renews a session that another server has made and that is not known here yet. What the leader says counts from its turn among the
+// transactions on, so that the end of the session behind it is not missed.
+func TestRenewalOfAStranger(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Member()
+	m.Serve(zab.Serve{Role: zab.Following, Epoch: 1})()
+	for _, tt := range []struct {
+		name        string
+		lives, ends bool
+	}{{"it lives", true, false}, {"it does not", false, false}, {"it ends behind the answer", true, true}} {
+		const id = 7<<56 | 1
+		m.Attach(func() { // once the question is asked, and before the connection has its answer
+			for _, r := range m.take(nil, 0) {
+				m.validating[r.Session] = append(m.validating[r.Session], r)
+			}
+			answer := jute.AppendBool(jute.AppendInt64(nil, id), tt.lives)
+			if err := m.Answer(wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: answer}); err != nil {
+				t.Error(err)
+			}
+			if tt.ends {
+				txn := tree.Txn{TxnHeader: jute.TxnHeader{ClientID: id, Zxid: 1<<32 | 1, Type: int32(jute.OpCloseSession)}}
+				s.Apply([]Proposal{{Txn: txn}})
+			}
+		}, func(func()) {})
+		near, far := net.Pipe()
+		read := make(chan []byte)
+		go func() {
+			b, _ := io.ReadAll(far)
+			read <- b
+		}()
+		c := &conn{s: s, net: near, service: m.service, now: time.Now()}
+		secret := password(id)
+		welcome := c.renewSession(&jute.ConnectRequest{SessionID: id, Password: secret[:]}, 4000)
+		c.close()
+		want := int64(0)
+		if tt.lives && !tt.ends {
+			want = id
+		}
+		if b := <-read; welcome != (want != 0) || len(b) < 20 || int64(binary.BigEndian.Uint64(b[12:])) != want {
+			t.Errorf("%s: the answer is %v, %x", tt.name, welcome, b)
+		}
+		if session := s.sessions.remove(id); (session != nil) != welcome {
+			t.Errorf("%s: the session is kept: %v", tt.name, session != nil)
 		}
 	}
 	end(t, s)
