@@ -31,7 +31,8 @@ const (
 )
 
 // embeddedIfAsked makes this process a quoll server if its arguments are "embedded DIRECTORY ADDRESS STORE PROFILE": with its store or,
-// if STORE is without-store, with one that it never brings up to date. It serves until SIGTERM, and writes a profile of its CPU time.
+// if STORE is without-store, with one that it never brings up to date. ZooKeeper's snapshots are written in neither case. It serves until
+// SIGTERM, and writes a profile of its CPU time.
 func embeddedIfAsked() {
 	if len(os.Args) != 6 || os.Args[1] != "embedded" {
 		return
@@ -78,8 +79,8 @@ func embedded(dir, addr string, noStore bool, profile string) error {
 	return s.Close()
 }
 
-// startEmbedded starts a quoll of this program's own, with its store or without.
-func startEmbedded(work string, store bool) (*entrant, error) {
+// startEmbedded starts a quoll of this program's own as one of the arms of the store row.
+func startEmbedded(work, arm string) (*entrant, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -93,27 +94,25 @@ func startEmbedded(work string, store bool) (*entrant, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	name := storeOff
-	if store {
-		name = storeOn
-	}
 	p := &peer.Process{
-		Args:    []string{self, "embedded", dir, addr, name, filepath.Join(work, "cpu.profile")},
+		Args:    []string{self, "embedded", dir, addr, arm, filepath.Join(work, profileName)},
 		LogPath: filepath.Join(work, "embedded.log"),
 		Ready:   func() error { return askOnce(addr) },
 	}
 	if err := p.Start(); err != nil {
 		return nil, err
 	}
-	return &entrant{Process: p, name: "quoll", addr: addr, dir: dir, close: p.Kill}, nil
+	return &entrant{Process: p, name: arm, addr: addr, dir: dir, close: p.Kill}, nil
 }
+
+// profileName is a file beside the data directory.
+const profileName = "cpu.profile"
 
 // expense is what a load of writes costs a server.
 type expense struct {
 	ops      float64       // per second
 	cpu      time.Duration // per operation, with what follows until the server is quiet again
 	resident int64         // bytes, after that
-	peak     int64         // bytes, since the start of the process
 }
 
 // expend measures n operations.
@@ -132,10 +131,7 @@ func (e *entrant) expend(n int, do func() error) (x expense, err error) {
 		return x, err
 	}
 	x.cpu = (after - before) / time.Duration(n)
-	if x.resident, err = memoryOf(e.PID(), "VmRSS"); err != nil {
-		return x, err
-	}
-	x.peak, err = memoryOf(e.PID(), "VmHWM")
+	x.resident, err = memoryOf(e.PID(), "VmRSS")
 	return x, err
 }
 
@@ -174,81 +170,52 @@ func share(profile, focus string) (float64, error) {
 	return strconv.ParseFloat(string(m[1]), 64)
 }
 
-// stores is what quoll's store costs under nothing but writes, creates of s.znodes znodes and then as many setData over them: the same
-// program with a store that it brings up to date and with one that it does not. ZooKeeper's snapshots are written in neither arm.
-func (c *comparison) stores(s size) ([]other, error) {
-	type sample struct {
-		creates, sets expense
-		shares        []float64
-		files         int64 // bytes in the store
-	}
-	samples := make([][]sample, 2) // off, on
-	arm := func(round int, store bool) (now sample, err error) {
-		work, err := os.MkdirTemp(c.entry.work, "store-")
+// storeCost is what quoll's store costs under nothing but writes, creates of n znodes and then as many setData over them: the same program with
+// a store that it brings up to date and with one that it does not.
+func storeCost(n int) func(*turn) ([]figure, error) {
+	return func(t *turn) ([]figure, error) {
+		n, e := t.many(n), t.e
+		creates, err := e.expend(n, func() error { return populate(e.addr, n) })
 		if err != nil {
-			return now, err
+			return nil, err
 		}
-		defer os.RemoveAll(work)
-		e, err := startEmbedded(work, store)
+		sets, err := e.expend(n, func() error { return overwrite(e.addr, n, n, t.seed+uint64(t.round)) })
 		if err != nil {
-			return now, err
+			return nil, err
 		}
-		defer e.close()
-		if now.creates, err = e.expend(s.znodes, func() error { return populate(e.addr, s.znodes) }); err != nil {
-			return now, e.failed("store", err)
+		peak, err := memoryOf(e.PID(), "VmHWM")
+		if err != nil {
+			return nil, err
 		}
-		if now.sets, err = e.expend(s.znodes, func() error { return overwrite(e.addr, s.znodes, s.znodes, c.seed+uint64(round)) }); err != nil {
-			return now, e.failed("store", err)
-		}
+		files := int64(0)
 		filepath.WalkDir(filepath.Join(e.dir, "quoll"), func(_ string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				if info, err := d.Info(); err == nil {
-					now.files += info.Size()
+					files += info.Size()
 				}
 			}
 			return nil
 		})
 		if err := e.Stop(); err != nil {
-			return now, err
+			return nil, err
+		}
+		all := []figure{
+			{"creates/s", creates.ops},
+			{"CPU µs/create", micros(creates.cpu)},
+			{"after the creates, MB", float64(creates.resident) / mega},
+			{"writes/s", sets.ops},
+			{"CPU µs/write", micros(sets.cpu)},
+			{"after the writes, MB", float64(sets.resident) / mega},
+			{"most ever, MB", float64(peak) / mega},
+			{"files of the store, MB", float64(files) / mega},
 		}
 		for _, f := range storeFunctions {
-			percent, err := share(filepath.Join(work, "cpu.profile"), f.focus)
-			if err != nil {
-				return now, err
-			}
-			now.shares = append(now.shares, percent)
-		}
-		log.Printf("round %d/%d  %s, store %-5v creates %.0f/s %v CPU, %d MB; sets %.0f/s %v CPU, %d MB, peak %d MB; shares %.1f %%; load %s", round+1, c.rounds, s, store,
-			now.creates.ops, now.creates.cpu, now.creates.resident>>20, now.sets.ops, now.sets.cpu, now.sets.resident>>20, now.sets.peak>>20, now.shares, loadAverage())
-		return now, nil
-	}
-	for round := range c.rounds {
-		for _, i := range []int{round % 2, 1 - round%2} {
-			now, err := arm(round, i == 1)
+			percent, err := share(filepath.Join(filepath.Dir(e.dir), profileName), f.focus)
 			if err != nil {
 				return nil, err
 			}
-			samples[i] = append(samples[i], now)
+			all = append(all, figure{"CPU profile in " + f.name + ", %", percent})
 		}
+		return all, nil
 	}
-	figure := func(what string, field func(sample) float64) other {
-		return other{s.String() + ": " + what, each(samples, func(all []sample) float64 { return middle(all, field) })}
-	}
-	var all []other
-	for _, load := range []struct {
-		name string
-		of   func(sample) expense
-	}{{"creates", func(s sample) expense { return s.creates }}, {"setData over them", func(s sample) expense { return s.sets }}} {
-		all = append(all,
-			figure(load.name+"/s", func(s sample) float64 { return load.of(s).ops }),
-			figure(load.name+", CPU µs each", func(s sample) float64 { return float64(load.of(s).cpu) / float64(time.Microsecond) }),
-			figure(load.name+", resident memory after them, MB", func(s sample) float64 { return float64(load.of(s).resident) / (1 << 20) }))
-	}
-	all = append(all,
-		figure("most resident memory ever, MB", func(s sample) float64 { return float64(s.sets.peak) / (1 << 20) }),
-		figure("files of the store, MB", func(s sample) float64 { return float64(s.files) / (1 << 20) }))
-	for i, f := range storeFunctions {
-		all = append(all, figure("share of the CPU profile in "+f.name+", %", func(s sample) float64 { return s.shares[i] }))
-	}
-	return all, nil
 }

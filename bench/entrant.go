@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"os"
 	"os/exec"
@@ -27,6 +28,7 @@ type entrant struct {
 	version string
 	close   func() error
 	others  []*entrant // the other members of its ensemble
+	given   *target    // it ran already
 }
 
 // all is every server of the entrant.
@@ -34,6 +36,9 @@ func (e *entrant) all() []*entrant { return append([]*entrant{e}, e.others...) }
 
 // target is what the generator drives.
 func (e *entrant) target() (t target) {
+	if e.given != nil {
+		return *e.given
+	}
 	for _, m := range e.all() {
 		t.addrs = append(t.addrs, m.addr)
 		t.pids = append(t.pids, m.PID())
@@ -41,15 +46,12 @@ func (e *entrant) target() (t target) {
 	return t
 }
 
-// entry is how the servers of a comparison are started.
+// entry is how a server of a comparison is started.
 type entry struct {
-	work string   // directory for their data and logs
-	heap string   // of the JVM, fixed unless grow is set
-	grow bool     // the JVM starts with a small heap, so that its size tells what it needs
-	more []string // further lines of zoo.cfg
-	port int      // 0 means a free one
-
-	members int // more than 1 means an ensemble of so many
+	work  string // directory for its data and logs
+	heap  string // of the JVM, fixed unless the stage lets it grow
+	given target // servers that run already, if there are any
+	stage *stage
 }
 
 // settings are the lines of zoo.cfg that all servers get beside the port and the directory.
@@ -59,27 +61,44 @@ var settings = []string{"maxClientCnxns=0"}
 // turn, and none may take its leader for dead because of that.
 var ensembleSettings = []string{"tickTime=2000", "initLimit=10", "syncLimit=150"}
 
-// entrants has a row for each name that -servers takes.
+// entrants has a row for each name that -servers takes, and for the arms of stages.
 var entrants = map[string]func(entry) (*entrant, error){
 	"java": func(e entry) (*entrant, error) {
-		opts := e.options("java")
+		opts := e.options()
 		opts.Heap = e.heap
-		if !e.grow {
-			opts.Flags = []string{"-Xms" + e.heap}
+		opts.Flags = []string{"-XX:+UseG1GC"}
+		if !e.stage.grow {
+			opts.Flags = append(opts.Flags, "-Xms"+e.heap)
+		}
+		if e.stage.pauses {
+			opts.Flags = append(opts.Flags, "-Xlog:gc")
 		}
 		return e.start(peer.Kinds[0], opts)
 	},
-	"quoll": func(e entry) (*entrant, error) { return e.start(peer.Kinds[1], e.options("quoll")) },
-	"floor": startFloor,
+	"quoll": func(e entry) (*entrant, error) {
+		opts := e.options()
+		if e.stage.pauses {
+			opts.Env = []string{"GODEBUG=gctrace=1"}
+		}
+		return e.start(peer.Kinds[1], opts)
+	},
+	"floor":  startFloor,
+	storeOff: func(e entry) (*entrant, error) { return startEmbedded(e.work, storeOff) },
+	storeOn:  func(e entry) (*entrant, error) { return startEmbedded(e.work, storeOn) },
 }
 
-func (e entry) options(name string) peer.Options {
-	return peer.Options{Work: filepath.Join(e.work, name), Port: e.port, Config: slices.Concat(settings, e.more)}
+// given is the servers that run already.
+func given(e entry) (*entrant, error) {
+	return &entrant{Process: new(peer.Process), name: strings.Join(e.given.addrs, ","), addr: e.given.addrs[0], given: &e.given, close: func() error { return nil }}, nil
+}
+
+func (e entry) options() peer.Options {
+	return peer.Options{Work: e.work, Config: slices.Concat(settings, e.stage.config)}
 }
 
 // start starts the servers.
 func (e entry) start(kind peer.Kind, opts peer.Options) (*entrant, error) {
-	if e.members < 2 {
+	if e.stage.members < 2 {
 		s, err := kind.Start(opts)
 		if err != nil {
 			return nil, err
@@ -87,7 +106,7 @@ func (e entry) start(kind peer.Kind, opts peer.Options) (*entrant, error) {
 		return enter(s)
 	}
 	opts.Config = append(opts.Config, ensembleSettings...)
-	servers, err := peer.StartEnsemble(opts, slices.Repeat([]peer.Kind{kind}, e.members)...)
+	servers, err := peer.StartEnsemble(opts, slices.Repeat([]peer.Kind{kind}, e.stage.members)...)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +144,9 @@ func startFloor(e entry) (*entrant, error) {
 	if err != nil {
 		return nil, err
 	}
-	port := e.port
-	if port == 0 {
-		if port, err = peer.FreePort(); err != nil {
-			return nil, err
-		}
+	port, err := peer.FreePort()
+	if err != nil {
+		return nil, err
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	p := &peer.Process{
@@ -154,15 +171,50 @@ func (e *entrant) pause() error  { return e.signal(syscall.SIGSTOP) }
 func (e *entrant) resume() error { return e.signal(syscall.SIGCONT) }
 
 func (e *entrant) signal(s syscall.Signal) (err error) {
+	if e.given != nil {
+		return nil
+	}
 	for _, m := range e.all() {
 		err = errors.Join(err, syscall.Kill(m.PID(), s))
 	}
 	return err
 }
 
+// trim deletes what its servers no longer need.
+func (e *entrant) trim() error {
+	for _, m := range e.all() {
+		if m.dir == "" {
+			continue
+		}
+		if err := trimLogs(m.dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trimmed calls do and trims while it runs: five million creates make Java write many snapshots.
+func (e *entrant) trimmed(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-time.After(2 * time.Second):
+			if err := e.trim(); err != nil {
+				log.Printf("%s: %v", e.name, err)
+			}
+		}
+	}
+}
+
 // failed is the error of a row that could not be measured, with what the servers said last.
 func (e *entrant) failed(row string, err error) error {
 	err = fmt.Errorf("%s on %s: %w", row, e.name, err)
+	if e.given != nil {
+		return err
+	}
 	for _, m := range e.all() {
 		said := m.Log()
 		err = fmt.Errorf("%w; the log of %s ends:\n%s", err, m.addr, said[max(0, len(said)-2000):])
@@ -170,16 +222,24 @@ func (e *entrant) failed(row string, err error) error {
 	return err
 }
 
-// settle waits until the memory of the entrant says what its state needs. The JVM is asked to collect its garbage, which gives
+// settle waits until the memory of the server says what its state needs. The JVM is asked to collect its garbage, which gives
 // memory back to the system; a Go process gets no such help.
-func (e *entrant) settle() error {
-	if e.name == "java" {
-		if out, err := exec.Command("jcmd", strconv.Itoa(e.PID()), "GC.run").CombinedOutput(); err != nil {
+func (t *turn) settle() error {
+	if t.server == "java" {
+		if out, err := exec.Command("jcmd", strconv.Itoa(t.e.PID()), "GC.run").CombinedOutput(); err != nil {
 			return fmt.Errorf("jcmd GC.run: %w\n%s", err, out)
 		}
 	}
-	time.Sleep(3 * time.Second)
+	time.Sleep(t.long(3 * time.Second))
 	return nil
+}
+
+// resident is the memory of the server in bytes when it has settled.
+func (t *turn) resident() (int64, error) {
+	if err := t.settle(); err != nil {
+		return 0, err
+	}
+	return memoryOf(t.e.PID(), "VmRSS")
 }
 
 // firstAnswer starts a server with start and returns how long it took until a client had the answer to its first request.
@@ -220,8 +280,7 @@ func askOnce(addr string) error {
 		nc.Close()
 		return err
 	}
-	exists := newStep(jute.OpExists, "/", noWatch, statLength)
-	if err := c.drive(list(1, func(int) step { return exists }), 1, window{}, nil); err != nil {
+	if err := c.ask(newStep(jute.OpExists, "/", noWatch, statLength)); err != nil {
 		nc.Close()
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 
 	"quoll/jute"
@@ -18,6 +19,13 @@ import (
 type floor struct {
 	// size is the length of the data of every znode: that of the last create with any.
 	size atomic.Int32
+	// znodes counts the creates less the deletes. All but one are children of that one.
+	znodes  atomic.Int64
+	listing atomic.Pointer[listing]
+	// watching are the connections whose exists set a watch; a setData tells them all.
+	mu       sync.Mutex
+	watching []net.Conn
+	watched  atomic.Bool // watching is not empty
 	// answer appends the reply to a request. Tests replace it with one that fails.
 	answer func(b []byte, xid int32, op jute.Op, body []byte) ([]byte, error)
 }
@@ -28,17 +36,38 @@ func newFloor() *floor {
 	return f
 }
 
-// canned bodies: data and names are taken from a piece of this, whatever the request's path.
-var (
-	cannedData  = make([]byte, readBuffer)
-	cannedNames = func() []byte {
-		b := jute.AppendInt32(nil, childCount)
-		for i := range childCount {
-			b = jute.AppendString(b, keyName(i))
-		}
-		return append(b, make([]byte, statLength)...)
-	}()
-)
+// cannedData is what data and stats are taken from, whatever the request's path.
+var cannedData = make([]byte, readBuffer)
+
+// cannedMulti is the answer to a multi of setData.
+var cannedMulti = func() (b []byte) {
+	for range multiSize {
+		b = (&jute.MultiHeader{Type: int32(jute.OpSetData)}).Append(b)
+		b = append(b, cannedData[:statLength]...)
+	}
+	return jute.MultiEnd.Append(b)
+}()
+
+// listing is the answer to getChildren2 of a znode with so many children.
+type listing struct {
+	children int64
+	body     []byte
+}
+
+// list is the canned listing of the children that there are.
+func (f *floor) list() []byte {
+	n := max(0, f.znodes.Load()-1)
+	if l := f.listing.Load(); l != nil && l.children == n {
+		return l.body
+	}
+	b := jute.AppendInt32(nil, int32(n))
+	for i := range n {
+		b = jute.AppendString(b, keyName(int(i)))
+	}
+	b = append(b, cannedData[:statLength]...)
+	f.listing.Store(&listing{n, b})
+	return b
+}
 
 func (f *floor) canned(b []byte, xid int32, op jute.Op, body []byte) ([]byte, error) {
 	b = jute.AppendReplyHeader(b, xid, 1, jute.OK)
@@ -49,25 +78,61 @@ func (f *floor) canned(b []byte, xid int32, op jute.Op, body []byte) ([]byte, er
 	case jute.OpSetData, jute.OpExists:
 		b = append(b, cannedData[:statLength]...)
 	case jute.OpGetChildren2:
-		b = append(b, cannedNames...)
+		b = append(b, f.list()...)
 	case jute.OpCreate:
 		d := jute.NewDecoder(body)
 		path, data := d.Text(), d.Buffer()
-		if d.Err() != nil || len(data) > len(cannedData)-statLength {
+		if d.Err() != nil || d.Len() < 4 || len(data) > len(cannedData)-statLength {
 			return b, fmt.Errorf("create of %d bytes: %w", len(data), errors.Join(d.Err()))
 		}
 		if len(data) > 0 {
 			f.size.Store(int32(len(data)))
 		}
+		f.znodes.Add(1)
+		if mode := body[len(body)-1]; mode == byte(jute.ModePersistentSequential) {
+			path = append(path[:len(path):len(path)], "0000000000"...)
+		}
 		b = jute.AppendBuffer(b, path)
+	case jute.OpMulti:
+		b = append(b, cannedMulti...)
 	case jute.OpSync:
 		d := jute.NewDecoder(body)
 		b = jute.AppendBuffer(b, d.Text())
-	case jute.OpDelete, jute.OpPing, jute.OpCloseSession:
+	case jute.OpDelete:
+		f.znodes.Add(-1)
+	case jute.OpPing, jute.OpCloseSession:
 	default:
 		return b, fmt.Errorf("no canned answer to %v", op)
 	}
 	return b, nil
+}
+
+// event is what a floor sends to a connection that watches.
+var event = func() []byte {
+	b := jute.AppendReplyHeader(make([]byte, 4), jute.XidEvent, -1, jute.OK)
+	b = (&jute.WatcherEvent{Type: int32(jute.EventNodeDataChanged), State: jute.StateSyncConnected, Path: "/"}).Append(b)
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	return b
+}()
+
+// watch notes that c has set a watch.
+func (f *floor) watch(c net.Conn) {
+	f.mu.Lock()
+	f.watching = append(f.watching, c)
+	f.mu.Unlock()
+	f.watched.Store(true)
+}
+
+// fire tells all that watch.
+func (f *floor) fire() {
+	f.mu.Lock()
+	all := f.watching
+	f.watching = nil
+	f.watched.Store(false)
+	f.mu.Unlock()
+	for _, c := range all {
+		c.Write(event) // one that has gone does not matter
+	}
 }
 
 // serve answers connections until the listener is closed. A connection whose client sends what the generator does not is closed.
@@ -110,6 +175,12 @@ func (f *floor) serveConn(c net.Conn, session int64) error {
 				var err error
 				if out, err = f.answer(out, xid, op, frame[8:]); err != nil {
 					return err
+				}
+				switch {
+				case op == jute.OpExists && frame[n-1] == 1:
+					f.watch(c)
+				case op == jute.OpSetData && f.watched.Load():
+					f.fire()
 				}
 			}
 			binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-4))

@@ -16,7 +16,8 @@ import (
 const (
 	sessionTimeout = 40 * time.Second // what servers grant at most with tickTime=2000
 	replyTimeout   = 60 * time.Second // a server that is silent for so long has failed
-	readBuffer     = 64 << 10         // bytes; also the longest reply
+	readBuffer     = 64 << 10         // bytes of a connection under load
+	longestReply   = 4 << 20          // bytes
 	maxLatency     = int64(replyTimeout)
 )
 
@@ -126,7 +127,7 @@ func (c *conn) buffered() ([]byte, error) {
 		return nil, nil
 	}
 	n := binary.BigEndian.Uint32(c.in[c.start:])
-	if n > readBuffer-4 {
+	if n > longestReply {
 		return nil, c.wrong("a frame of %d bytes", int32(n))
 	}
 	if c.end-c.start < 4+int(n) {
@@ -139,8 +140,10 @@ func (c *conn) buffered() ([]byte, error) {
 
 // fill waits until more has arrived.
 func (c *conn) fill() error {
-	copy(c.in, c.in[c.start:c.end])
-	c.start, c.end = 0, c.end-c.start
+	if c.start > 0 {
+		copy(c.in, c.in[c.start:c.end])
+		c.start, c.end = 0, c.end-c.start
+	}
 	if c.end == len(c.in) {
 		c.in = append(c.in, make([]byte, len(c.in))...)
 	}
@@ -248,6 +251,23 @@ func (c *conn) drive(src source, depth int, w window, res *result) error {
 	}
 }
 
+// ask sends one request and waits for its answer, without the buffers of a load.
+func (c *conn) ask(s step) error {
+	c.SetDeadline(time.Now().Add(replyTimeout))
+	c.xid++
+	c.out = append(append(c.out[:0], s.head...), s.tail...)
+	binary.BigEndian.PutUint32(c.out[4:], uint32(c.xid))
+	if _, err := c.Write(c.out); err != nil {
+		return err
+	}
+	frame, err := c.frame()
+	if err != nil {
+		return err
+	}
+	c.reply++
+	return c.check(frame, s.want)
+}
+
 // ping sends a ping and waits for its answer.
 func (c *conn) ping() error {
 	c.SetDeadline(time.Now().Add(replyTimeout))
@@ -268,7 +288,7 @@ func (c *conn) ping() error {
 // finish closes the session and the connection.
 func (c *conn) finish() error {
 	defer c.Close()
-	return c.drive(list(1, func(int) step { return newStep(jute.OpCloseSession, "", nil) }), 1, window{}, nil)
+	return c.ask(newStep(jute.OpCloseSession, "", nil))
 }
 
 // fleet is a number of connections.
@@ -277,7 +297,7 @@ type fleet []*conn
 // dialFleet opens n sessions, on the addresses in turn.
 func dialFleet(n int, addrs ...string) (fleet, error) {
 	f := make(fleet, n)
-	err := make(fleet, n).each(64, func(i int, _ *conn) (err error) {
+	err := make(fleet, n).each(dialing, func(i int, _ *conn) (err error) {
 		f[i], err = dial(addrs[i%len(addrs)])
 		return err
 	})
@@ -315,6 +335,11 @@ func (f fleet) each(parallel int, do func(i int, c *conn) error) error {
 	wg.Wait()
 	close(first)
 	return <-first
+}
+
+// finish closes every session.
+func (f fleet) finish() error {
+	return f.each(dialing, func(_ int, c *conn) error { return c.finish() })
 }
 
 func (f fleet) close() {

@@ -54,13 +54,18 @@ func counting(f *floor) func(jute.Op) int64 {
 // counts with what the server got.
 func TestEveryRow(t *testing.T) {
 	operations := map[string][]jute.Op{
-		"get": {jute.OpGetData}, "set": {jute.OpSetData}, "exists": {jute.OpExists}, "children": {jute.OpGetChildren2},
+		"get": {jute.OpGetData}, "set": {jute.OpSetData}, "exists": {jute.OpExists}, "multi10": {jute.OpMulti},
+		"children": {jute.OpGetChildren2}, "children10k": {jute.OpGetChildren2}, "children100k": {jute.OpGetChildren2},
 		"mixed90": {jute.OpGetData, jute.OpSetData}, "mixed50": {jute.OpGetData, jute.OpSetData},
 	}
-	for i, r := range rows() {
-		t.Run(r.String(), func(t *testing.T) {
+	for i, row := range table {
+		if row.load == nil {
+			continue
+		}
+		t.Run(row.name, func(t *testing.T) {
+			r, servers := *row.load, max(1, row.stage.members)
 			var (
-				got      figures
+				got      cost
 				count    func(jute.Op) int64
 				duration = 10 * time.Millisecond
 				err      = errNoReply
@@ -70,10 +75,10 @@ func TestEveryRow(t *testing.T) {
 				f := newFloor()
 				count = counting(f)
 				var at target
-				for range r.servers {
+				for range servers {
 					at.addrs = append(at.addrs, serveFloor(t, f))
 				}
-				got, err = measure(at, "row", r, timing{duration: duration}, uint64(i))
+				got, err = measure(at, "/row", r, timing{duration: duration}, uint64(i))
 				all = true
 				for _, op := range operations[r.name] {
 					all = all && count(op) > 0
@@ -92,7 +97,7 @@ func TestEveryRow(t *testing.T) {
 				sent += count(op)
 			}
 			setUp := int64(1 + r.keys)
-			if r.name == "create-delete" {
+			if r.name == "create-delete" || r.name == "create-seq" {
 				sent = count(jute.OpCreate) + count(jute.OpDelete) - 2*setUp
 			} else if n := count(jute.OpCreate); n != setUp {
 				t.Errorf("%d creates, want %d", n, setUp)
@@ -107,7 +112,7 @@ func TestEveryRow(t *testing.T) {
 			if got.p50 <= 0 || got.p50 > got.p99 || got.p99 > got.p999 {
 				t.Errorf("percentiles %v %v %v", got.p50, got.p99, got.p999)
 			}
-			if n, want := count(jute.OpCloseSession), int64(r.conns+2+r.servers-1); n != want {
+			if n, want := count(jute.OpCloseSession), int64(r.conns+2+servers-1); n != want {
 				t.Errorf("%d sessions closed, want %d", n, want)
 			}
 		})
@@ -121,12 +126,12 @@ func TestEnsembleIsSpreadOver(t *testing.T) {
 		at     target
 		counts []func(jute.Op) int64
 	)
-	for range ensembleSize {
+	for range three.members {
 		f := newFloor()
 		counts = append(counts, counting(f))
 		at.addrs = append(at.addrs, serveFloor(t, f))
 	}
-	if _, err := measure(at, "row", rowNamed(t, "3/exists/30x20/100B"), timing{duration: 100 * time.Millisecond}, 1); err != nil {
+	if _, err := measure(at, "/row", load{named("exists/50x20/100B").load.workload, 30, 20, 100}, timing{duration: 100 * time.Millisecond}, 1); err != nil {
 		t.Fatal(err)
 	}
 	for i, count := range counts {
@@ -270,24 +275,13 @@ func TestWrongReplies(t *testing.T) {
 				}
 				return f.canned(b, xid, op, body)
 			}
-			row := rowNamed(t, "mixed50/10x20/100B")
-			_, err := measure(target{addrs: []string{serveFloor(t, f)}}, "row", row, timing{duration: time.Minute}, 1)
+			mixed := load{named("mixed50/50x20/1024B").load.workload, 10, 20, 100}
+			_, err := measure(target{addrs: []string{serveFloor(t, f)}}, "/row", mixed, timing{duration: time.Minute}, 1)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
 		})
 	}
-}
-
-func rowNamed(t *testing.T, name string) row {
-	t.Helper()
-	for _, r := range rows() {
-		if r.String() == name {
-			return r
-		}
-	}
-	t.Fatalf("no row %s", name)
-	return row{}
 }
 
 func TestPing(t *testing.T) {

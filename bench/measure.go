@@ -8,11 +8,29 @@ import (
 	"quoll/jute"
 )
 
-// figures are what one measurement of a row says.
-type figures struct {
+// cost is what one measurement of a load says.
+type cost struct {
 	ops            float64 // per second
 	p50, p99, p999 time.Duration
 	cpu            time.Duration // of the server per operation; 0 if its process is not known
+	generator      time.Duration // CPU time of this program per operation
+}
+
+// The figures of a load.
+const (
+	opsRate      = "ops/s"
+	p50          = "p50, µs"
+	p99          = "p99, µs"
+	p999         = "p99.9, µs"
+	cpuEach      = "CPU µs/op"
+	generatorCPU = "generator CPU µs/op"
+)
+
+func (c cost) figures() []figure {
+	return []figure{
+		{opsRate, c.ops}, {p50, micros(c.p50)}, {p99, micros(c.p99)}, {p999, micros(c.p999)},
+		{cpuEach, micros(c.cpu)}, {generatorCPU, micros(c.generator)},
+	}
 }
 
 // timing is how long a measurement takes.
@@ -46,22 +64,22 @@ func (t target) cpu() (sum time.Duration, err error) {
 func (t target) catchUp(root string) error {
 	for _, addr := range t.addrs[1:] {
 		sync := newStep(jute.OpSync, root, nil, 4, len(root))
-		if err := alone(addr, func(c *conn) error { return c.drive(list(1, func(int) step { return sync }), 1, window{}, nil) }); err != nil {
+		if err := session(addr, func(c *conn) error { return c.ask(sync) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// measure drives a target with one row, its connections spread over the servers. name must differ between the measurements on
-// a target; it becomes the znode under which everything happens, and which is gone in the end.
-func measure(at target, name string, r row, t timing, seed uint64) (figures, error) {
-	var f figures
-	s := &scene{root: "/" + name, keys: r.keys, data: make([]byte, r.size), seed: seed}
+// measure drives a target with a load, its connections spread over the servers. root must differ between the measurements on
+// a target; it is the znode under which everything happens, and which is gone in the end.
+func measure(at target, root string, r load, t timing, seed uint64) (cost, error) {
+	var f cost
+	s := &scene{root: root, keys: r.keys, data: make([]byte, r.size), seed: seed}
 	for i := range s.data {
 		s.data[i] = byte('a' + i%26)
 	}
-	if err := alone(at.addrs[0], s.setUp); err != nil {
+	if err := session(at.addrs[0], s.setUp); err != nil {
 		return f, err
 	}
 	if err := at.catchUp(s.root); err != nil {
@@ -71,14 +89,14 @@ func measure(at target, name string, r row, t timing, seed uint64) (figures, err
 	if err != nil {
 		return f, err
 	}
-	plans := make([]*plan, r.conns)
+	plans := make([]source, r.conns)
 	for i := range plans {
 		plans[i] = r.plan(s, i)
 	}
 	parts := make([]*result, r.conns)
 	from := time.Now().Add(t.warmup)
 	w := window{from, from.Add(t.duration)}
-	var before, after time.Duration
+	var before, after, own, ownAfter time.Duration
 	sampled := make(chan error, 1)
 	go func() {
 		sampled <- func() (err error) {
@@ -86,7 +104,9 @@ func measure(at target, name string, r row, t timing, seed uint64) (figures, err
 			if before, err = at.cpu(); err != nil {
 				return err
 			}
+			own = ownCPU()
 			time.Sleep(time.Until(w.to))
+			ownAfter = ownCPU()
 			after, err = at.cpu()
 			return err
 		}()
@@ -101,10 +121,10 @@ func measure(at target, name string, r row, t timing, seed uint64) (figures, err
 	if err := <-sampled; err != nil {
 		return f, err
 	}
-	if err := conns.each(r.conns, func(_ int, c *conn) error { return c.finish() }); err != nil {
+	if err := conns.finish(); err != nil {
 		return f, err
 	}
-	if err := alone(at.addrs[0], s.tearDown); err != nil {
+	if err := session(at.addrs[0], s.tearDown); err != nil {
 		return f, err
 	}
 	total := parts[0]
@@ -115,15 +135,16 @@ func measure(at target, name string, r row, t timing, seed uint64) (figures, err
 		return f, errNoReply
 	}
 	quantile := func(percent float64) time.Duration { return time.Duration(total.latency.ValueAtQuantile(percent)) }
-	return figures{
+	return cost{
 		ops: float64(total.ops) / t.duration.Seconds(),
 		p50: quantile(50), p99: quantile(99), p999: quantile(99.9),
-		cpu: (after - before) / time.Duration(total.ops),
+		cpu:       (after - before) / time.Duration(total.ops),
+		generator: (ownAfter - own) / time.Duration(total.ops),
 	}, nil
 }
 
-// alone calls do with a connection of its own.
-func alone(addr string, do func(*conn) error) error {
+// session calls do with a session of its own.
+func session(addr string, do func(*conn) error) error {
 	c, err := dial(addr)
 	if err != nil {
 		return err
@@ -131,24 +152,9 @@ func alone(addr string, do func(*conn) error) error {
 	return errors.Join(do(c), c.finish())
 }
 
-// median is the median of each figure on its own.
-func median(all []figures) figures {
-	return figures{
-		ops:  middle(all, func(f figures) float64 { return f.ops }),
-		p50:  middle(all, func(f figures) time.Duration { return f.p50 }),
-		p99:  middle(all, func(f figures) time.Duration { return f.p99 }),
-		p999: middle(all, func(f figures) time.Duration { return f.p999 }),
-		cpu:  middle(all, func(f figures) time.Duration { return f.cpu }),
-	}
-}
-
-// middle is the median of a field; of an even number the mean of the two in the middle.
-func middle[S any, T ~int64 | ~float64](all []S, field func(S) T) T {
-	var v []T
-	for _, s := range all {
-		v = append(v, field(s))
-	}
-	slices.Sort(v)
+// middle is the median; of an even number the mean of the two in the middle.
+func middle[T ~int64 | ~float64](all []T) T {
+	v := slices.Sorted(slices.Values(all))
 	n := len(v)
 	return (v[(n-1)/2] + v[n/2]) / 2
 }

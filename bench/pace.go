@@ -4,24 +4,19 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"log"
+	"math"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"sync"
 	"time"
-
-	"quoll/jute"
 )
 
 const (
-	paceRate  = 1000 // writes per second
-	paceConns = 10
-	// paceSnapCount makes a server write a snapshot every 5 to 10 s at that rate, and noSnapCount none.
-	paceSnapCount = "snapCount=10000"
-	noSnapCount   = "snapCount=1000000000"
-	// paceLongest ends a measurement in which no snapshot is ever finished.
+	paceConns   = 10
+	noSnapCount = "snapCount=1000000000" // makes a server write no snapshot
+	// paceLongest is how much longer than planned a measurement goes on in which no snapshot was finished.
 	paceLongest = 5 * time.Minute
 )
 
@@ -84,13 +79,12 @@ func (c *conn) pace(first time.Time, every time.Duration, src source, stop <-cha
 	}
 }
 
-// paceAll drives a server at the fixed rate, setting random ones of n znodes, for as long as until waits.
-func paceAll(addr string, n int, seed uint64, until func() error) ([]paced, error) {
+// paceAll drives a server at a fixed rate, in requests a second, for as long as until waits.
+func paceAll(addr string, rate int, request func(i int) step, until func() error) ([]paced, error) {
 	conns, err := dialFleet(paceConns, addr)
 	if err != nil {
 		return nil, err
 	}
-	tail := append(jute.AppendBuffer(nil, make([]byte, memorySize)), anyVersion...)
 	stop := make(chan struct{})
 	waited := make(chan error, 1)
 	go func() {
@@ -101,9 +95,9 @@ func paceAll(addr string, n int, seed uint64, until func() error) ([]paced, erro
 	var all []paced
 	began := time.Now()
 	err = conns.each(paceConns, func(i int, c *conn) error {
-		random := list(1<<62, func(k int) step { return setOne(n, seed+uint64(i), k, tail) })
-		const gap = time.Second / paceRate
-		part, err := c.pace(began.Add(time.Duration(i)*gap), paceConns*gap, random, stop)
+		gap := time.Second / time.Duration(rate)
+		mine := list(math.MaxInt, func(k int) step { return request(k*paceConns + i) })
+		part, err := c.pace(began.Add(time.Duration(i)*gap), paceConns*gap, mine, stop)
 		mu.Lock()
 		all = append(all, part...)
 		mu.Unlock()
@@ -186,96 +180,61 @@ func tailsOf(all []paced) (t tailOf) {
 	return tailOf{all[len(all)/2].took, all[len(all)*999/1000].took, all[len(all)-1].took}
 }
 
-func (t tailOf) String() string {
-	return fmt.Sprintf("p50 %v p99.9 %v max %v", t.p50.Round(time.Microsecond), t.p999.Round(time.Microsecond), t.max.Round(time.Microsecond))
-}
+const writeRate = 1000 // writes a second of the rate rows
 
-// snapshots is what a load of a fixed rate notices of the snapshots that are written beside it: against the same load with a snapCount
-// that is never reached.
-func (c *comparison) snapshots(s size) ([]other, error) {
-	type sample struct {
-		without, with, whole tailOf        // whole: with what is not within a snapshot
-		took                 time.Duration // of a snapshot
-	}
-	long := 4 * c.duration
-	servers := c.stateful()
-	samples := make([][]sample, len(servers))
-	for j, name := range servers {
-		how, clean, err := c.filled(name, s)
-		defer clean()
+// rate is the latencies of a fixed rate of writes, and of those among them that were under way while a snapshot was being written.
+func rate(length time.Duration) func(*turn) ([]figure, error) {
+	return func(t *turn) ([]figure, error) {
+		// The start may be followed by a snapshot of its own.
+		if err := t.settle(); err != nil {
+			return nil, err
+		}
+		w, err := watchSnapshots(t.e)
 		if err != nil {
 			return nil, err
 		}
-		for round := range c.rounds {
-			var now sample
-			for _, snapCount := range []string{noSnapCount, paceSnapCount} {
-				how.more = []string{snapCount}
-				err := c.with(name, how, "snapshot", func(e *entrant) error {
-					// The start may be followed by a snapshot of its own.
-					if err := e.settle(); err != nil {
+		defer w.log.Close()
+		length, none := t.long(length), slices.Contains(t.row.stage.config, noSnapCount)
+		began := time.Now()
+		all, err := paceAll(t.e.addr, writeRate, setOne(t.many(t.row.stage.znodes), t.seed+uint64(t.round)), func() error {
+			return t.e.trimmed(func() error {
+				for {
+					time.Sleep(snapshotPoll)
+					if err := w.look(); err != nil {
 						return err
 					}
-					w, err := watchSnapshots(e)
-					if err != nil {
-						return err
+					switch d := time.Since(began) - length; {
+					case d > paceLongest:
+						return fmt.Errorf("no snapshot within %v", d+length)
+					case d > 0 && (none || len(w.all) > 0):
+						return nil
 					}
-					defer w.log.Close()
-					began := time.Now()
-					wait := func() error {
-						for {
-							time.Sleep(snapshotPoll)
-							if err := w.look(); err != nil {
-								return err
-							}
-							switch d := time.Since(began); {
-							case d > paceLongest:
-								return fmt.Errorf("no snapshot within %v", d)
-							case d > long && (snapCount == noSnapCount || len(w.all) > 0):
-								return nil
-							}
-						}
-					}
-					all, err := paceAll(e.addr, s.znodes, c.seed+uint64(round), wait)
-					if err != nil {
-						return err
-					}
-					inside, outside := w.within(all)
-					log.Printf("round %d/%d  %s, %-20s %-6s %d requests, %d snapshots; outside: %v; inside %d: %v; load %s", round+1, c.rounds, s, snapCount, name,
-						len(all), len(w.all), tailsOf(outside), len(inside), tailsOf(inside), loadAverage())
-					if snapCount == noSnapCount {
-						now.without = tailsOf(outside)
-						return e.Stop()
-					}
-					now.with, now.whole = tailsOf(inside), tailsOf(all)
-					for _, i := range w.all {
-						now.took += i.to.Sub(i.from) / time.Duration(len(w.all))
-					}
-					return e.Stop()
-				})
-				if err != nil {
-					return nil, err
 				}
-			}
-			samples[j] = append(samples[j], now)
+			})
+		})
+		if err != nil {
+			return nil, err
 		}
-		clean()
+		inside, outside := w.within(all)
+		within, without, whole := tailsOf(inside), tailsOf(outside), tailsOf(all)
+		figures := []figure{
+			{"p50, ms", milliseconds(whole.p50)},
+			{"p99.9, ms", milliseconds(whole.p999)},
+			{"longest, ms", milliseconds(whole.max)},
+		}
+		if none {
+			return figures, nil
+		}
+		took := time.Duration(0)
+		for _, i := range w.all {
+			took += i.to.Sub(i.from) / time.Duration(len(w.all))
+		}
+		return append(figures,
+			figure{"p99.9 while no snapshot is written, ms", milliseconds(without.p999)},
+			figure{"p99.9 while a snapshot is written, ms", milliseconds(within.p999)},
+			figure{"longest while a snapshot is written, ms", milliseconds(within.max)},
+			figure{"snapshots", float64(len(w.all))},
+			figure{"writing a snapshot, ms", milliseconds(took)},
+		), nil
 	}
-	figure := func(what string, field func(sample) time.Duration) other {
-		return other{fmt.Sprintf("%s writes/s over %s%s, ms", thousands(paceRate), s, what), each(samples, func(all []sample) float64 {
-			return milliseconds(middle(all, field))
-		})}
-	}
-	all := []other{
-		figure(", no snapshot: p99.9", func(s sample) time.Duration { return s.without.p999 }),
-		figure(", no snapshot: max", func(s sample) time.Duration { return s.without.max }),
-		figure(", a snapshot being written: p99.9", func(s sample) time.Duration { return s.with.p999 }),
-		figure(", a snapshot being written: max", func(s sample) time.Duration { return s.with.max }),
-		figure(", a snapshot every 5 to 10 s, all of that time: p99.9", func(s sample) time.Duration { return s.whole.p999 }),
-		figure(": writing a snapshot takes", func(s sample) time.Duration { return s.took }),
-	}
-	times := other{fmt.Sprintf("%s writes/s over %s: p99.9 with a snapshot / without", thousands(paceRate), s), nil}
-	for j := range servers {
-		times.values = append(times.values, all[2].values[j]/all[0].values[j])
-	}
-	return append(all, times), nil
 }

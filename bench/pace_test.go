@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,9 +31,7 @@ func TestPaceCountsTheStall(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	time.AfterFunc(2*stall, func() { close(stop) })
-	all, err := c.pace(time.Now(), time.Millisecond, list(1<<30, func(i int) step {
-		return setOne(1000, 1, i, append(jute.AppendBuffer(nil, nil), anyVersion...))
-	}), stop)
+	all, err := c.pace(time.Now(), time.Millisecond, list(1<<30, setOne(1000, 1)), stop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +66,7 @@ func TestPaceFailsWithTheServer(t *testing.T) {
 	}
 	never := make(chan struct{})
 	defer close(never)
-	_, err := paceAll(serveFloor(t, f), 1000, 1, func() error { <-never; return nil })
+	_, err := paceAll(serveFloor(t, f), 1000, setOne(1000, 1), func() error { <-never; return nil })
 	var wrong *wrongReply
 	if !errors.As(err, &wrong) {
 		t.Errorf("%v", err)
@@ -111,5 +110,20 @@ func TestSnapshotWatch(t *testing.T) {
 	inside, outside := w.within([]paced{{i.from.Add(-10 * ms), 5 * ms}, {i.from.Add(-10 * ms), 15 * ms}, {i.from.Add(ms), ms}, {i.to.Add(-ms), 5 * ms}, {i.to.Add(ms), ms}})
 	if len(inside) != 3 || len(outside) != 2 {
 		t.Errorf("%d inside, %d outside", len(inside), len(outside))
+	}
+}
+
+func TestPausesIn(t *testing.T) {
+	said := `[0.006s][info][gc] Using G1
+[1.204s][info][gc] GC(0) Pause Young (Normal) (G1 Evacuation Pause) 23M->5M(3072M) 12.345ms
+[1.304s][info][gc] GC(1) Concurrent Mark Cycle
+[1.404s][info][gc          ] GC(1) Pause Remark 40M->40M(3072M) 0.500ms
+[1.504s][info][gc] GC(1) Concurrent Mark Cycle 90.000ms
+gc 7 @0.512s 2%: 0.031+4.1+0.25 ms clock, 0.062+0.3/3.9/0+0.50 ms cpu, 47->48->21 MB, 48 MB goal, 0 MB stacks, 0 MB globals, 2 P
+time=2026-11-28T09:00:00Z level=INFO msg="gc 7 of something took 9.9 ms"
+`
+	us := time.Microsecond
+	if got, want := pausesIn(said), []time.Duration{12345 * us, 500 * us, 31 * us, 250 * us}; !slices.Equal(got, want) {
+		t.Errorf("pauses %v, want %v", got, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -40,8 +41,43 @@ func cpuTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// residentBytes is the physical memory that a process has.
-func residentBytes(pid int) (int64, error) { return memoryOf(pid, "VmRSS") }
+// busyTime is what all processors of the machine have done so far but wait.
+func busyTime() (sum time.Duration, err error) {
+	text, err := keyed("/proc/stat", "cpu", " ")
+	if err != nil {
+		return 0, err
+	}
+	for i, f := range strings.Fields(text) {
+		const idle, iowait, guest = 3, 4, 8 // guests are in the user time too
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		if i != idle && i != iowait && i < guest {
+			sum += time.Duration(n) * tick
+		}
+	}
+	return sum, nil
+}
+
+// ownCPU is the CPU time of this process, and childrenCPU that of its children that have ended.
+func ownCPU() time.Duration      { return usage(syscall.RUSAGE_SELF) }
+func childrenCPU() time.Duration { return usage(syscall.RUSAGE_CHILDREN) }
+
+func usage(who int) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(who, &u); err != nil {
+		panic(err) // who is one of the two above
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// swapped is the number of pages that the machine has written to swap so far.
+func swapped() int64 {
+	text, _ := keyed("/proc/vmstat", "pswpout", " ")
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return n
+}
 
 // memoryOf is a figure of /proc/PID/status in bytes.
 func memoryOf(pid int, key string) (int64, error) {

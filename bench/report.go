@@ -1,24 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
-
-// String is the figures on one line, for the log.
-func (f figures) String() string {
-	return fmt.Sprintf("%s ops/s, %s µs, %s CPU µs/op", thousands(f.ops), percentiles(f), micros(f.cpu))
-}
 
 // thousands writes a count with separators.
 func thousands(f float64) string {
@@ -29,33 +20,30 @@ func thousands(f float64) string {
 	return s
 }
 
-// short writes a value, with a decimal where that says something.
+// short writes a value with the digits that say something.
 func short(f float64) string {
-	if f < 100 {
+	switch {
+	case f >= 100:
+		return thousands(f)
+	case f >= 1 || f == 0:
 		return strconv.FormatFloat(f, 'f', 1, 64)
 	}
-	return thousands(f)
+	return strconv.FormatFloat(f, 'g', 2, 64)
 }
 
-// micros writes microseconds.
-func micros(d time.Duration) string {
-	return short(float64(d) / float64(time.Microsecond))
-}
+func micros(d time.Duration) float64       { return float64(d) / float64(time.Microsecond) }
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-func percentiles(f figures) string {
-	return micros(f.p50) + " / " + micros(f.p99) + " / " + micros(f.p999)
-}
-
-// ratio writes how many times a is b.
-func ratio(a, b float64) string {
-	if b == 0 {
-		return "-"
+// times writes a ratio, with so many digits that one beside its aim can be told from it.
+func times(f float64) string {
+	if f < 1 {
+		return strconv.FormatFloat(f, 'f', 3, 64)
 	}
-	return strconv.FormatFloat(a/b, 'f', 2, 64)
+	return strconv.FormatFloat(f, 'f', 2, 64)
 }
 
-// table writes a markdown table. Every column but the first is aligned to the right.
-func table(w io.Writer, head []string, lines [][]string) {
+// markdown writes a table. Every column but the first is aligned to the right.
+func markdown(w io.Writer, head []string, lines [][]string) {
 	fmt.Fprintf(w, "| %s |\n|---|%s\n", strings.Join(head, " | "), strings.Repeat("--:|", len(head)-1))
 	for _, l := range lines {
 		fmt.Fprintf(w, "| %s |\n", strings.Join(l, " | "))
@@ -63,169 +51,191 @@ func table(w io.Writer, head []string, lines [][]string) {
 	fmt.Fprintln(w)
 }
 
-// pair finds the two servers whose ratio the report gives: the positions of java and quoll.
-func pair(servers []string) (java, quoll int, both bool) { return pairOf(servers, "java", "quoll") }
-
-func pairOf(columns []string, base, subject string) (i, j int, both bool) {
-	i, j = slices.Index(columns, base), slices.Index(columns, subject)
-	return i, j, i >= 0 && j >= 0
+// report writes everything for people: the rows beside their aims, then every figure, and what the runs depended on.
+func (r *results) report(w io.Writer) {
+	lines, servers := r.lines(), r.servers()
+	r.reportAims(w, lines, servers)
+	r.reportLoads(w, lines, servers)
+	isLoad := func(l line) bool { return l.row.load != nil }
+	isArms := func(l line) bool { return l.row.stage.arms != nil }
+	reportOthers(w, slices.DeleteFunc(slices.Clone(lines), func(l line) bool { return isLoad(l) || isArms(l) }), servers)
+	reportOthers(w, slices.DeleteFunc(slices.Clone(lines), func(l line) bool { return !isArms(l) }), []string{storeOff, storeOn})
+	r.reportMeasuring(w, lines)
 }
 
-// reportLoads writes the table of the rows, and names those in which quoll is behind.
-func reportLoads(w io.Writer, servers []string, rows []row, all [][]figures) {
-	java, quoll, both := pair(servers)
-	column := func(cells []string, ratioName, unit string, cell func(j int) string, value func(j int) float64, isHead bool) []string {
-		for j := range servers {
-			if isHead {
-				cells = append(cells, servers[j]+" "+unit)
-			} else {
-				cells = append(cells, cell(j))
+// reportAims writes a table with a line for each figure that has an aim, and what was not reached.
+func (r *results) reportAims(w io.Writer, lines []line, servers []string) {
+	var cells [][]string
+	var missed []string
+	for _, l := range lines {
+		ratio, low, high, ok := l.ratio()
+		aim, set := l.aim()
+		if !ok || !set {
+			continue
+		}
+		c := []string{l.row.name, l.figure}
+		for _, s := range servers {
+			c = append(c, cell(l, s))
+		}
+		text, sign, met := times(ratio), "≤ ", "yes"
+		if low != high {
+			text += fmt.Sprintf(" (%s to %s)", times(low), times(high))
+		}
+		if moreIsBetter(l.figure) {
+			sign = "≥ "
+		}
+		if !l.met(ratio, aim) {
+			met = "**no**"
+			missed = append(missed, fmt.Sprintf("%s %s (%s)", l.row.name, l.figure, times(ratio)))
+		}
+		cells = append(cells, append(c, text, sign+times(aim), met))
+	}
+	if cells == nil {
+		return
+	}
+	fmt.Fprint(w, "quoll / java is the ratio of the medians, in parentheses the least and the most of the rounds; the floor answers canned bytes.\n\n")
+	markdown(w, slices.Concat([]string{"row", "figure"}, servers, []string{"quoll / java", "aim", "met"}), cells)
+	fmt.Fprintf(w, "%d of %d aims are met.", len(cells)-len(missed), len(cells))
+	if missed != nil {
+		fmt.Fprintf(w, " Not met: %s.", strings.Join(missed, "; "))
+	}
+	fmt.Fprint(w, "\n\n")
+}
+
+// cell is the figure of a server.
+func cell(l line, server string) string {
+	v, ok := l.value(server)
+	if !ok {
+		return ""
+	}
+	return short(v)
+}
+
+// reportLoads writes a table with a line for each load.
+func (r *results) reportLoads(w io.Writer, lines []line, servers []string) {
+	of := make(map[string]map[string]line) // by row and figure
+	var names []string
+	for _, l := range lines {
+		if l.row.load == nil {
+			continue
+		}
+		if of[l.row.name] == nil {
+			of[l.row.name] = make(map[string]line)
+			names = append(names, l.row.name)
+		}
+		of[l.row.name][l.figure] = l
+	}
+	if names == nil {
+		return
+	}
+	head := []string{"load"}
+	for _, unit := range []string{opsRate, "p50 / p99 / p99.9 µs", cpuEach} {
+		for _, s := range servers {
+			head = append(head, s+" "+unit)
+		}
+	}
+	var cells [][]string
+	for _, name := range names {
+		c := []string{name}
+		for _, s := range servers {
+			c = append(c, cell(of[name][opsRate], s))
+		}
+		for _, s := range servers {
+			all := []string{cell(of[name][p50], s), cell(of[name][p99], s), cell(of[name][p999], s)}
+			c = append(c, strings.Trim(strings.Join(all, " / "), " /"))
+		}
+		for _, s := range servers {
+			c = append(c, cell(of[name][cpuEach], s))
+		}
+		cells = append(cells, c)
+	}
+	fmt.Fprint(w, "A load is kind / connections x requests in flight on each / bytes of data, after a 3 if the servers are an ensemble of three.\n\n")
+	markdown(w, head, cells)
+}
+
+// reportOthers writes a table with a line for each figure and a column for each server.
+func reportOthers(w io.Writer, lines []line, servers []string) {
+	if len(lines) == 0 {
+		return
+	}
+	var cells [][]string
+	for _, l := range lines {
+		c := []string{l.row.name, l.figure}
+		for _, s := range servers {
+			c = append(c, cell(l, s))
+		}
+		text := ""
+		if ratio, _, _, ok := l.ratio(); ok {
+			text = times(ratio)
+		}
+		cells = append(cells, append(c, text))
+	}
+	base, subject := lines[0].pair()
+	markdown(w, slices.Concat([]string{"row", "figure"}, servers, []string{subject + " / " + base}), cells)
+}
+
+// reportMeasuring writes what the runs depended on, and how far the figures are those of the generator.
+func (r *results) reportMeasuring(w io.Writer, lines []line) {
+	var bound []string
+	for i, l := range lines {
+		if l.row.load == nil || l.figure != generatorCPU {
+			continue
+		}
+		own, _ := l.value("quoll")
+		j := slices.IndexFunc(lines[:i], func(x line) bool { return x.row.name == l.row.name && x.figure == cpuEach })
+		if server, ok := lines[j].value("quoll"); ok && own > server {
+			bound = append(bound, fmt.Sprintf("%s (%s beside %s µs)", l.row.name, short(own), short(server)))
+		}
+	}
+	if bound != nil {
+		fmt.Fprintf(w, "In these rows the generator takes more CPU time for an operation than quoll does, so that on a machine of its own quoll would do more: %s.\n\n", strings.Join(bound, ", "))
+	}
+	for i, e := range r.Runs {
+		var others []float64
+		worst := measurement{}
+		for _, m := range r.Measurements {
+			if m.Run != i {
+				continue
+			}
+			others = append(others, m.Others)
+			if m.Others >= worst.Others {
+				worst = m
 			}
 		}
-		switch {
-		case !both || ratioName == "":
-		case isHead:
-			cells = append(cells, ratioName)
-		default:
-			cells = append(cells, ratio(value(quoll), value(java)))
+		if others == nil {
+			continue
 		}
-		return cells
-	}
-	line := func(name string, f []figures) []string {
-		head := f == nil
-		l := []string{name}
-		l = column(l, "ratio", "ops/s", func(j int) string { return thousands(f[j].ops) }, func(j int) float64 { return f[j].ops }, head)
-		l = column(l, "", "p50 / p99 / p99.9 µs", func(j int) string { return percentiles(f[j]) }, nil, head)
-		return column(l, "ratio", "CPU µs/op", func(j int) string { return micros(f[j].cpu) }, func(j int) float64 { return float64(f[j].cpu) }, head)
-	}
-	var lines [][]string
-	var behind []string
-	for i, r := range rows {
-		lines = append(lines, line(r.String(), all[i]))
-		if both && all[i][quoll].ops < all[i][java].ops {
-			behind = append(behind, fmt.Sprintf("%s (%s)", r, ratio(all[i][quoll].ops, all[i][java].ops)))
+		fmt.Fprintf(w, "Written by `%s` at commit %s, %s, in %v; `go doc ./bench` says how it measures.\n\n", e.Command, e.Commit, e.Began.Format("2006-01-02 15:04 UTC"),
+			time.Duration(e.Seconds*float64(time.Second)).Round(time.Second))
+		fmt.Fprintf(w, "- %d x %s, %s memory, %s; %d pages written to swap meanwhile\n", e.Processors, e.Processor, e.Memory, e.Kernel, e.Swapped)
+		fmt.Fprintf(w, "- %s; 4 KB and fsync: %s µs (median of 200)\n", e.Disk, short(e.SyncMicros))
+		fmt.Fprintf(w, "- %s; %s\n", e.JVM, e.Go)
+		for _, s := range []string{"java", "quoll"} {
+			if version := e.Versions[s]; version != "" {
+				fmt.Fprintf(w, "- %s: %s\n", s, version)
+			}
 		}
-	}
-	fmt.Fprint(w, "A row is load / connections x requests in flight on each / bytes of data, after the number of servers if they are an ensemble. Latencies are in microseconds.\n\n")
-	table(w, line("row", nil), lines)
-	switch {
-	case !both:
-	case len(behind) == 0:
-		fmt.Fprint(w, "quoll is behind Java in no row.\n\n")
-	default:
-		fmt.Fprintf(w, "quoll is behind Java in %d of %d rows: %s.\n\n", len(behind), len(rows), strings.Join(behind, ", "))
+		fmt.Fprintf(w, "- %s after %s of warm-up, median of %d rounds, seed %d; heap of the JVM %s with G1, more in the rows of many znodes; zoo.cfg has %s, ensembles %s, the rest is default\n",
+			e.Duration, e.Warmup, e.Rounds, e.Seed, e.Heap, strings.Join(e.Config, ", "), strings.Join(ensembleSettings, ", "))
+		if e.Scale > 1 {
+			fmt.Fprintf(w, "- znodes, sessions and times are a %dth of what the rows say\n", e.Scale)
+		}
+		fmt.Fprintf(w, "- other programs kept %.2f of the processors busy (median over the measurements), at most %.2f (%s, %s)\n\n", middle(others), worst.Others, worst.Row, worst.Server)
 	}
 }
 
-// other is a figure that is no load: one value for each server.
-type other struct {
-	what   string
-	values []float64
-}
+// What the report replaces in a page that has both of these.
+const (
+	reportBegins = "<!-- make bench writes from here -->\n"
+	reportEnds   = "<!-- to here -->\n"
+)
 
-// reportOthers writes a table with a line for each figure and a column for each server, or for each arm of a row that has its own.
-func reportOthers(w io.Writer, servers []string, all []other) {
-	java, quoll, both := pair(servers)
-	if !both {
-		java, quoll, both = pairOf(servers, storeOff, storeOn)
+// into puts a report into a page, or in its place if the page is none.
+func into(page, report []byte) []byte {
+	before, rest, begins := bytes.Cut(page, []byte(reportBegins))
+	_, after, ends := bytes.Cut(rest, []byte(reportEnds))
+	if !begins || !ends {
+		return report
 	}
-	head := append([]string{"what"}, servers...)
-	if both {
-		head = append(head, "ratio")
-	}
-	var lines [][]string
-	for _, o := range all {
-		line := []string{o.what}
-		for _, v := range o.values {
-			line = append(line, short(v))
-		}
-		if both {
-			line = append(line, ratio(o.values[quoll], o.values[java]))
-		}
-		lines = append(lines, line)
-	}
-	table(w, head, lines)
-}
-
-// machine describes what the figures depend on, one fact a line. dir is where the servers have their data.
-func machine(dir string) []string {
-	cpu, err := keyed("/proc/cpuinfo", "model name", ":")
-	if err != nil {
-		cpu = runtime.GOARCH
-	}
-	kernel := line1("uname", "-sr")
-	memory, _ := keyed("/proc/meminfo", "MemTotal", ":")
-	return []string{
-		fmt.Sprintf("%d x %s, %s memory, %s", runtime.NumCPU(), cpu, memory, kernel),
-		disk(dir),
-		line1("java", "-version") + "; " + runtime.Version(),
-	}
-}
-
-// line1 is the first line that a command writes, or why there is none.
-func line1(name string, args ...string) string {
-	out, err := exec.Command(name, args...).CombinedOutput()
-	if err != nil {
-		return err.Error()
-	}
-	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-	return line
-}
-
-// disk describes the file system of dir, and how long it takes to make 4 KB durable.
-func disk(dir string) string {
-	sync, err := syncTime(dir)
-	if err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%s; 4 KB and fsync: %s µs (median of 200)", fileSystem(dir), micros(sync))
-}
-
-// fileSystem is the type and device of the file system that dir is on, and whether the kernel takes it for a rotating disk.
-func fileSystem(dir string) string {
-	var st syscall.Stat_t
-	if err := syscall.Stat(dir, &st); err != nil {
-		return err.Error()
-	}
-	// The numbers of a device as Linux packs them.
-	device := fmt.Sprintf("%d:%d", st.Dev>>8&0xfff, st.Dev&0xff|st.Dev>>12&0xfff00)
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err.Error()
-	}
-	kind := "unknown file system"
-	for line := range strings.Lines(string(mounts)) {
-		before, after, _ := strings.Cut(line, " - ")
-		if f, g := strings.Fields(before), strings.Fields(after); len(f) > 2 && f[2] == device && len(g) > 1 {
-			kind = g[0] + " on " + g[1]
-		}
-	}
-	for _, queue := range []string{"queue", "../queue"} {
-		if b, err := os.ReadFile(filepath.Join("/sys/dev/block", device, queue, "rotational")); err == nil {
-			return kind + ", rotational=" + strings.TrimSpace(string(b))
-		}
-	}
-	return kind
-}
-
-// syncTime is the median time of an append of 4 KB and its fsync in dir.
-func syncTime(dir string) (time.Duration, error) {
-	f, err := os.CreateTemp(dir, "sync-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.Remove(f.Name())
-	defer f.Close()
-	var all []time.Duration
-	for range 200 {
-		began := time.Now()
-		if _, err := f.Write(make([]byte, 4096)); err != nil {
-			return 0, err
-		}
-		if err := f.Sync(); err != nil {
-			return 0, err
-		}
-		all = append(all, time.Since(began))
-	}
-	return middle(all, func(d time.Duration) time.Duration { return d }), nil
+	return slices.Concat(before, []byte(reportBegins), []byte("\n"), report, []byte(reportEnds), after)
 }

@@ -13,9 +13,13 @@ const (
 	keyCount     = 1000 // znodes that a row spreads its requests over
 	childCount   = 100  // children of the znode that the children row lists
 	ownCount     = 16   // paths that a connection creates and deletes in turn
+	seqParents   = 64   // parents for sequential znodes, one for each connection
+	multiSize    = 10   // operations in a multi
+	multiCount   = 64   // different multis
 	orderLength  = 4096 // requests until a random order repeats
 	setupDepth   = 100  // requests in flight while a row's znodes are made
-	keyNameBytes = 5
+	keyNameBytes = 6
+	multiHeader  = 9 // bytes of a MultiHeader
 )
 
 // step is a request as prebuilt bytes. Steps that differ in the path alone share their tail.
@@ -82,7 +86,7 @@ func (l *series) whole() bool { return true }
 type workload struct {
 	name string
 	keys int
-	plan func(s *scene, conn int) *plan
+	plan func(s *scene, conn int) source
 }
 
 var workloads = []workload{
@@ -92,64 +96,19 @@ var workloads = []workload{
 	{"mixed50", keyCount, mix(50, 50)},
 	{"exists", keyCount, mix(0, 0)},
 	{"children", childCount, children},
+	{"children10k", 10_000, children},
+	{"children100k", 100_000, children},
 	{"create-delete", 0, createDelete},
+	{"create-seq", seqParents, createSequential},
+	{"multi10", keyCount, multis},
 }
 
-// row is one measurement of the table.
-type row struct {
+// load is a workload from so many connections.
+type load struct {
 	workload
-	servers int // 1, or the members of an ensemble, which the connections are spread over
-	conns   int
-	depth   int // requests in flight on each connection
-	size    int // bytes of data of a znode
-}
-
-func (r row) String() string {
-	s := fmt.Sprintf("%s/%dx%d/%dB", r.name, r.conns, r.depth, r.size)
-	if r.servers > 1 {
-		s = fmt.Sprintf("%d/%s", r.servers, s)
-	}
-	return s
-}
-
-// ensembleSize is the number of servers in the ensembles of the table.
-const ensembleSize = 3
-
-// rows is every combination for a server that stands alone, and for an ensemble.
-func rows() (all []row) {
-	for _, servers := range []int{1, ensembleSize} {
-		for _, w := range workloads {
-			for _, size := range []int{100, 1024} {
-				for _, shape := range shapes[servers] {
-					all = append(all, row{w, servers, shape[0], shape[1], size})
-				}
-			}
-		}
-	}
-	return all
-}
-
-// shapes are the connections and the requests in flight on each.
-var shapes = map[int][][2]int{
-	1:            {{1, 1}, {1, 20}, {10, 1}, {10, 20}, {50, 1}, {50, 20}},
-	ensembleSize: {{3, 1}, {30, 1}, {30, 20}},
-}
-
-// usual reports whether the row is in the default table: that has every shape of the pure loads, and the smallest and the
-// largest of the others; of an ensemble the pure loads, and the largest of the mixed ones.
-func (r row) usual() bool {
-	if r.servers > 1 {
-		pure, mixed := r.name == "get" || r.name == "set", r.name == "mixed90" || r.name == "mixed50"
-		return r.size == 1024 && (pure || mixed && r.depth > 1)
-	}
-	extreme := r.conns*r.depth == 1 || r.conns*r.depth == 1000
-	switch r.name {
-	case "get", "set":
-		return true
-	case "mixed90", "mixed50":
-		return extreme && r.size == 1024
-	}
-	return extreme && r.size == 100
+	conns int
+	depth int // requests in flight on each connection
+	size  int // bytes of data of a znode
 }
 
 // scene is the part of a server's tree that one measurement works in.
@@ -169,12 +128,18 @@ func (s *scene) key(i int) string { return s.root + "/" + keyName(i) }
 // buffer is the encoding of the scene's data.
 func (s *scene) buffer() []byte { return jute.AppendBuffer(nil, s.data) }
 
-// openACL is the end of a create request for a persistent znode: world:anyone may do anything, and no flags.
-var openACL = func() []byte {
+// openACL is the end of a create request for a persistent znode: world:anyone may do anything, and no flags. That of openSequential is for
+// a sequential one.
+var (
+	openACL        = createEnd(jute.ModePersistent)
+	openSequential = createEnd(jute.ModePersistentSequential)
+)
+
+func createEnd(mode jute.CreateMode) []byte {
 	b := jute.AppendInt32(nil, 1)
 	b = (&jute.ACL{Perms: jute.PermAll, Scheme: "world", ID: "anyone"}).Append(b)
-	return jute.AppendInt32(b, int32(jute.ModePersistent))
-}()
+	return jute.AppendInt32(b, int32(mode))
+}
 
 // create is a create request; tail is the encoded data and openACL.
 func create(path string, tail []byte) step {
@@ -211,8 +176,8 @@ func (s *scene) tearDown(c *conn) error {
 }
 
 // mix gets, sets and asks for the existence of random keys: so many gets and sets in a hundred requests, the rest exists.
-func mix(gets, sets int) func(s *scene, conn int) *plan {
-	return func(s *scene, conn int) *plan {
+func mix(gets, sets int) func(s *scene, conn int) source {
+	return func(s *scene, conn int) source {
 		if s.steps == nil {
 			set := append(s.buffer(), anyVersion...)
 			for i := range s.keys {
@@ -239,7 +204,7 @@ func mix(gets, sets int) func(s *scene, conn int) *plan {
 }
 
 // createDelete creates and deletes paths of the connection's own, one directly after the other.
-func createDelete(s *scene, conn int) *plan {
+func createDelete(s *scene, conn int) source {
 	p := &plan{unit: 2}
 	tail := append(s.buffer(), openACL...)
 	for i := range ownCount {
@@ -251,7 +216,62 @@ func createDelete(s *scene, conn int) *plan {
 }
 
 // children lists the scene's root with its stat, as most clients do.
-func children(s *scene, _ int) *plan {
+func children(s *scene, _ int) source {
 	list := newStep(jute.OpGetChildren2, s.root, noWatch, 4, s.keys*(4+keyNameBytes), statLength)
 	return &plan{steps: []step{list}, order: []uint16{0}, unit: 1}
+}
+
+const sequenceBytes = 10 // digits at the end of a sequential znode's path
+
+// sequence creates sequential znodes below a parent of the connection's own and deletes each directly after. Which number each gets is
+// known: they count the creations, and nobody else creates there.
+type sequence struct {
+	create, remove step
+	created        int
+	full           bool // the last request was a create
+}
+
+func createSequential(s *scene, conn int) source {
+	prefix := s.key(conn) + "/n"
+	tail := append(s.buffer(), openSequential...)
+	return &sequence{
+		create: newStep(jute.OpCreate, prefix, tail, 4, len(prefix)+sequenceBytes),
+		remove: remove(prefix + fmt.Sprintf("%0*d", sequenceBytes, 0)),
+	}
+}
+
+func (q *sequence) next(b []byte) ([]byte, int) {
+	q.full = !q.full
+	if q.full {
+		return append(append(b, q.create.head...), q.create.tail...), q.create.want
+	}
+	b = append(b, q.remove.head...)
+	for i, n := len(b)-1, q.created; n > 0; i, n = i-1, n/10 {
+		b[i] = byte('0' + n%10)
+	}
+	q.created++
+	return append(b, q.remove.tail...), q.remove.want
+}
+
+func (q *sequence) whole() bool { return !q.full }
+
+// multis sets the data of ten random keys at once.
+func multis(s *scene, conn int) source {
+	if s.steps == nil {
+		rng := rand.New(rand.NewPCG(s.seed, 0))
+		for range multiCount {
+			var body []byte
+			for range multiSize {
+				body = (&jute.MultiHeader{Type: int32(jute.OpSetData), Err: -1}).Append(body)
+				body = (&jute.SetDataRequest{Path: []byte(s.key(rng.IntN(s.keys))), Data: s.data, Version: -1}).Append(body)
+			}
+			body = jute.MultiEnd.Append(body)
+			s.steps = append(s.steps, newStep(jute.OpMulti, "", body, multiSize*(multiHeader+statLength), multiHeader))
+		}
+	}
+	p := &plan{steps: s.steps, unit: 1}
+	for i := range multiCount {
+		p.order = append(p.order, uint16((i+conn)%multiCount))
+	}
+	return p
 }
