@@ -135,7 +135,7 @@ func (p *Peer) reload(id zab.RestoreID) {
 			}
 			p.log.Error("the data directory cannot be loaded; trying again", "error", err)
 			select {
-			case <-p.stop:
+			case <-p.ctx.Done():
 				return
 			case <-time.After(reloadPause):
 			}

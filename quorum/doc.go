@@ -19,8 +19,10 @@
 // # Bounds
 //
 // A link is read no further than a few MiB ahead of the driver, that of the leader no further than a few MiB ahead of disk and state. Requests are not taken while the
-// state is that much behind. What is sent and not taken is bounded by the node, which closes the link. Connections that have not said who they are have a deadline
-// and are bounded in number.
+// state is that much behind. What is sent and not taken is bounded by the node, which closes the link. Connections that have not said who they are have a deadline.
+// They and those of learners that are no members are bounded in number; each member has one, so that it comes in whoever else does.
+//
+// Close waits for no peer: everything that waits for one ends with it, and no connection is closed by saying goodbye.
 //
 // It mirrors QuorumPeer, Leader, LearnerHandler and Learner of org.apache.zookeeper.server.quorum, as far as they run things.
 package quorum

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-zookeeper/zk"
 
+	"quoll/compat/peer"
 	"quoll/config"
 	"quoll/quorum"
 	"quoll/server"
@@ -31,12 +32,16 @@ type cluster struct {
 	t       *testing.T
 	members []*member
 	set     []string
+	change  func(*quorum.Options) // before a member starts; may be nil
 }
 
 type member struct {
-	c     *cluster
-	id    int
-	addr  string // of clients
+	c    *cluster
+	id   int
+	addr string // of clients
+	// quorum and election are the other ports.
+	quorum, election int
+
 	dir   string // dataDir: its file myid is real, everything else is on disk
 	disk  *memfs.FS
 	log   *logBuffer
@@ -91,28 +96,41 @@ func (l *logBuffer) String() string {
 }
 
 func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := peer.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // newCluster makes servers 1 to n, with the same settings for all, and starts them. The fourth is an observer.
 func newCluster(t *testing.T, n int, set ...string) *cluster {
+	c := layOut(t, n, set...)
+	c.start()
+	return c
+}
+
+// start starts all servers.
+func (c *cluster) start() {
+	for _, m := range c.members {
+		m.start()
+	}
+}
+
+// layOut makes the servers and starts none.
+func layOut(t *testing.T, n int, set ...string) *cluster {
 	c := &cluster{t: t, set: append([]string{"tickTime=200", "initLimit=20", "syncLimit=10", "maxClientCnxns=0", "maxSessionTimeout=60000"}, set...)}
 	for i := 1; i <= n; i++ {
 		role := ""
 		if i == 4 {
 			role = ":observer"
 		}
-		c.set = append(c.set, fmt.Sprintf("server.%d=127.0.0.1:%d:%d%s", i, freePort(t), freePort(t), role))
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "myid"), fmt.Append(nil, i), 0o644); err != nil {
+		m := &member{c: c, id: i, dir: t.TempDir(), addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), quorum: freePort(t), election: freePort(t), disk: memfs.New(), log: &logBuffer{}}
+		c.set = append(c.set, fmt.Sprintf("server.%d=127.0.0.1:%d:%d%s", i, m.quorum, m.election, role))
+		if err := os.WriteFile(filepath.Join(m.dir, "myid"), fmt.Append(nil, i), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		c.members = append(c.members, &member{c: c, id: i, dir: dir, addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), disk: memfs.New(), log: &logBuffer{}})
+		c.members = append(c.members, m)
 	}
 	t.Cleanup(func() {
 		for _, m := range c.members {
@@ -124,9 +142,6 @@ func newCluster(t *testing.T, n int, set ...string) *cluster {
 			}
 		}
 	})
-	for _, m := range c.members {
-		m.start()
-	}
 	return c
 }
 
@@ -146,7 +161,11 @@ func (m *member) start() {
 	if m.s, err = server.Start(server.Options{Config: cfg, Listeners: []net.Listener{l}, FS: m.disk, StoreFS: m.disk.VFS(), Logger: log}); err != nil {
 		t.Fatal(err)
 	}
-	if m.peer, err = quorum.Start(quorum.Options{Config: cfg, Logger: log, Metrics: m.s.Metrics()}, m.s.Member()); err != nil {
+	o := quorum.Options{Config: cfg, Logger: log, Metrics: m.s.Metrics()}
+	if m.c.change != nil {
+		m.c.change(&o)
+	}
+	if m.peer, err = quorum.Start(o, m.s.Member()); err != nil {
 		t.Fatal(err)
 	}
 	m.s.Member().Show(m.peer)

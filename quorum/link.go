@@ -3,6 +3,7 @@ package quorum
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ var errEnded = errors.New("the link has ended")
 type link struct {
 	p       *Peer
 	id      zab.LinkID
-	conn    net.Conn
+	conn    *conn
 	dialled bool
 	reader  *wire.Reader
 	ahead   *gauge                         // bytes that were read and not taken by the driver
@@ -48,6 +49,7 @@ type link struct {
 	direct  directly // nil if only the writer can write
 	ending  bool     // nothing is added any more
 	gone    bool
+	detach  func() bool // from the peer's context
 }
 
 // directly writes as much as a connection takes at once, which may be nothing.
@@ -73,9 +75,13 @@ type sent struct {
 	err  error
 }
 
-func (p *Peer) newLink(conn net.Conn, r *wire.Reader, dialled bool) *link {
-	l := &link{p: p, id: zab.LinkID(p.lastLink.Add(1)), conn: conn, reader: r, dialled: dialled, ahead: newGauge(readAhead, nil), resume: make(chan io.Reader), done: make(chan struct{}), direct: writeDirectly(conn)}
+// newLink makes a link of a connection, which ends with the peer.
+func (p *Peer) newLink(c *conn, dialled bool) *link {
+	l := &link{p: p, id: zab.LinkID(p.lastLink.Add(1)), conn: c, reader: c.reader, dialled: dialled, ahead: newGauge(readAhead, nil), resume: make(chan io.Reader), done: make(chan struct{}), direct: writeDirectly(c.Conn)}
 	l.more = sync.NewCond(&l.mu)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.detach = context.AfterFunc(p.ctx, l.end)
 	return l
 }
 
@@ -100,7 +106,7 @@ func (l *link) read(first []wire.Packet) {
 			// A stream follows: the disk's goroutine reads it, and hands back what is behind.
 			select {
 			case src := <-l.resume:
-				l.reader = wire.NewReader(src, l.p.opts.Config.JuteMaxBuffer+l.p.opts.Config.JuteMaxBufferExtraSize)
+				l.reader = wire.NewReader(src, l.p.packetLimit())
 			case <-l.done:
 				return
 			}
@@ -151,8 +157,11 @@ func (l *link) hand(packets []wire.Packet) {
 
 // reason says for people why a connection ended.
 func reason(err error) string {
-	if errors.Is(err, io.EOF) {
+	switch {
+	case errors.Is(err, io.EOF):
 		return "it closed the connection"
+	case errors.Is(err, net.ErrClosed):
+		return "a newer connection took its place"
 	}
 	return err.Error()
 }
@@ -359,6 +368,7 @@ func (l *link) end() {
 		return
 	}
 	l.gone = true
+	l.detach()
 	close(l.done)
 	l.ahead.close()
 	began := time.Now()

@@ -2,145 +2,94 @@ package quorum
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"quoll/ensemble"
 	"quoll/zab"
+	"quoll/zab/wire"
 )
 
-// maxObservers is how many connections a follower passes on at a time.
-const maxObservers = 1024
-
-// observerMaster passes connections of observers on to the leader, byte for byte (Java's ObserverMaster answers them itself from what the follower knows).
-// Observers that only know the followers' ports work, and reach a leader that they could not reach themselves; the leader still has a link for each.
-type observerMaster struct {
-	mu        sync.Mutex
-	closed    bool
-	listeners []net.Listener
-	conns     map[net.Conn]struct{}
-}
-
-// masterAddr is where a voter serves observers.
-type masterAddr struct {
-	ensemble.Addr
-	sid int64
-}
-
-// mastersOf are the addresses at which the voters of a config serve observers, in random order, so that observers spread over them.
-func (p *Peer) mastersOf(c *ensemble.Config) (list []masterAddr) {
-	for _, s := range c.Servers {
-		if s.Role == ensemble.Participant {
-			for _, a := range s.Quorum {
-				list = append(list, masterAddr{ensemble.Addr{Host: a.Host, Port: p.opts.Config.ObserverMasterPort}, s.ID})
-			}
-		}
-	}
-	rand.Shuffle(len(list), func(i, k int) { list[i], list[k] = list[k], list[i] })
-	return list
-}
-
-// serveObservers begins to pass on connections to a leader.
+// serveObservers begins to pass observers on to a leader (Java's ObserverMaster answers them itself from what the follower knows). Observers that only know the followers'
+// ports work, and reach a leader that they could not reach themselves; the leader still has a link for each.
 func (p *Peer) serveObservers(leader int64) {
 	port := p.opts.Config.ObserverMasterPort
 	if port <= 0 {
 		return
 	}
-	m := &observerMaster{conns: map[net.Conn]struct{}{}}
-	p.master = m
-	for _, a := range p.addresses(p.members.Load()) {
+	addresses := p.addresses(p.members.Load())
+	for i, a := range addresses {
 		host, _, _ := net.SplitHostPort(a)
-		p.wg.Go(func() {
-			l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-			if err != nil {
-				p.log.Error("cannot listen for observers: observerMasterPort", "error", err)
-				return
-			}
-			m.mu.Lock()
-			if m.closed {
-				_ = l.Close()
-			}
-			m.listeners = append(m.listeners, l)
-			m.mu.Unlock()
-			p.takeFrom(l, func(conn net.Conn) { p.passOn(m, conn, leader) })
-		})
+		addresses[i] = net.JoinHostPort(host, strconv.Itoa(port))
+	}
+	p.master = p.listenAt(addresses, nil, func(ctx context.Context, observer *conn, first wire.Packet) {
+		defer observer.Close()
+		if err := p.passOn(ctx, leader, observer, first); err != nil {
+			p.log.Info("an observer cannot be passed on to the leader", "observer", observer.RemoteAddr().String(), "error", err)
+		}
+	})
+}
+
+func (p *Peer) stopObservers() {
+	if p.master != nil {
+		p.master.close()
+		p.master = nil
 	}
 }
 
-// passOn connects an observer with the leader until either of them ends the connection.
-func (p *Peer) passOn(m *observerMaster, observer net.Conn, leader int64) {
-	if !m.add(observer) {
-		return
+// passOn connects an observer with the leader until either of them ends its connection, or ctx ends. What goes over the two is the same, byte for byte; each is secured and
+// authenticated for itself.
+func (p *Peer) passOn(ctx context.Context, leader int64, observer *conn, first wire.Packet) error {
+	if first.Type != wire.TypeObserverInfo {
+		return fmt.Errorf("%v is not what an observer begins with", first.Type)
 	}
-	defer m.drop(observer)
-	conn, err := p.connect(p.members.Load().server(leader))
+	c, err := p.connect(p.members.Load().server(leader))
 	if err != nil {
-		p.log.Info("an observer cannot be passed on to the leader", "observer", observer.RemoteAddr().String(), "error", err)
-		return
+		return err
 	}
-	_ = conn.SetDeadline(time.Time{})
-	if !m.add(conn) {
-		return
+	hangUp := func() {
+		_ = observer.Close()
+		_ = c.Close()
 	}
-	defer m.drop(conn)
+	defer hangUp()
+	defer context.AfterFunc(ctx, hangUp)()
+	if _, err := c.Write(first.Append(nil)); err != nil {
+		return err
+	}
+	if err := observer.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
 	p.passedOn.Add(1)
 	defer p.passedOn.Add(-1)
-	p.log.Info("an observer is passed on to the leader", "observer", observer.RemoteAddr().String(), "leader", leader)
-	up := make(chan struct{})
-	go func() {
-		defer close(up)
-		_, _ = io.Copy(conn, observer)
-		m.drop(conn)
-	}()
-	_, _ = io.Copy(observer, conn)
-	m.drop(observer)
-	<-up
+	p.log.Info("an observer is passed on to the leader", "sid", observer.sid, "observer", observer.RemoteAddr().String(), "leader", leader)
+	p.wg.Go(func() {
+		defer hangUp()
+		_, _ = io.Copy(c, observer.reader)
+	})
+	_, _ = io.Copy(observer, c.reader)
+	return nil
 }
 
-// add notes an open connection. It closes it if there are too many, or if nobody is served any more.
-func (m *observerMaster) add(c net.Conn) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed || len(m.conns) >= 2*maxObservers {
-		_ = c.Close()
-		return false
-	}
-	m.conns[c] = struct{}{}
-	return true
-}
+// masterTimeout is how long a follower that passes observers on may take to answer, before the next one is tried.
+const masterTimeout = time.Second
 
-func (m *observerMaster) drop(c net.Conn) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.conns, c)
-	_ = c.Close()
-}
-
-// close ends all connections.
-func (m *observerMaster) close() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closed = true
-	for _, l := range m.listeners {
-		_ = l.Close()
-	}
-	for c := range m.conns {
-		_ = c.Close()
-	}
-}
-
-// connectAsObserver connects to a follower that passes observers on, or else to the leader itself.
-func (p *Peer) connectAsObserver(leader *ensemble.Server) (net.Conn, error) {
-	for _, a := range p.mastersOf(p.members.Load().committed) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		conn, err := p.connectTo(ctx, a.Addr)
-		if cancel(); err == nil {
-			p.learnsFrom.Store(a.sid)
-			return conn, nil
+// connectAsObserver connects to a voter that passes observers on, or else to the leader itself. The voters are tried in random order, so that observers spread over them.
+func (p *Peer) connectAsObserver(leader *ensemble.Server) (*conn, error) {
+	voters := slices.DeleteFunc(slices.Clone(p.members.Load().committed.Servers), func(s ensemble.Server) bool { return s.Role != ensemble.Participant })
+	rand.Shuffle(len(voters), func(i, k int) { voters[i], voters[k] = voters[k], voters[i] })
+	for _, s := range voters {
+		addrs := slices.Clone(s.Quorum)
+		for i := range addrs {
+			addrs[i].Port = p.opts.Config.ObserverMasterPort
+		}
+		if c, err := p.connectAny(s.ID, addrs, masterTimeout); err == nil {
+			p.learnsFrom.Store(s.ID)
+			return c, nil
 		}
 	}
 	p.learnsFrom.Store(0)

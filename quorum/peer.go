@@ -1,6 +1,7 @@
 package quorum
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ type Peer struct {
 	// The driver's own.
 	links    map[zab.LinkID]*link
 	listener *listener
-	master   *observerMaster // while following, with observerMasterPort
+	master   *listener // while following, with observerMasterPort
 	effects  []zab.Effect
 	taken    []message
 	touched  []*link // that were sent something in this turn
@@ -99,7 +100,9 @@ type Peer struct {
 	logging          logging
 
 	buffers sync.Pool
-	stop    chan struct{}
+	guests  guests
+	ctx     context.Context // of everything that waits for others; it ends with the peer
+	cancel  context.CancelFunc
 	once    sync.Once
 	wg      sync.WaitGroup // links and dials
 	done    chan struct{}
@@ -130,7 +133,8 @@ type message struct {
 func Start(o Options, app App) (*Peer, error) {
 	c := o.Config
 	p := &Peer{opts: o, log: o.Logger, app: app, begin: time.Now(), disk: newQueue(), reads: newQueue(), state: newQueue(), told: newQueue(), links: map[zab.LinkID]*link{},
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+		wake: make(chan struct{}, 1), guests: guests{members: map[int64]*conn{}}, done: make(chan struct{})}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -231,7 +235,7 @@ func (p *Peer) Close() error {
 func (p *Peer) fail(err error) {
 	p.once.Do(func() {
 		p.err = err
-		close(p.stop)
+		p.cancel()
 	})
 }
 
@@ -283,7 +287,7 @@ func (p *Peer) run() {
 		select {
 		case <-p.wake:
 		case <-p.timer.C:
-		case <-p.stop:
+		case <-p.ctx.Done():
 			p.end()
 			p.disk.close()
 			diskDone.Wait()
@@ -340,7 +344,7 @@ func (p *Peer) takeTurn() {
 	p.timer.Reset(min(wait, time.Hour))
 }
 
-// end closes what is open.
+// end closes what is open; connections end with the context.
 func (p *Peer) end() {
 	p.turn.Lock()
 	defer p.turn.Unlock()
@@ -350,18 +354,8 @@ func (p *Peer) end() {
 	p.votes.Close()
 	p.listen(false)
 	p.stopObservers()
-	for _, l := range p.links {
-		l.end()
-	}
 	p.behind.close()
 	p.state.push(p.app.StopServing())
-	p.inbox.Lock()
-	defer p.inbox.Unlock()
-	for _, m := range p.inbox.list {
-		if m.link != nil {
-			m.link.end()
-		}
-	}
 }
 
 // step takes in what has happened.
@@ -571,13 +565,6 @@ func (p *Peer) configure(e zab.Configure) {
 	if p.listener != nil && !slices.Equal(p.addresses(before), p.addresses(p.members.Load())) {
 		p.listen(false)
 		p.listen(true)
-	}
-}
-
-func (p *Peer) stopObservers() {
-	if p.master != nil {
-		p.master.close()
-		p.master = nil
 	}
 }
 

@@ -25,7 +25,7 @@ func (p *Port) admit(conn net.Conn) {
 		return
 	}
 	if len(p.greetings) >= maxGreetings {
-		i := crowding(p.greetings)
+		i := Crowding(p.greetings)
 		_ = p.greetings[i].Close()
 		p.greetings = slices.Delete(p.greetings, i, i+1)
 	}
@@ -33,8 +33,8 @@ func (p *Port) admit(conn net.Conn) {
 	p.wg.Go(func() { p.greet(conn) })
 }
 
-// crowding finds the oldest connection of the address that has the most.
-func crowding(conns []net.Conn) int {
+// Crowding finds the connection that has to go when there are too many: the oldest one of the address that has the most. conns are in the order in which they came.
+func Crowding(conns []net.Conn) int {
 	count := make(map[string]int)
 	for _, conn := range conns {
 		count[host(conn)]++

@@ -337,10 +337,10 @@ func (f from) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(f.ip)}
 
 func TestCrowding(t *testing.T) {
 	conns := []net.Conn{from{ip: "10.0.0.1"}, from{ip: "10.0.0.2"}, from{ip: "10.0.0.3"}, from{ip: "10.0.0.2"}, from{ip: "10.0.0.3"}, from{ip: "10.0.0.3"}}
-	if i := crowding(conns); i != 2 {
+	if i := Crowding(conns); i != 2 {
 		t.Errorf("connection %d has to go, want 2", i)
 	}
-	if i := crowding(conns[:3]); i != 0 {
+	if i := Crowding(conns[:3]); i != 0 {
 		t.Errorf("connection %d has to go, want 0", i)
 	}
 }

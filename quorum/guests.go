@@ -1,0 +1,64 @@
+package quorum
+
+import (
+	"net"
+	"slices"
+	"sync"
+
+	"quoll/quorum/election"
+)
+
+// maxUnknown is how many connections may be open of whom nothing is known, or only that it is no member. Each may hold some MiB: what is read and not taken, and what is sent
+// and not read by the other side.
+const maxUnknown = 128
+
+// guests are the connections that were accepted: one of each member, an observer in the config included, and of others a limited number. So a member comes in whatever
+// else knocks, or learns here.
+type guests struct {
+	mu      sync.Mutex
+	unknown []net.Conn      // in the order in which they came; each is a conn
+	members map[int64]*conn // by sid
+}
+
+// enter notes a new connection. When there are too many, one goes.
+func (g *guests) enter(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.unknown) >= maxUnknown {
+		i := election.Crowding(g.unknown)
+		_ = g.unknown[i].(*conn).raw.Close()
+		g.unknown = slices.Delete(g.unknown, i, i+1)
+	}
+	g.unknown = append(g.unknown, c)
+}
+
+// introduce notes who has opened a connection. If that is a member its older connection ends. It reports whether the connection is still there.
+func (g *guests) introduce(c *conn, sid int64, member bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := slices.Index(g.unknown, net.Conn(c))
+	if i < 0 {
+		return false
+	}
+	c.sid = sid
+	if !member {
+		return true
+	}
+	g.unknown = slices.Delete(g.unknown, i, i+1)
+	if old := g.members[sid]; old != nil {
+		_ = old.raw.Close()
+	}
+	g.members[sid] = c
+	return true
+}
+
+// leave forgets a connection.
+func (g *guests) leave(c *conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i := slices.Index(g.unknown, net.Conn(c)); i >= 0 {
+		g.unknown = slices.Delete(g.unknown, i, i+1)
+	} else if g.members[c.sid] == c {
+		delete(g.members, c.sid)
+	}
+}
