@@ -1,8 +1,11 @@
 package ensemble
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sort"
 	"strings"
@@ -10,13 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"quoll/compat/faultnet"
 	"quoll/compat/peer"
+	"quoll/compat/recorder"
 	"quoll/history"
 	"quoll/jute"
 )
 
-// TestChaos has clients on all members of an ensemble while members are killed and paused and their links cut, in either direction, delayed
-// and reset, for QUOLL_ENSEMBLE_SECONDS on each assignment. The checker of package history and Porcupine judge what the clients were told.
+// TestChaos has clients on all members of an ensemble while members are killed and paused, and packets between them all are lost, late and
+// cut off, for QUOLL_ENSEMBLE_SECONDS on each assignment. The checker of package history and Porcupine judge what the clients were told.
 // Now and then there is a calm, in which all members must come to serve, and to show the same.
 func TestChaos(t *testing.T) {
 	seconds := pick(t, "QUOLL_ENSEMBLE_SECONDS", 40, 1200)
@@ -38,8 +43,9 @@ const (
 type chaos struct {
 	*testing.T
 	*Ensemble
+	network *faultnet.Network
 	rng     *rand.Rand
-	players []*player
+	players []*recorder.Client
 	checker *history.Checker
 	faults  map[string]int
 	samples int
@@ -48,10 +54,21 @@ type chaos struct {
 }
 
 func newChaos(t *testing.T, kinds []Kind, seed int64) *chaos {
-	e := build(t, Options{Kinds: kinds, Network: true, Tick: 200, Config: []string{"maxSessionTimeout=60000", "minSessionTimeout=1000"}})
-	x := &chaos{T: t, Ensemble: e, rng: rand.New(rand.NewPCG(uint64(seed), 0)), checker: history.NewChecker(history.Options{Members: true}), faults: map[string]int{}}
+	network := faultnet.For(t, len(kinds)+1, seed)
+	e := build(t, Options{Kinds: kinds, Network: network, Tick: 200, Config: []string{"maxSessionTimeout=60000", "minSessionTimeout=1000"}})
+	x := &chaos{
+		T: t, Ensemble: e, network: network, rng: rand.New(rand.NewPCG(uint64(seed), 0)),
+		checker: history.NewChecker(history.Options{Members: true}), faults: map[string]int{},
+	}
 	for id := range players {
-		x.players = append(x.players, newPlayer(id, seed+1, e.Members))
+		// Few requests are under way when something breaks: too many that nobody answered cannot be judged.
+		o := recorder.Options{
+			ID: id, Seed: seed + 1, Timeout: time.Minute, Window: 4, Length: 2000, Pause: time.Duration(1+id%3) * time.Millisecond, Silence: silence,
+		}
+		if id%4 == 3 {
+			o.Timeout, o.Ends = 3*time.Second, true // its sessions end while it is cut off
+		}
+		x.players = append(x.players, recorder.New(o))
 	}
 	return x
 }
@@ -59,14 +76,13 @@ func newChaos(t *testing.T, kinds []Kind, seed int64) *chaos {
 func (x *chaos) run(length time.Duration) {
 	check(x.T, x.Start())
 	serving(x.T, x.Ensemble)
+	x.alone((*recorder.Client).Prepare)
 	start, rounds := time.Now(), 0
 	for first := true; first || time.Since(start) < length && !x.Failed() && x.checker.Report().Undecided == ""; first = false {
-		records := x.round(first, min(perRound, length))
+		x.round(min(perRound, length))
 		x.calm()
-		records = append(records, x.seen()...)
-		x.checker.Life(records)
-		x.sample(records)
-		x.verdict()
+		x.alone((*recorder.Client).Look)
+		x.judge()
 		rounds++
 	}
 	for _, text := range x.Mismatches() {
@@ -76,27 +92,63 @@ func (x *chaos) run(length time.Duration) {
 	check(x.T, x.Ensemble.Stop())
 	check(x.T, x.SameDigests())
 	r := x.checker.Report()
-	var faults []string
+	var done []string
 	for name, n := range x.faults {
-		faults = append(faults, fmt.Sprintf("%d %s", n, name))
+		done = append(done, fmt.Sprintf("%d %s", n, name))
 	}
-	sort.Strings(faults)
+	sort.Strings(done)
 	x.Logf("%d requests answered (%d of them writes), %d events, %d sessions in %v and %d rounds; faults: %s; all served at the latest %v after the last fault of a round",
-		r.Ops, r.Writes, r.Events, r.Sessions, time.Since(start).Round(time.Second), rounds, strings.Join(faults, ", "), x.longest.Round(time.Millisecond))
+		r.Ops, r.Writes, r.Events, r.Sessions, time.Since(start).Round(time.Second), rounds, strings.Join(done, ", "), x.longest.Round(time.Millisecond))
 	x.Logf("%d writes that nobody answered, of which %d were done; %d samples of Porcupine; undecided: %q", r.Open, r.Done, x.samples, r.Undecided)
 }
 
-// round plays and does faults meanwhile.
-func (x *chaos) round(first bool, length time.Duration) (records []*history.Connection) {
-	if first {
-		check(x.T, x.players[0].prepare())
-		records = x.players[0].records
+// alone has one client do something in a calm.
+func (x *chaos) alone(do func(*recorder.Client, net.Conn) error) {
+	x.Helper()
+	for refused := false; ; refused = true {
+		conn, err := x.dial(x.players[0])
+		if err == nil {
+			err = do(x.players[0], conn)
+		}
+		if refused || !errors.Is(err, recorder.ErrRefused) {
+			check(x.T, err)
+			return
+		}
 	}
+}
+
+// dial connects to a member that the client draws.
+func (x *chaos) dial(c *recorder.Client) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	return x.Members[c.Rand.IntN(len(x.Members))].Dial(ctx)
+}
+
+// play goes from member to member until stop is closed.
+func (x *chaos) play(c *recorder.Client, stop chan struct{}) error {
+	for {
+		conn, err := x.dial(c)
+		if err == nil {
+			err = c.Play(conn, stop)
+		}
+		if errors.Is(err, recorder.ErrWrong) {
+			return fmt.Errorf("client %d: %w", c.ID, err)
+		}
+		select {
+		case <-stop:
+			return nil
+		case <-time.After(time.Duration(c.Rand.IntN(50)) * time.Millisecond):
+		}
+	}
+}
+
+// round has all play, and does faults meanwhile.
+func (x *chaos) round(length time.Duration) {
 	stop := make(chan struct{})
 	var work sync.WaitGroup
 	errs := make(chan error, players)
-	for _, p := range x.players {
-		work.Go(func() { errs <- p.life(stop) })
+	for _, c := range x.players {
+		work.Go(func() { errs <- x.play(c, stop) })
 	}
 	for end := time.Now().Add(length); time.Now().Before(end) && len(errs) == 0; {
 		x.fault()
@@ -114,78 +166,135 @@ func (x *chaos) round(first bool, length time.Duration) (records []*history.Conn
 			x.Error(err)
 		}
 	}
-	for _, p := range x.players {
-		records = append(records, p.records...)
-	}
-	return records
 }
+
+// faults are what is done to members and links. Those of the network stay until it is healed.
+var faults = []struct {
+	name string
+	do   func(*chaos)
+}{
+	{"kill", func(x *chaos) { x.restart(x.any()) }},
+	{"kill of the leader", func(x *chaos) {
+		for _, m := range x.Members {
+			if m.Mode() == "leader" {
+				x.restart(m)
+				return
+			}
+		}
+	}},
+	{"loss of power", func(x *chaos) { // nobody is told of the end of a connection
+		m := x.any()
+		x.cut(hosts(m), x.network.Hosts)
+		x.cut(x.network.Hosts, hosts(m))
+		x.restart(m)
+	}},
+	{"pause", func(x *chaos) { check(x.T, x.any().Pause()) }},
+	{"isolation", func(x *chaos) {
+		m := x.any()
+		x.cut(hosts(m), hosts(x.others(m)...))
+		x.cut(hosts(x.others(m)...), hosts(m))
+	}},
+	{"member that is not heard", func(x *chaos) {
+		m := x.any()
+		x.cut(hosts(m), hosts(x.others(m)...))
+	}},
+	{"member that hears nobody", func(x *chaos) {
+		m := x.any()
+		x.cut(hosts(x.others(m)...), hosts(m))
+	}},
+	{"partition", func(x *chaos) { // with the clients on one side
+		one, two := x.halves(x.network.Hosts)
+		x.cut(one, two)
+		x.cut(two, one)
+	}},
+	{"bridge", func(x *chaos) { // only one member hears all others
+		one, two := x.halves(hosts(x.others(x.any())...))
+		x.cut(one, two)
+		x.cut(two, one)
+	}},
+	{"half a bridge", func(x *chaos) {
+		one, two := x.halves(hosts(x.others(x.any())...))
+		x.cut(one, two)
+	}},
+	{"clients cut off", func(x *chaos) {
+		m := x.any()
+		x.cut(hosts(m), []*faultnet.Host{m.clients})
+		x.cut([]*faultnet.Host{m.clients}, hosts(m))
+	}},
+	{"reset", func(x *chaos) {
+		m := x.any()
+		x.set(hosts(m), x.network.Hosts, func() faultnet.Link { return faultnet.Link{Reset: true} })
+	}},
+	{"loss", func(x *chaos) {
+		x.set(x.network.Hosts, x.network.Hosts, func() faultnet.Link { return faultnet.Link{Loss: x.loss()} })
+	}},
+	{"delay", func(x *chaos) {
+		x.set(x.network.Hosts, x.network.Hosts, func() faultnet.Link { return faultnet.Link{Delay: x.delay()} })
+	}},
+	{"slow links", func(x *chaos) {
+		x.set(x.network.Hosts, x.network.Hosts, func() faultnet.Link { return faultnet.Link{Rate: x.rate()} })
+	}},
+	{"bad network", func(x *chaos) {
+		x.set(x.network.Hosts, x.network.Hosts, func() faultnet.Link {
+			return faultnet.Link{Cut: x.rng.IntN(10) == 0, Loss: x.loss(), Delay: x.delay(), Rate: x.rate()}
+		})
+	}},
+}
+
+func (x *chaos) loss() float64        { return 0.01 + 0.29*x.rng.Float64() }
+func (x *chaos) delay() time.Duration { return time.Duration(x.rng.IntN(300)) * time.Millisecond }
+func (x *chaos) rate() int            { return 5_000 << x.rng.IntN(7) }
 
 // fault does one thing for a moment, and sometimes a second one beside it.
 func (x *chaos) fault() {
-	m := x.Members[x.rng.IntN(len(x.Members))]
-	o := x.others(m)[x.rng.IntN(len(x.Members)-1)]
-	moment := time.Duration(100+x.rng.IntN(3000)) * time.Millisecond
-	name := ""
-	switch x.rng.IntN(10) {
-	case 0, 1:
-		name = "kill"
-		check(x.T, m.Kill())
-		check(x.T, m.Start())
-	case 2:
-		name = "kill of the leader"
-		for _, l := range x.Members {
-			if l.Mode() == "leader" {
-				check(x.T, l.Kill())
-				check(x.T, l.Start())
-				break
-			}
-		}
-	case 3:
-		name = "pause"
-		check(x.T, m.Pause())
-	case 4:
-		name = "isolation"
-		for _, o := range x.others(m) {
-			x.Network.Cut(m.ID, o.ID)
-			x.Network.Cut(o.ID, m.ID)
-		}
-	case 5:
-		name = "member that is not heard"
-		for _, o := range x.others(m) {
-			x.Network.Cut(m.ID, o.ID)
-		}
-	case 6:
-		name = "member that hears nobody"
-		for _, o := range x.others(m) {
-			x.Network.Cut(o.ID, m.ID)
-		}
-	case 7:
-		name = "cut link"
-		x.Network.Cut(m.ID, o.ID)
-		x.Network.Cut(o.ID, m.ID)
-	case 8:
-		name = "delay"
-		for _, a := range x.Members {
-			for _, b := range x.others(a) {
-				x.Network.Delay(a.ID, b.ID, time.Duration(x.rng.IntN(100))*time.Millisecond)
-			}
-		}
-	case 9:
-		name = "reset"
-		x.Network.Reset(m.ID, o.ID)
-		moment /= 4
-	}
-	x.faults[name]++
-	time.Sleep(moment) // the fault lasts so long
+	f := faults[x.rng.IntN(len(faults))]
+	x.faults[f.name]++
+	f.do(x)
+	time.Sleep(time.Duration(100+x.rng.IntN(3000)) * time.Millisecond) // the fault lasts so long
 	if x.rng.IntN(4) > 0 {
 		x.heal()
 		time.Sleep(time.Duration(x.rng.IntN(1500)) * time.Millisecond)
 	}
 }
 
+// any is a member.
+func (x *chaos) any() *Member { return x.Members[x.rng.IntN(len(x.Members))] }
+
+func hosts(members ...*Member) (hosts []*faultnet.Host) {
+	for _, m := range members {
+		hosts = append(hosts, m.host)
+	}
+	return hosts
+}
+
+// halves are two parts of some hosts.
+func (x *chaos) halves(all []*faultnet.Host) (one, two []*faultnet.Host) {
+	all = slices.Clone(all)
+	x.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all[:len(all)/2], all[len(all)/2:]
+}
+
+func (x *chaos) restart(m *Member) {
+	check(x.T, m.Kill())
+	check(x.T, m.Start())
+}
+
+func (x *chaos) cut(from, to []*faultnet.Host) {
+	x.set(from, to, func() faultnet.Link { return faultnet.Link{Cut: true} })
+}
+
+// set draws a link for each direction from some hosts to others.
+func (x *chaos) set(from, to []*faultnet.Host, link func() faultnet.Link) {
+	for _, a := range from {
+		for _, b := range to {
+			x.network.Set(a, b, link())
+		}
+	}
+}
+
 // heal ends all faults.
 func (x *chaos) heal() {
-	x.Network.Heal()
+	x.network.Heal()
 	for _, m := range x.Members {
 		check(x.T, m.Resume())
 	}
@@ -198,15 +307,18 @@ func (x *chaos) calm() {
 	check(x.T, err)
 }
 
-// seen is what a look at everything shows.
-func (x *chaos) seen() []*history.Connection {
-	p := x.players[0]
-	p.records = nil
-	check(x.T, p.look())
-	return p.records
+// judge has the checkers look at all records since the last calm.
+func (x *chaos) judge() {
+	var records []*history.Connection
+	for _, c := range x.players {
+		records = append(records, c.Take()...)
+	}
+	x.checker.Life(records)
+	x.sample(records)
+	x.verdict()
 }
 
-// sample has Porcupine judge the writes below certain: it knows neither reads of old state nor sessions that end by themselves.
+// sample has Porcupine judge the writes below recorder.Certain: it knows neither reads of old state nor sessions that end by themselves.
 func (x *chaos) sample(records []*history.Connection) {
 	for _, s := range history.Samples(certainWrites(records), x.rng, 40, 40) {
 		x.samples++
@@ -225,7 +337,7 @@ func certainWrites(records []*history.Connection) (filtered []*history.Connectio
 			switch o.Op {
 			case jute.OpMulti, jute.OpCloseSession:
 			case jute.OpCreate, jute.OpCreate2, jute.OpDelete, jute.OpSetData:
-				if !strings.HasPrefix(o.Path, certain) {
+				if !strings.HasPrefix(o.Path, recorder.Certain) {
 					continue
 				}
 			default:

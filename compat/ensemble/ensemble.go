@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"quoll/compat/faultnet"
 	"quoll/compat/peer"
 )
 
@@ -31,14 +32,14 @@ type Options struct {
 	// Flags are JVM flags of all members; quoll takes those with -D.
 	Flags []string
 
-	// Network says that all connections between members go through a Network.
-	Network bool
+	// Network has a host for each member, and one more for their clients. It is the caller's, and outlives the ensemble. With nil all are on
+	// the loopback address.
+	Network *faultnet.Network
 }
 
 // Ensemble is some servers that know of each other.
 type Ensemble struct {
 	Members []*Member
-	Network *Network // nil without Options.Network
 }
 
 // patience ends every wait, whatever the load of the machine.
@@ -51,6 +52,9 @@ func New(o Options) (*Ensemble, error) {
 	e := &Ensemble{}
 	for i, kind := range o.Kinds {
 		m := &Member{ID: int64(i + 1), Observer: i >= len(o.Kinds)-o.Observers, kind: kind, dir: filepath.Join(o.Work, fmt.Sprint(i+1)), flags: o.Flags}
+		if o.Network != nil {
+			m.host, m.clients = o.Network.Hosts[i], o.Network.Hosts[len(o.Kinds)]
+		}
 		for _, port := range []*int{&m.quorum, &m.election, &m.client} {
 			var err error
 			if *port, err = peer.FreePort(); err != nil {
@@ -65,12 +69,6 @@ func New(o Options) (*Ensemble, error) {
 		}
 		e.Members = append(e.Members, m)
 	}
-	if o.Network {
-		var err error
-		if e.Network, err = newNetwork(e.Members); err != nil {
-			return nil, err
-		}
-	}
 	for _, m := range e.Members {
 		if err := os.WriteFile(filepath.Join(m.dir, "zoo.cfg"), []byte(e.config(m, o)), 0o644); err != nil {
 			return nil, err
@@ -79,7 +77,7 @@ func New(o Options) (*Ensemble, error) {
 	return e, nil
 }
 
-// config is the zoo.cfg of a member. It reaches the others through the network, if there is one.
+// config is the zoo.cfg of a member.
 func (e *Ensemble) config(m *Member, o Options) string {
 	tick := o.Tick
 	if tick == 0 {
@@ -87,7 +85,7 @@ func (e *Ensemble) config(m *Member, o Options) string {
 	}
 	lines := []string{
 		fmt.Sprint("tickTime=", tick), fmt.Sprint("initLimit=", 10_000/tick), fmt.Sprint("syncLimit=", 4_000/tick),
-		"dataDir=" + m.Dir(), fmt.Sprint("clientPort=", m.client), "clientPortAddress=127.0.0.1", "maxClientCnxns=0",
+		"dataDir=" + m.Dir(), fmt.Sprint("clientPort=", m.client), "clientPortAddress=" + m.host.Addr(), "maxClientCnxns=0",
 		"4lw.commands.whitelist=*", "admin.enableServer=false",
 	}
 	if m.Observer {
@@ -95,33 +93,17 @@ func (e *Ensemble) config(m *Member, o Options) string {
 	}
 	lines = append(lines, o.Config...)
 	for _, other := range e.Members {
-		quorum, election := other.quorum, other.election
-		if e.Network != nil && other != m {
-			quorum, election = e.Network.ports(m, other)
-		}
 		role := "participant"
 		if other.Observer {
 			role = "observer"
 		}
-		lines = append(lines, fmt.Sprintf("server.%d=127.0.0.1:%d:%d:%s", other.ID, quorum, election, role))
+		lines = append(lines, fmt.Sprintf("server.%d=%s:%d:%d:%s", other.ID, other.host.Addr(), other.quorum, other.election, role))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
 
 // Member is the member with a number.
 func (e *Ensemble) Member(id int64) *Member { return e.Members[id-1] }
-
-// Connect is the connect string of some members, of all if none is given.
-func (e *Ensemble) Connect(members ...*Member) string {
-	if len(members) == 0 {
-		members = e.Members
-	}
-	var hosts []string
-	for _, m := range members {
-		hosts = append(hosts, m.Addr())
-	}
-	return strings.Join(hosts, ",")
-}
 
 // Start starts some members, all if none is given, in this order, and does not wait until they serve.
 func (e *Ensemble) Start(members ...*Member) error {
@@ -203,14 +185,11 @@ func (e *Ensemble) Stop() error {
 	return all
 }
 
-// Close kills all members and the network. The directories stay.
+// Close kills all members. The directories stay.
 func (e *Ensemble) Close() error {
 	var all error
 	for _, m := range e.Members {
 		all = errors.Join(all, m.Kill())
-	}
-	if e.Network != nil {
-		e.Network.Close()
 	}
 	return all
 }

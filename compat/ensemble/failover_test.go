@@ -50,7 +50,7 @@ type prober struct {
 
 // write returns when a write is acknowledged through one of the members.
 func (p *prober) write(members []*Member) error {
-	if !slices.ContainsFunc(members, func(m *Member) bool { return m.Addr() == p.at }) {
+	if !slices.Contains(members, p.at) {
 		p.hangUp()
 	}
 	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {

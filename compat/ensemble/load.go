@@ -160,7 +160,7 @@ func (l *Load) Present(e *Ensemble) error {
 func (m *Member) children(path string) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c, err := m.ask(ctx)
+	c, err := connect(ctx, nil, m)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package ensemble
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"quoll/compat/faultnet"
 	"quoll/compat/peer"
 )
 
@@ -23,8 +25,9 @@ type Member struct {
 	ID       int64
 	Observer bool
 
-	dir                      string // has zoo.cfg, a log for each kind, and data
-	quorum, election, client int    // ports
+	dir                      string         // has zoo.cfg, a log for each kind, and data
+	host, clients            *faultnet.Host // where it is, and its clients are
+	quorum, election, client int            // ports
 	flags                    []string
 
 	mu      sync.Mutex
@@ -48,15 +51,18 @@ func (m *Member) Kind() Kind {
 func (m *Member) Dir() string { return filepath.Join(m.dir, "data") }
 
 // Addr is the address for clients, host:port.
-func (m *Member) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.client)) }
+func (m *Member) Addr() string { return net.JoinHostPort(m.host.Addr(), strconv.Itoa(m.client)) }
 
-// ElectionAddr and QuorumAddr are the addresses for members, with no Network in between.
+// ElectionAddr is where the member listens for votes.
 func (m *Member) ElectionAddr() string {
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.election))
+	return net.JoinHostPort(m.host.Addr(), strconv.Itoa(m.election))
 }
 
 // QuorumAddr is where the member listens while it leads.
-func (m *Member) QuorumAddr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.quorum)) }
+func (m *Member) QuorumAddr() string { return net.JoinHostPort(m.host.Addr(), strconv.Itoa(m.quorum)) }
+
+// Dial connects to the member as a client.
+func (m *Member) Dial(ctx context.Context) (net.Conn, error) { return m.clients.Dial(ctx, m.Addr()) }
 
 func (m *Member) String() string { return fmt.Sprintf("member %d (%s)", m.ID, m.Kind()) }
 
@@ -76,7 +82,7 @@ func (m *Member) Start() error {
 	if info, err := os.Stat(p.LogPath); err == nil {
 		m.began = info.Size()
 	}
-	if err := p.Start(); err != nil {
+	if err := m.host.Do(p.Start); err != nil {
 		return err
 	}
 	m.process, m.running, m.paused, m.ending = p, true, false, false
@@ -197,10 +203,12 @@ func (m *Member) Wipe() error {
 	return errors.Join(os.RemoveAll(filepath.Join(m.Dir(), "version-2")), os.RemoveAll(filepath.Join(m.Dir(), "quoll")))
 }
 
-// Word sends a four-letter word and returns the answer.
+// Word sends a four-letter word, on the member's own host, and returns the answer.
 func (m *Member) Word(word string) (string, error) {
 	const timeout = 2 * time.Second // a Java server that is about to start or end may never answer
-	conn, err := net.DialTimeout("tcp", m.Addr(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	conn, err := m.host.Dial(ctx, m.Addr())
 	if err != nil {
 		return "", err
 	}

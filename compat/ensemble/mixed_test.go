@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 
 	"quoll/client"
 	"quoll/jute"
@@ -107,7 +106,7 @@ func (x *mixed) without(m *Member) (others []*Member) {
 // connect connects a client to members.
 func (x *mixed) connect(ctx context.Context, events func(client.Event), members ...*Member) *client.Client {
 	x.Helper()
-	c, err := client.Connect(ctx, x.Connect(members...), client.Options{Timeout: 30 * time.Second, OnEvent: events})
+	c, err := connect(ctx, events, members...)
 	check(x.T, err)
 	return c
 }

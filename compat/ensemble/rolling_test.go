@@ -69,7 +69,7 @@ func roll(t *testing.T, size int, other Kind, kill bool) {
 // makeRoot creates a znode to write below.
 func makeRoot(t *testing.T, ctx context.Context, e *Ensemble, path string) {
 	t.Helper()
-	c, err := client.Connect(ctx, e.Connect(), client.Options{})
+	c, err := connect(ctx, nil, e.Members...)
 	check(t, err)
 	_, err = c.Create(ctx, path, nil, client.OpenACL, jute.ModePersistent)
 	check(t, err)

@@ -18,7 +18,7 @@ type session struct {
 	password []byte
 	zxid     int64 // the last one seen
 	conn     *client.RawConn
-	at       string // where conn leads
+	at       *Member // where conn leads
 	xid      int32
 	next     int // member to try
 }
@@ -45,27 +45,27 @@ func (s *session) connect(members []*Member) (made bool, err error) {
 		s.next = rand.IntN(len(members))
 	}
 	s.next++
-	s.at = members[s.next%len(members)].Addr()
+	s.at = members[s.next%len(members)]
 	ctx, cancel := context.WithTimeout(context.Background(), silence)
 	defer cancel()
-	conn, err := client.Dial(ctx, s.at)
+	conn, err := s.at.Dial(ctx)
 	if err != nil {
 		return false, err
 	}
-	s.conn = conn
+	s.conn = client.NewRawConn(conn)
 	conn.SetDeadline(time.Now().Add(silence))
 	req := jute.ConnectRequest{LastZxidSeen: s.zxid, Timeout: 60_000, SessionID: s.id, Password: s.password, HasReadOnly: true}
 	if s.id == 0 {
 		req.Password = make([]byte, jute.PasswordLength)
 	}
-	resp, err := conn.Handshake(&req)
+	resp, err := s.conn.Handshake(&req)
 	if err != nil {
 		s.hangUp()
 		return false, err
 	}
 	if resp.SessionID == 0 {
 		s.hangUp()
-		return false, fmt.Errorf("session %#x at %s: %w", s.id, s.at, jute.ErrSessionExpired)
+		return false, fmt.Errorf("session %#x at %v: %w", s.id, s.at, jute.ErrSessionExpired)
 	}
 	made = s.id == 0
 	s.id, s.password = resp.SessionID, slices.Clone(resp.Password[:])

@@ -15,11 +15,15 @@ import (
 	"quoll/jute"
 )
 
-// ask connects to one member.
-func (m *Member) ask(ctx context.Context) (*client.Client, error) {
-	c, err := client.Connect(ctx, m.Addr(), client.Options{Timeout: 30 * time.Second})
+// connect connects a client to one of some members, and has it hand its events to a function unless that is nil.
+func connect(ctx context.Context, events func(client.Event), members ...*Member) (*client.Client, error) {
+	var addrs []string
+	for _, m := range members {
+		addrs = append(addrs, m.Addr())
+	}
+	c, err := client.Connect(ctx, strings.Join(addrs, ","), client.Options{Timeout: 30 * time.Second, OnEvent: events, Dial: members[0].clients.Dial})
 	if err != nil {
-		return nil, fmt.Errorf("%v: %w", m, err)
+		return nil, fmt.Errorf("%v: %w", members, err)
 	}
 	return c, nil
 }
@@ -34,7 +38,7 @@ func (e *Ensemble) Settle(path string) error {
 			running = append(running, m)
 		}
 	}
-	c, err := client.Connect(ctx, e.Connect(running...), client.Options{Timeout: 30 * time.Second})
+	c, err := connect(ctx, nil, running...)
 	if err != nil {
 		return err
 	}
@@ -55,7 +59,7 @@ func (e *Ensemble) Settle(path string) error {
 func (m *Member) Tree() (map[string]observe.Znode, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	c, err := m.ask(ctx)
+	c, err := connect(ctx, nil, m)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,10 @@
 package history
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -10,6 +13,7 @@ import (
 	"time"
 
 	"quoll/compat/peer"
+	"quoll/compat/recorder"
 	"quoll/history"
 )
 
@@ -20,6 +24,8 @@ const (
 	// A sample of Porcupine has about so many operations on one znode.
 	sampleLength = 40
 	samples      = 20 // of each life
+	// sessionTimeout is longer than any run.
+	sessionTimeout = 10 * time.Hour
 )
 
 func TestHistory(t *testing.T) {
@@ -64,32 +70,40 @@ func run(t *testing.T, kind peer.Kind, ops, perLife, seed int64) {
 	t.Cleanup(func() { server.Close(); peer.ShowLog(t, kind.Name, &server.Process) })
 
 	judge := newJudge(seed)
-	var answers atomic.Int64
-	var all []*player
+	var all []*recorder.Client
 	for id := range players {
-		all = append(all, newPlayer(id, seed, &answers))
+		all = append(all, recorder.New(recorder.Options{ID: id, Seed: seed, Timeout: sessionTimeout, Window: 8, Length: 8000}))
+	}
+	answers := func() (n int64) {
+		for _, c := range all {
+			n += c.Answers.Load()
+		}
+		return n
 	}
 	rng := rand.New(rand.NewPCG(uint64(seed), players))
 	start, kills := time.Now(), 0
-	for answers.Load() < ops && !judge.done() {
-		goal := answers.Load() + perLife/2 + rng.Int64N(perLife)
-		begin := all[0].prepare
+	for answers() < ops && !judge.done() {
+		goal := answers() + perLife/2 + rng.Int64N(perLife)
+		begin := all[0].Prepare
 		if kills > 0 {
-			begin = all[0].look
+			begin = all[0].Look
 		}
-		if err := begin(server.Addr()); err != nil {
+		conn, err := net.Dial("tcp", server.Addr())
+		if err == nil {
+			err = begin(conn)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		records := all[0].records
 		var dying atomic.Bool
 		var work sync.WaitGroup
 		errs := make(chan error, players)
-		for _, p := range all {
-			work.Go(func() { errs <- p.life(server.Addr(), &dying) })
+		for _, c := range all {
+			work.Go(func() { errs <- life(c, server.Addr(), &dying) })
 		}
-		for end := time.Now().Add(5 * time.Minute); answers.Load() < goal && len(errs) == 0; time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(5 * time.Minute); answers() < goal && len(errs) == 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Errorf("%d answers are missing", goal-answers.Load())
+				t.Errorf("%d answers are missing", goal-answers())
 				break
 			}
 		}
@@ -104,12 +118,13 @@ func run(t *testing.T, kind peer.Kind, ops, perLife, seed int64) {
 				t.Error(err)
 			}
 		}
-		for _, p := range all {
-			records = append(records, p.records...)
+		var records []*history.Connection
+		for _, c := range all {
+			records = append(records, c.Take()...)
 		}
 		judge.lives <- records
 		if kills%20 == 0 {
-			t.Logf("%d requests answered after %v", answers.Load(), time.Since(start).Round(time.Second))
+			t.Logf("%d requests answered after %v", answers(), time.Since(start).Round(time.Second))
 		}
 		if t.Failed() {
 			break
@@ -139,6 +154,23 @@ func run(t *testing.T, kind peer.Kind, ops, perLife, seed int64) {
 		report.Ops, report.Writes, report.Events, took.Round(time.Millisecond), float64(report.Ops)/took.Seconds(), kills, report.Sessions, len(report.Violations))
 	t.Logf("%d writes that nobody answered, of which %d were done; checked %.0f/s; %d samples of Porcupine with %d operations in %v; %d MiB of memory",
 		report.Open, report.Done, float64(report.Ops)/judge.checking.Seconds(), judge.samples, judge.sampled, judge.sampling.Round(time.Millisecond), memory.Sys>>20)
+}
+
+// life plays until the server dies. The error is nil if dying said so.
+func life(c *recorder.Client, addr string, dying *atomic.Bool) error {
+	for {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			err = c.Play(conn, nil)
+		}
+		switch {
+		case err == nil, errors.Is(err, recorder.ErrRefused):
+		case dying.Load(): // the kill may be a moment behind its announcement, never before it
+			return nil
+		default:
+			return fmt.Errorf("client %d: %w", c.ID, err)
+		}
+	}
 }
 
 // judge checks each life while the next one is played.
