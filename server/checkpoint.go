@@ -143,16 +143,20 @@ func (k *checkpointer) logged(records, bytes int64, mark uint32) {
 
 // cutIfDue begins a checkpoint, unless one is on its way: it cuts the tree and hands the capture over. roll makes the log go on in a new file.
 func (k *checkpointer) cutIfDue(roll func()) {
-	if k.busy.Load() || k.paused.Load() {
+	now := time.Now()
+	switch {
+	case k.paused.Load():
+		k.turnAway(errStopping)
+		return
+	case k.busy.Load():
+		return
+	case now.UnixNano() < k.retryAt.Load():
+		k.turnAway(errors.New("the store could not be written a moment ago"))
 		return
 	}
-	now := time.Now()
-	viewers := k.seen(now)
+	viewers := k.seen()
 	snapshot := !k.writing.Load() && (k.snapshotDue() || k.wanted.Load())
 	if !snapshot && len(viewers) == 0 && k.bytes < k.checkpointBytes() && !k.full.Load() && !k.again.Load() && (k.bytes == 0 || now.Sub(k.cutAt) < checkpointAge) {
-		return
-	}
-	if now.UnixNano() < k.retryAt.Load() {
 		return
 	}
 	// A log that ends where the store does makes for a quick start. With little in it, it goes on.
@@ -221,18 +225,19 @@ func (k *checkpointer) view(fn func(*store.View, error)) {
 // viewed says that a view was closed.
 func (k *checkpointer) viewed() { k.flight.Done() }
 
-// seen returns those who wait for a view, and forgets them. While the store is left alone after a failure they are told at once.
-func (k *checkpointer) seen(now time.Time) (viewers []func(*store.View, error)) {
+// seen returns those who wait for a view, and forgets them.
+func (k *checkpointer) seen() (viewers []func(*store.View, error)) {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	viewers, k.viewers = k.viewers, nil
-	k.mu.Unlock()
-	if now.UnixNano() >= k.retryAt.Load() {
-		return viewers
+	return viewers
+}
+
+// turnAway tells those who wait for a view that there will be none.
+func (k *checkpointer) turnAway(err error) {
+	for _, fn := range k.seen() {
+		fn(nil, err)
 	}
-	for _, fn := range viewers {
-		fn(nil, errors.New("the store could not be written a moment ago"))
-	}
-	return nil
 }
 
 func (k *checkpointer) context() context.Context {
@@ -252,9 +257,7 @@ func (k *checkpointer) interrupt() {
 func (k *checkpointer) pause() {
 	k.paused.Store(true)
 	k.interrupt()
-	for _, fn := range k.seen(time.Now()) {
-		fn(nil, errStopping)
-	}
+	k.turnAway(errStopping)
 	k.flight.Wait()
 	if k.store != nil {
 		_ = k.store.Close() // what it lacks is in the log
@@ -304,7 +307,10 @@ func (k *checkpointer) run() {
 
 func (k *checkpointer) take(c checkpoint) {
 	defer k.flight.Done()
-	defer k.busy.Store(false)
+	defer func() {
+		k.busy.Store(false)
+		k.s.sequencer.poke() // somebody may have come meanwhile who wants to see the store
+	}()
 	err := k.commit(c, true)
 	if err != nil {
 		if !errors.Is(err, errStopping) {
@@ -367,6 +373,7 @@ func (k *checkpointer) finish() {
 		k.take(c)
 	default:
 	}
+	k.turnAway(errStopping)
 	k.flight.Wait()
 	t := k.s.tree
 	full, small := k.full.Load(), t.DataSize() < stopSnapshotBytes

@@ -8,13 +8,17 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"quoll/config"
 	"quoll/jute"
+	"quoll/store"
 	"quoll/tree"
 	"quoll/txnlog/memfs"
 	"quoll/zab"
@@ -210,6 +214,86 @@ func TestMatch(t *testing.T) {
 				t.Errorf("%v overtakes", other)
 			}
 		}
+	}
+	end(t, s)
+}
+
+// TestEveryViewerIsTold has views of the store asked for while it fails and comes back, while the tree is another one, and at the end.
+func TestEveryViewerIsTold(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newCheckpointer(s) // whose captures the test takes
+	told := 0
+	ask := func() { k.view(func(*store.View, error) { told++ }) }
+	cut := func() {
+		k.cutIfDue(func() {})
+		select {
+		case c := <-k.captures:
+			for _, fn := range c.viewers {
+				fn(nil, errStopping)
+			}
+			k.close(c.capture)
+			k.busy.Store(false)
+			k.flight.Done()
+		default:
+		}
+	}
+	var failing sync.WaitGroup
+	var stop atomic.Bool
+	failing.Go(func() { // as a snapshot beside the captures does
+		for !stop.Load() {
+			k.retryLater()
+			runtime.Gosched()
+			k.retryAt.Store(0)
+		}
+	})
+	const n = 20_000
+	for range n {
+		ask()
+		cut()
+	}
+	stop.Store(true)
+	failing.Wait()
+	if told != n {
+		t.Errorf("%d of %d were told", told, n)
+	}
+	told = 0
+	k.paused.Store(true)
+	ask()
+	if cut(); told != 1 {
+		t.Error("nobody is told while the tree is another one")
+	}
+	ask()
+	if k.finish(); told != 2 {
+		t.Error("nobody is told at the end")
+	}
+	end(t, s)
+}
+
+// TestViewAfterACheckpoint asks for a view of the store while a checkpoint is on its way: when that has ended, the member looks.
+func TestViewAfterACheckpoint(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, looks := s.Member(), make(chan struct{}, 1)
+	m.Attach(func() {
+		select {
+		case looks <- struct{}{}:
+		default:
+		}
+	}, func(func()) {})
+	s.checkpoints.wanted.Store(false) // no snapshot behind it, whose end is looked at in any case
+	m.cut()
+	if !s.checkpoints.busy.Load() && s.checkpoints.full.Load() {
+		t.Error("no checkpoint was begun")
+	}
+	select {
+	case <-looks:
+	case <-time.After(patience):
+		t.Error("it does not look")
 	}
 	end(t, s)
 }
