@@ -8,8 +8,8 @@ import (
 	"quoll/quorum/election"
 )
 
-// maxUnknown is how many connections may be open of whom nothing is known, or only that it is no member. Each may hold some MiB: what is read and not taken, and what is sent
-// and not read by the other side.
+// maxUnknown is how many connections may be open of whom nothing is known, or only that it is no member. Each may hold some MiB: a packet that is being read, and a window of
+// the history that the other side does not take (zab.Options).
 const maxUnknown = 128
 
 // guests are the connections that were accepted: one of each member, an observer in the config included, and of others a limited number. So a member comes in whatever

@@ -279,6 +279,7 @@ func (l *leader) tick() {
 			return
 		}
 	}
+	l.limitStrangers()
 	for i := 0; i < len(l.peers); {
 		p := l.peers[i]
 		p.tick()
@@ -289,6 +290,25 @@ func (l *leader) tick() {
 	l.answerSyncs()
 	if l.lame {
 		l.checkQuorum()
+	}
+}
+
+// limitStrangers cuts off the learner that is no member and lets most bytes wait, when they all together let more wait than one link may. So each of them costs little more
+// than a window, however many there are.
+func (l *leader) limitStrangers() {
+	waiting, most := 0, (*peer)(nil)
+	for _, p := range l.peers {
+		excess := p.excess()
+		if excess <= 0 || l.member(p.sid) {
+			continue
+		}
+		waiting += excess
+		if most == nil || excess > most.excess() {
+			most = p
+		}
+	}
+	if waiting > l.n.opts.LinkBytes {
+		most.fail("it is too slow: it and others that are no members let %d bytes wait", waiting)
 	}
 }
 

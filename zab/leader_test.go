@@ -493,6 +493,30 @@ func TestSameSid(t *testing.T) {
 	}
 }
 
+// TestStrangersTogether is that learners that are no members may not let as much wait, all together, as each of them alone; the one with most goes. Members are not touched.
+func TestStrangersTogether(t *testing.T) {
+	s := established(t, Options{LinkWindow: 60, LinkBytes: 200})
+	wait := func(link LinkID, bytes int) []Close {
+		p := s.n.leader.find(link)
+		p.inflight, p.large = 60+bytes, 0
+		return pick[Close](s.step(from(1, wire.TypePing, 0, []byte{})))
+	}
+	s.joins(2, 2, 2, z(1, 4))
+	for link := LinkID(11); link <= 13; link++ {
+		s.joins(link, int64(link), 2, z(1, 4))
+	}
+	for _, want := range []struct {
+		link   LinkID
+		bytes  int
+		closed int
+	}{{11, 80, 0}, {12, 70, 0}, {1, 100, 0}, {2, 100, 0}, {13, 50, 0}, {13, 51, 1}} {
+		c := wait(want.link, want.bytes)
+		if len(c) != want.closed || len(c) > 0 && c[0].Link != 11 {
+			t.Errorf("with %d at link %d: %+v", want.bytes, want.link, c)
+		}
+	}
+}
+
 // TestManySyncs is that syncs are bounded for each learner by itself, and for the clients of the leader.
 func TestManySyncs(t *testing.T) {
 	s := established(t, Options{})

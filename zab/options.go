@@ -53,8 +53,8 @@ type Options struct {
 	OutstandingBytes int
 	// LinkWindow is how many bytes are handed to a link ahead of the network. Default 1 MiB.
 	LinkWindow int
-	// LinkBytes is when a link that does not drain is closed, without the last transaction or request, which may be of any size. Default 16 MiB; more than
-	// LinkWindow.
+	// LinkBytes is when a link that does not drain is closed, without the last transaction or request, which may be of any size. Learners that are no
+	// members may have as much together, beside a window each. Default 16 MiB; more than LinkWindow.
 	LinkBytes int
 }
 

@@ -74,6 +74,9 @@ func (p *peer) send(packet wire.Packet) {
 	p.l.n.emit(Send{p.link, packet})
 }
 
+// excess is how many bytes more than a window wait for the link, but for the last transaction.
+func (p *peer) excess() int { return p.inflight - p.large - p.l.n.opts.LinkWindow }
+
 // fail ends the link because of what the learner did or did not.
 func (p *peer) fail(format string, args ...any) {
 	n := p.l.n
