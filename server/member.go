@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/adler32"
 	"io"
@@ -66,6 +65,7 @@ type Member struct {
 		zxid  int64
 	}
 	failed   bool            // the disk; of the goroutine that writes
+	down     error           // why nothing is logged until a Reload succeeds, nil if it is; of the same goroutine
 	dynamic  *config.Dynamic // the configuration files, of the same goroutine
 	prepared atomic.Int64    // the service for which the tree has everything that was there before it
 }
@@ -690,7 +690,7 @@ func (m *Member) Sync() (zxid int64, err error) {
 // failing notes an error of the disk.
 func (m *Member) failing(err error) error {
 	if err != nil {
-		m.failed = true
+		m.failed, m.down = true, err
 		m.s.metrics.UnrecoverableErrors.Inc()
 	}
 	return err
@@ -732,11 +732,7 @@ func (m *Member) Truncate(zxid int64) error {
 	m.s.files.Lock()
 	defer m.s.files.Unlock()
 	m.detach()
-	if err := m.replica.Truncate(zxid); err != nil {
-		return err
-	}
-	m.attach()
-	return nil
+	return m.attach(m.replica.Truncate(zxid))
 }
 
 // Install makes the stream behind a SNAP packet the state. Nothing is applied meanwhile.
@@ -744,11 +740,8 @@ func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) 
 	m.s.files.Lock()
 	defer m.s.files.Unlock()
 	m.detach()
-	if rest, err = m.replica.Install(zxid, stream); err != nil {
-		return nil, err
-	}
-	m.attach()
-	return rest, nil
+	rest, err = m.replica.Install(zxid, stream)
+	return rest, m.attach(err)
 }
 
 // Reload makes the tree what the disk has. Nothing is applied meanwhile.
@@ -756,17 +749,11 @@ func (m *Member) Reload() error {
 	m.s.files.Lock()
 	defer m.s.files.Unlock()
 	m.detach()
-	if err := m.replica.Reload(); err != nil {
-		return err
+	err := m.replica.Reload()
+	if err == nil && m.failed {
+		err = m.tryDisk()
 	}
-	if m.failed {
-		if err := m.tryDisk(); err != nil {
-			return err
-		}
-		m.failed = false
-	}
-	m.attach()
-	return nil
+	return m.attach(err)
 }
 
 // tryDisk finds out whether the disk takes writes again, and has room for some time: a server that comes back only to fail again is a burden to the others.
@@ -789,14 +776,19 @@ func (m *Member) detach() {
 	m.adopt(tree.New())
 }
 
-// attach goes on with what the replica has now.
-func (m *Member) attach() {
+// attach goes on with what the replica has now, if it has something: then there is no error.
+func (m *Member) attach(err error) error {
+	if m.down = err; err != nil {
+		return err
+	}
+	m.failed = false
 	m.adopt(m.replica.Tree())
 	m.s.checkpoints.resume(m.replica.TakeStore())
 	m.durable(m.replica.Tree().LastZxid())
 	if m.config != nil {
 		m.s.setConfig(m.config)
 	}
+	return nil
 }
 
 func (m *Member) adopt(t *tree.Tree) {
@@ -809,14 +801,23 @@ func (m *Member) adopt(t *tree.Tree) {
 	s.prepare()
 }
 
-// End makes everything durable and closes the directory. Nothing is called afterwards.
+// End makes everything durable and closes the directory. Nothing is called afterwards. That the disk was down before is no error of this.
 func (m *Member) End() error {
-	k := m.s.checkpoints
-	_, err := m.Sync()
+	k, down := m.s.checkpoints, m.down
+	var err error
+	if down == nil {
+		_, err = m.Sync()
+	}
 	applied, _ := m.s.State()
-	if err != nil || m.failed || applied > m.synced.zxid {
+	if m.down != nil || applied > m.synced.zxid {
 		k.paused.Store(true) // the store must not be ahead of the log
 	}
 	close(k.ended)
-	return errors.Join(err, m.replica.Close())
+	switch closing := m.replica.Close(); {
+	case down != nil:
+		m.s.log.Warn("the server ends while nothing can be logged; what is not on the disk it has acknowledged to nobody", "error", down)
+	case err == nil:
+		err = closing
+	}
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"log/slog"
 	"math"
 	"net"
 	"os"
@@ -28,6 +29,11 @@ import (
 // newMember starts the server behind a member of an ensemble, without the ensemble.
 func newMember(t *testing.T, dir string, disk *memfs.FS) (*Server, error) {
 	t.Helper()
+	return newLoggingMember(t, dir, disk, nil)
+}
+
+func newLoggingMember(t *testing.T, dir string, disk *memfs.FS, log *slog.Logger) (*Server, error) {
+	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, "myid"), []byte("1"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +42,7 @@ func newMember(t *testing.T, dir string, disk *memfs.FS) (*Server, error) {
 		t.Fatal(err)
 	}
 	disk.WriteFile(filepath.Join(dir, "initialize"), nil)
-	return Start(Options{Config: cfg, FS: disk, StoreFS: disk.VFS()})
+	return Start(Options{Config: cfg, FS: disk, StoreFS: disk.VFS(), Logger: log})
 }
 
 func createRecord(zxid int64, path string) zab.Record {
@@ -129,6 +135,57 @@ func TestEndAheadOfTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	end(t, s)
+}
+
+// TestEndOfABrokenDisk closes a server whose disk does not work any more: it says why, once, and what it had made durable is there at the next start.
+func TestEndOfABrokenDisk(t *testing.T) {
+	for _, reload := range []bool{false, true} {
+		dir, disk, log := t.TempDir(), memfs.New(), new(tale)
+		var broken atomic.Bool
+		disk.Fail = func(op, name string) error {
+			if broken.Load() && (op == "sync" || op == "write") && strings.Contains(name, "log.") {
+				return syscall.EIO
+			}
+			return nil
+		}
+		s, err := newLoggingMember(t, dir, disk, slog.New(slog.NewTextHandler(log, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := s.Member()
+		if err := m.PersistEpoch(zab.AcceptedEpoch, 1); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 2 {
+			if err := m.Append([]zab.Record{createRecord(1<<32|int64(i+1), fmt.Sprintf("/%d", i))}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Sync(); (err != nil) != broken.Load() {
+				t.Fatal(err)
+			}
+			broken.Store(true)
+		}
+		if reload {
+			if err := m.Reload(); err == nil {
+				t.Fatal("it reads what cannot be synced")
+			}
+		}
+		if err := m.End(); err != nil {
+			t.Errorf("it ends with an error: %v", err)
+		}
+		if said := log.String(); strings.Count(said, "the server ends while nothing can be logged") != 1 || !strings.Contains(said, syscall.EIO.Error()) {
+			t.Errorf("it says %s", said)
+		}
+		_ = s.Close()
+		broken.Store(false)
+		if s, err = newMember(t, dir, disk); err != nil {
+			t.Fatal(err)
+		}
+		if zxid, _ := s.State(); zxid != 1<<32|1 {
+			t.Errorf("the next start has %#x", zxid)
+		}
+		end(t, s)
+	}
 }
 
 // TestOwnSessionsAreForgotten has a leader apply the session of one of its own clients: the request is known, and nothing may stay of it.
