@@ -95,7 +95,7 @@ func (l *link) start(first ...wire.Packet) {
 func (l *link) read(first []wire.Packet) {
 	l.hand(first)
 	for {
-		packets, err := l.arrived()
+		packets, err := l.reader.Packets()
 		l.hand(packets)
 		if err != nil {
 			l.p.post(message{event: zab.LinkDown{Link: l.id, Reason: reason(err)}})
@@ -112,31 +112,6 @@ func (l *link) read(first []wire.Packet) {
 			}
 		}
 	}
-}
-
-// arrived waits for a packet, and returns with it those that are there already. It stops at a SNAP.
-func (l *link) arrived() (packets []wire.Packet, err error) {
-	var data []byte // of all of them: one allocation
-	for more := 1; more > 0; {
-		p, err := l.reader.Packet()
-		if err != nil {
-			return packets, err
-		}
-		var size int
-		if more, size = l.reader.Ahead(); data == nil {
-			data = make([]byte, 0, len(p.Data)+size)
-		}
-		if p.Data != nil {
-			from := len(data)
-			data = append(data, p.Data...)
-			p.Data = data[from:len(data):len(data)]
-		}
-		packets = append(packets, p)
-		if p.Type == wire.TypeSnap {
-			break
-		}
-	}
-	return packets, nil
 }
 
 func (l *link) hand(packets []wire.Packet) {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -12,7 +13,7 @@ import (
 // the source any more.
 //
 // What a length claims is never allocated before it is there: the buffer has at most twice the bytes that arrived. A byte slice that it returns,
-// alone or in a record, is valid until the next call of any method. After an error the connection is of no use, but for a timeout of the
+// alone or in a record, is valid until the next call of any method, but for those of Packets. After an error the connection is of no use, but for a timeout of the
 // source: then the call can be repeated. io.EOF is the end of the source between two records, io.ErrUnexpectedEOF the end within one.
 type Reader struct {
 	src        io.Reader
@@ -45,14 +46,36 @@ func (r *Reader) Packet() (p Packet, err error) {
 	return p, d.Err()
 }
 
-// Ahead returns how many packets at least could be taken without waiting, 0 or 1, and how many bytes were read and not handed out.
-func (r *Reader) Ahead() (packets, size int) {
-	b := r.buf[r.start:r.end]
-	var e packetExtent
-	if n, err := e.extent(b, r.limit); err != nil || n <= len(b) {
-		packets = 1
+// Packets waits for a packet and returns it with those that are there already, up to a SNAP, behind which a stream comes. They are the caller's: one allocation holds
+// the bytes of all.
+func (r *Reader) Packets() ([]Packet, error) {
+	r.packet = packetExtent{}
+	if _, err := r.await(&r.packet); err != nil {
+		return nil, err
 	}
-	return packets, len(b)
+	count, size := 0, 0
+	for read := r.buf[r.start:r.end]; size < len(read); {
+		var e packetExtent
+		n, err := e.extent(read[size:], r.limit)
+		if err != nil || n > len(read)-size {
+			break // the next call says so
+		}
+		first := Type(binary.BigEndian.Uint32(read[size:]))
+		count, size = count+1, size+n
+		if first == TypeSnap {
+			break
+		}
+	}
+	b := bytes.Clone(r.buf[r.start : r.start+size])
+	r.start += size
+	packets := make([]Packet, count)
+	d := jute.NewDecoder(b)
+	for i := range packets {
+		if packets[i].Decode(&d); d.Err() != nil {
+			return packets[:i], d.Err()
+		}
+	}
+	return packets, nil
 }
 
 // InitialMessage returns the first message of the election port.

@@ -174,20 +174,59 @@ func TestReaderMemory(t *testing.T) {
 	if len(r.buf) > 2*firstBuffer {
 		t.Errorf("packets of 3020 bytes that come slowly made a buffer of %d", len(r.buf))
 	}
-	if more, _ := r.Ahead(); more != 0 {
-		t.Error("nothing has come, and a packet is there")
-	}
 	r = NewReader(&endless{data: packet}, 3000)
 	for range 1000 {
 		if _, err := r.Packet(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if more, size := r.Ahead(); more == 0 || size < len(packet) {
-		t.Errorf("%d packets, %d bytes ahead of an endless source", more, size)
-	}
 	if len(r.buf) > manyRecords {
 		t.Errorf("packets of 3020 bytes made a buffer of %d", len(r.buf))
+	}
+}
+
+// TestReaderPackets: what has arrived comes at once, and its bytes are the caller's. Behind a SNAP nothing is taken.
+func TestReaderPackets(t *testing.T) {
+	sent := []Packet{
+		{Type: TypeProposal, Zxid: 1, Data: []byte("one")}, {Type: TypeCommit, Zxid: 1},
+		{Type: TypeRequest, Zxid: -1, Data: []byte{}, AuthInfo: []jute.ID{{Scheme: "ip", ID: "127.0.0.1"}}},
+		{Type: TypeSnap, Zxid: 2}, {Type: TypePing, Zxid: 3},
+	}
+	var b []byte
+	for i := range sent {
+		b = sent[i].Append(b)
+	}
+	whole := NewReader(bytes.NewReader(b), 1000)
+	var got []Packet
+	for _, want := range []int{4, 1} {
+		packets, err := whole.Packets()
+		if err != nil || len(packets) != want {
+			t.Fatalf("%d packets, %v, not %d", len(packets), err, want)
+		}
+		got = append(got, packets...)
+	}
+	clear(whole.buf)
+	if !reflect.DeepEqual(got, sent) {
+		t.Errorf("%+v\n%+v", got, sent)
+	}
+	if packets, err := whole.Packets(); len(packets) != 0 || err != io.EOF {
+		t.Errorf("%v, %v at the end", packets, err)
+	}
+	slow := NewReader(iotest.OneByteReader(bytes.NewReader(b)), 1000)
+	for i := range sent {
+		if packets, err := slow.Packets(); err != nil || len(packets) != 1 || !reflect.DeepEqual(packets[0], sent[i]) {
+			t.Errorf("%+v, %v, not %+v", packets, err, sent[i])
+		}
+	}
+	// A packet that is too long does not take those before it along.
+	b = append(sent[0].Append(nil), sent[0].Append(nil)...)
+	b[len(b)-4-3-4] = 0x7f
+	bad := NewReader(bytes.NewReader(b), 1000)
+	if packets, err := bad.Packets(); err != nil || len(packets) != 1 {
+		t.Errorf("%v, %v", packets, err)
+	}
+	if packets, err := bad.Packets(); err == nil {
+		t.Errorf("%v", packets)
 	}
 }
 
