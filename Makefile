@@ -54,6 +54,11 @@ readme: ## run the commands that README.md shows, on ports 2181 and 2182
 bench-short: ## the comparison of `make bench` in about a minute: few rows, one round
 	$(GO) run ./bench -short
 
+BASE ?= HEAD
+.PHONY: bench-compare
+bench-compare: ## micro-benchmarks of the working tree against the commit BASE (HEAD), in turn, by benchstat (5 minutes; BENCH=regexp chooses, COUNT=8 rounds)
+	bench/against.sh $(BASE) $(BENCH)
+
 .PHONY: peers
 peers: ## fetch the real servers and clients that compat talks to (Maven, PyPI, crates.io, Debian)
 	scripts/fetch-peers.sh
@@ -107,8 +112,8 @@ sim-mutants: ## every planted fault of zab is found, and in how many schedules (
 	$(GO) test -tags mutants -count=1 -timeout 4h -run 'TestMutants|TestMinimize' -v ./zab/zabtest
 
 .PHONY: bench
-bench: ## Apache ZooKeeper and quoll in turn under the same load; prints the table (make peers first)
-	$(GO) run ./bench
+bench: ## Apache ZooKeeper and quoll in turn, every row of the table, into docs/performance.md, .svg and .json (1.5 hours; 16 GB of memory, a quiet machine, make peers first)
+	$(GO) run ./bench -o docs/performance.md
 
 .PHONY: generate
 generate: ## write generated code and pages anew

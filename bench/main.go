@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -184,7 +185,8 @@ func run(args []string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := os.WriteFile(p.output, into(page, report.Bytes()), 0o644); err != nil {
+	picture := fmt.Appendf(nil, "![How many times better quoll is than Java, row by row](%s.svg)\n\n", filepath.Base(name))
+	if err := os.WriteFile(p.output, into(page, append(picture, report.Bytes()...)), 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(name+".svg", plot(p.results.lines()), 0o644)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -68,7 +69,7 @@ func TestComparison(t *testing.T) {
 func TestRowsOnQuoll(t *testing.T) {
 	dir := t.TempDir()
 	page := filepath.Join(dir, "report.md")
-	rows := "^(connect/5k|watch/10k|3/set/3x1/1024B|start|idle/10k|memory/1m|pauses/1m|restart/1m|rate/1m/no-snapshots)$"
+	rows := "^(create-seq/1x1/100B|multi10/1x1/100B|children10k/10x1/100B|connect/5k|watch/10k|3/set/3x1/1024B|start|idle/10k|memory/1m|pauses/1m|restart/1m|rate/1m/no-snapshots)$"
 	args := "-servers quoll -rounds 1 -duration 300ms -warmup 0 -scale 1000 -work " + dir + " -o " + page + " -rows "
 	if err := run(append(strings.Fields(args), rows)); err != nil {
 		t.Fatal(err)
@@ -295,6 +296,31 @@ func TestProc(t *testing.T) {
 	}
 	if n, err := memoryOf(os.Getpid(), "VmRSS"); err != nil || n < 1<<20 {
 		t.Errorf("memoryOf = %d, %v", n, err)
+	}
+}
+
+// TestOthers takes this process for a server, whose time comes off twice then, and a child that has ended for another.
+func TestOthers(t *testing.T) {
+	child := exec.Command("true")
+	if err := child.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for used, _ := cpuTime(os.Getpid()); used < 20*tick; used, _ = cpuTime(os.Getpid()) {
+	}
+	own, err := cpuTime(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice, err := others(&entrant{given: &target{pids: []int{os.Getpid(), child.Process.Pid}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	once, err := others(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if once-twice < own/2 {
+		t.Errorf("%v, with this process as a server %v: it has used %v", once, twice, own)
 	}
 }
 

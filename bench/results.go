@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -92,17 +94,35 @@ func (r *results) load(name string) error {
 	return nil
 }
 
-// write writes the results to a file, at once.
+// write writes the results to a file, at once: a line for each run and each measurement.
 func (r *results) write(name string) error {
-	b, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
+	var b bytes.Buffer
+	b.WriteString(`{"runs":[`)
+	err := jsonLines(&b, r.Runs)
+	b.WriteString(`],"measurements":[`)
+	err = errors.Join(err, jsonLines(&b, r.Measurements))
+	b.WriteString("]}\n")
 	temp := name + ".tmp"
-	if err := os.WriteFile(temp, append(b, '\n'), 0o644); err != nil {
+	if err := errors.Join(err, os.WriteFile(temp, b.Bytes(), 0o644)); err != nil {
 		return err
 	}
 	return os.Rename(temp, name)
+}
+
+func jsonLines[T any](b *bytes.Buffer, all []T) error {
+	for i, v := range all {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('\n')
+		text, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		b.Write(text)
+	}
+	b.WriteByte('\n')
+	return nil
 }
 
 // line is a figure of a row on all servers: its value in each round.
