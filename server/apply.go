@@ -275,7 +275,7 @@ func (c *conn) runWaiting(now time.Time, limit int) {
 func (c *conn) pop() {
 	r := c.fifo.queue[0]
 	if r.write {
-		c.s.outstanding.Add(-1)
+		c.s.left(r)
 	}
 	c.fifo.queue[0] = nil
 	c.fifo.queue = c.fifo.queue[1:]

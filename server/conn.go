@@ -356,6 +356,14 @@ func (c *conn) push(r *Request) {
 	c.waiting.Store(int32(len(c.fifo.queue)))
 }
 
+// left notes that no connection waits for a write any more.
+func (s *Server) left(r *Request) {
+	s.outstanding.Add(-1)
+	if m := s.member; m != nil && r.stage.Swap(stageDone) == stageAbroad {
+		m.abroad.Add(-int64(r.size()))
+	}
+}
+
 func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 	c.endDirect()
 	if c.session.Load().conn.Load() != c {
@@ -668,13 +676,16 @@ func (c *conn) cleanUp() {
 	c.fifo.Lock()
 	for _, r := range c.fifo.queue {
 		if r.write {
-			c.s.outstanding.Add(-1)
+			c.s.left(r)
 		}
 	}
 	c.fifo.queue = nil
 	c.waiting.Store(0)
 	c.waitingBytes.Store(0)
 	c.fifo.Unlock()
+	if m := c.s.member; m != nil {
+		m.goOn()
+	}
 	c.s.watches.removeAll(c)
 	if s := c.session.Load(); s != nil {
 		s.conn.CompareAndSwap(c, nil)

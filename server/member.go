@@ -21,8 +21,14 @@ import (
 	"quoll/zab/wire"
 )
 
-// lineLimit is how many bytes of a learner's requests a leader keeps; a learner sends no more than its connections have outstanding.
-const lineLimit = 256 << 20
+const (
+	// abroadLimit is how many bytes of requests a learner has with its leader while connections wait for them. What is more waits in the inbox.
+	abroadLimit = 64 << 20
+	// lineLimit is how many bytes of a learner's requests a leader keeps before it closes the link. To read it no further is no way out: behind the requests come
+	// the ACKs without which the line does not move, and the PINGs. A learner of quoll gets there only with requests whose connections are gone; one that is Java
+	// has globalOutstandingLimit requests and one more for each connection, of whatever size.
+	lineLimit = 256 << 20
+)
 
 // Member is the server behind a member of an ensemble: it gives requests to a zab.Node and takes transactions from it. Package quorum calls its methods, from
 // the three goroutines that its interface App names.
@@ -31,7 +37,9 @@ type Member struct {
 	s       *Server
 	replica *replica.Member
 	driver  atomic.Pointer[driver]
-	look    atomic.Bool // at what is due for the state's goroutine
+	look    atomic.Bool  // at what is due for the state's goroutine
+	abroad  atomic.Int64 // bytes of requests that are with the leader, and that connections wait for
+	held    atomic.Bool  // requests wait for there to be less of that
 	peer    atomic.Pointer[Ensemble]
 
 	// The driver's own.
@@ -206,7 +214,7 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 		return m.lead(now, n)
 	}
 	done := 0
-	for ; done < len(m.own) && !n.Full(); done++ {
+	for ; done < len(m.own) && !n.Full() && m.mayForward(); done++ {
 		m.s.metrics.LearnerRequestQueueSize.Observe(int64(len(m.own) - done - 1))
 		m.forward(now, n, m.own[done])
 	}
@@ -253,7 +261,26 @@ func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 	if first := m.upgrade(r); first != nil {
 		n.Step(now, zab.Forward{Packet: first.packet()})
 	}
+	if r.conn != nil && r.stage.CompareAndSwap(stageHere, stageAbroad) {
+		m.abroad.Add(int64(r.size()))
+	}
 	n.Step(now, zab.Forward{Packet: r.packet()})
+}
+
+// mayForward reports whether the leader has little enough of what connections wait for. If not, there will be a call of Work when it has.
+func (m *Member) mayForward() bool {
+	if m.abroad.Load() < abroadLimit {
+		return true
+	}
+	m.held.Store(true)
+	return m.abroad.Load() < abroadLimit // something may have come back before it was known that anybody waits for that
+}
+
+// goOn lets requests go on that were held, if enough has come back. No lock is held.
+func (m *Member) goOn() {
+	if m.abroad.Load() < abroadLimit && m.held.Load() && m.held.Swap(false) {
+		m.work()
+	}
 }
 
 // lead prepares what is in the line.
@@ -565,6 +592,7 @@ func (m *Member) Apply(records []zab.Record, committed time.Time) error {
 	s.countApplied(m.batch, committed, began)
 	s.checkpoints.logged(int64(len(records)), bytes, adler32.Checksum(records[len(records)-1].Data))
 	m.cut()
+	m.goOn()
 	return nil
 }
 
@@ -632,6 +660,7 @@ func (s *Server) settleSync(r *Request) {
 	s.flushLater(r.conn)
 	s.unlockTree()
 	s.flushAll()
+	s.member.goOn()
 }
 
 // Configured makes /zookeeper/config say what the committed config is (QuorumPeer.processReconfig, Learner.syncWithLeader).

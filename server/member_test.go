@@ -243,6 +243,62 @@ func TestInboxOfAMember(t *testing.T) {
 	<-taken
 }
 
+// TestRequestsAbroad has the clients of a follower write more than its leader should have to keep: the rest waits until enough is answered, or nobody waits for it.
+func TestRequestsAbroad(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, looks := s.Member(), 0
+	m.Attach(func() { looks++ }, func(func()) {})
+	m.Serve(zab.Serve{Role: zab.Following, Epoch: 1})
+	n := zab.New(zab.Options{SID: 1, Tick: time.Second, InitLimit: 5, SyncLimit: 5}, zab.State{Committed: &s.opts.Ensemble, LastSeen: &s.opts.Ensemble})
+	body := make([]byte, 1<<20)
+	conns := make([]*conn, 100)
+	for i := range conns {
+		near, far := net.Pipe()
+		t.Cleanup(func() { far.Close() })
+		c := &conn{s: s, net: near, service: m.service}
+		r := &Request{Op: jute.OpSetData, Body: body, conn: c, service: m.service, write: true}
+		c.fifo.Lock()
+		c.push(r)
+		c.fifo.Unlock()
+		conns[i] = c
+		m.own = append(m.own, r)
+	}
+	forwarded := func(want int) {
+		t.Helper()
+		m.Work(0, n)
+		if sent := len(conns) - len(m.own); sent != want {
+			t.Errorf("%d requests are sent, want %d", sent, want)
+		}
+	}
+	conns[1].cleanUp() // the request is carried out all the same, and nobody waits for it
+	const most = abroadLimit/(1<<20+200) + 1
+	forwarded(most + 1)
+	looks = 0
+	for _, c := range conns[2:4] {
+		c.fifo.Lock()
+		c.pop()
+		c.fifo.Unlock()
+		m.goOn()
+	}
+	conns[4].cleanUp()
+	conns[99].cleanUp() // which was not sent
+	if looks != 1 {
+		t.Errorf("what is held is looked at %d times", looks)
+	}
+	forwarded(most + 4)
+	for _, c := range conns {
+		c.cleanUp()
+	}
+	forwarded(len(conns))
+	if left := m.abroad.Load(); left != 0 {
+		t.Errorf("in the end %d bytes are with the leader", left)
+	}
+	end(t, s)
+}
+
 // TestMatch finds the request that a transaction answers: of every opcode the one that succeeds and the one that fails, and never that of another.
 func TestMatch(t *testing.T) {
 	s, err := newMember(t, t.TempDir(), memfs.New())

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"quoll/jute"
@@ -29,8 +30,17 @@ type Request struct {
 	write    bool      // goes through the pipeline
 	internal bool      // made by the server itself
 
+	stage atomic.Int32 // how far it has come at a learner
+
 	staysLocal bool // it asks for an ephemeral znode, which its session may not have: it is local and has to remain so
 }
+
+// The stages of a request at a learner.
+const (
+	stageHere   int32 = iota // the leader has not got it
+	stageAbroad              // it has, and a connection waits for the answer
+	stageDone                // that has come, or the connection is gone
+)
 
 // size is what the request counts for in queues that have a limit.
 func (r *Request) size() int { return len(r.Body) + len(r.answer) + 200 }
