@@ -12,8 +12,8 @@
 // that are due by the clock, and those of long bursts. "The driver" is who drives.
 //
 // The disk's goroutine carries out what must be durable, one thing after another, with one
-// sync for all that is waiting. The state's goroutine applies what is committed. A truncation, a snapshot of the leader and a reload belong to both: the state
-// stands still meanwhile. Each link has a reader and a writer, and so has each connection of the election port; what a turn sends it writes itself as far as
+// sync for all that is waiting; one more reads the log for learners. The state's goroutine applies what is committed. A truncation, a snapshot of the leader and a
+// reload are the disk's, and the others stand still meanwhile. Each link has a reader and a writer, and so has each connection of the election port; what a turn sends it writes itself as far as
 // the connection takes it at once.
 //
 // # Bounds
