@@ -178,6 +178,9 @@ func TestWindow(t *testing.T) {
 			}
 		})
 	}
+	if len(c.in) != readBuffer {
+		t.Errorf("the buffer has grown to %d bytes", len(c.in))
+	}
 }
 
 // TestDepth holds every answer back until no further request comes, so that it sees how many are in flight.

@@ -38,7 +38,7 @@ func TestComparison(t *testing.T) {
 		}
 		return string(b)
 	}
-	report := command("-servers floor,floor -rounds 2 -duration 100ms -warmup 20ms -rows ^(get/1x20|create-seq/50x20)/ -work " + dir + " -o " + page)
+	report := command("-servers floor,floor -rounds 2 -duration 100ms -warmup 20ms -rows ^(get/1x20|children/1x1|create-seq/50x20)/ -work " + dir + " -o " + page)
 	for _, want := range []string{"\n| get/1x20/1024B | ", "\n| create-seq/50x20/100B | ", "fsync: ", "| floor ops/s | floor 2 ops/s |"} {
 		if strings.Count(report, want) != 1 {
 			t.Errorf("the report does not have %q once:\n%s", want, report)
@@ -49,7 +49,7 @@ func TestComparison(t *testing.T) {
 	if err := r.load(name); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Runs) != 1 || len(r.Measurements) != 2*2*2 {
+	if len(r.Runs) != 1 || len(r.Measurements) != 3*2*2 {
 		t.Errorf("%d runs, %d measurements", len(r.Runs), len(r.Measurements))
 	}
 	for _, m := range r.Measurements {
