@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"hash/adler32"
@@ -47,6 +48,7 @@ type Member struct {
 	readOnly bool      // it serves without a quorum
 	service  int64     // the number of that service
 	own      []*Request
+	encoded  []byte   // scratch
 	line     []queued // requests of a leader, in the order in which they are prepared
 	lineAt   int      // those before it are done
 	bytes    map[zab.LinkID]int
@@ -372,7 +374,8 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 			}
 			s.countPreparing(r, began, len(m.line)-m.lineAt-1)
 			txn := m.prepare(zxid, wall, q)
-			record := zab.Record{Zxid: zxid, Data: txn.Append(make([]byte, 0, 128+len(r.Body)))}
+			m.encoded = txn.Append(m.encoded[:0])
+			record := zab.Record{Zxid: zxid, Data: bytes.Clone(m.encoded)}
 			if txn.Op() == jute.OpReconfig {
 				record, _ = zab.RecordOf(zxid, record.Data)
 			}
@@ -560,11 +563,11 @@ func (m *Member) Apply(records []zab.Record, committed time.Time) error {
 	}
 	clear(m.batch)
 	m.batch = m.batch[:0]
-	bytes := int64(0)
+	size := int64(0)
 	m.mu.Lock()
 	for i := range records {
 		r := &records[i]
-		bytes += int64(len(r.Data))
+		size += int64(len(r.Data))
 		if len(m.proposed) > 0 && m.proposed[0].Txn.Zxid == r.Zxid {
 			if txn := &m.proposed[0].Txn; txn.Op() == jute.OpCreateSession {
 				delete(m.creating, txn.ClientID) // its request is known
@@ -590,7 +593,7 @@ func (m *Member) Apply(records []zab.Record, committed time.Time) error {
 	began := time.Now()
 	s.Apply(m.batch)
 	s.countApplied(m.batch, committed, began)
-	s.checkpoints.logged(int64(len(records)), bytes, adler32.Checksum(records[len(records)-1].Data))
+	s.checkpoints.logged(int64(len(records)), size, adler32.Checksum(records[len(records)-1].Data))
 	m.cut()
 	m.goOn()
 	return nil
