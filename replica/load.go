@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/adler32"
 	"path/filepath"
 	"time"
 
+	"quoll/adler32"
 	"quoll/store"
 	"quoll/tree"
 	"quoll/txnlog"

@@ -3,10 +3,10 @@ package replica
 import (
 	"errors"
 	"fmt"
-	"hash/adler32"
 	iofs "io/fs"
 	"path/filepath"
 
+	"quoll/adler32"
 	"quoll/ensemble"
 	"quoll/jute"
 	"quoll/store"

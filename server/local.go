@@ -2,9 +2,9 @@ package server
 
 import (
 	"errors"
-	"hash/adler32"
 	"time"
 
+	"quoll/adler32"
 	"quoll/txnlog"
 )
 

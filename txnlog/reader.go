@@ -4,12 +4,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/adler32"
 	"io"
 	"path/filepath"
 	"slices"
 	"syscall"
 
+	"quoll/adler32"
 	"quoll/jute"
 )
 

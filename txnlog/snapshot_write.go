@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"hash/adler32"
 	"io"
 	"path/filepath"
 	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 
+	"quoll/adler32"
 	"quoll/jute"
 )
 

@@ -2,9 +2,9 @@ package txnlog
 
 import (
 	"fmt"
-	"hash/adler32"
 	"io"
 
+	"quoll/adler32"
 	"quoll/jute"
 )
 
