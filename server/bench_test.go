@@ -106,10 +106,13 @@ func BenchmarkApplySet(b *testing.B) {
 // BenchmarkRead is BenchmarkHotPath for the reads whose answers are long or come in batches.
 func BenchmarkRead(b *testing.B) {
 	c, _ := hotConn(b)
-	cl := connect(b, c.s)
-	for i := range 100 {
-		if _, err := cl.Create(b.Context(), fmt.Sprintf("/app/child-%03d", i), nil, client.OpenACL, jute.ModePersistent); err != nil {
-			b.Fatal(err)
+	for _, family := range []struct {
+		path     string
+		children int
+	}{{"/small", 100}, {"/large", 10_000}} {
+		grow(b, c.s, family.path)
+		for i := range family.children {
+			grow(b, c.s, fmt.Sprintf("%s/child-%05d", family.path, i))
 		}
 	}
 	for _, r := range []struct {
@@ -120,7 +123,8 @@ func BenchmarkRead(b *testing.B) {
 	}{
 		{"getData/batch=20", jute.OpGetData, &jute.PathWatchRequest{Path: []byte("/app/config")}, 20},
 		{"getData/watch", jute.OpGetData, &jute.PathWatchRequest{Path: []byte("/app/config"), Watch: true}, 1},
-		{"children/100", jute.OpGetChildren2, &jute.PathWatchRequest{Path: []byte("/app")}, 1},
+		{"children/100", jute.OpGetChildren2, &jute.PathWatchRequest{Path: []byte("/small")}, 1},
+		{"children/10000", jute.OpGetChildren2, &jute.PathWatchRequest{Path: []byte("/large")}, 1},
 	} {
 		b.Run(r.name, func(b *testing.B) {
 			frame := hotFrame(r.op, r.body)
@@ -137,5 +141,17 @@ func BenchmarkRead(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// grow creates a znode as if it had been committed.
+func grow(b *testing.B, s *Server, path string) {
+	s.lockTree()
+	defer s.unlockTree()
+	txn := tree.Txn{TxnHeader: jute.TxnHeader{Zxid: s.tree.LastZxid() + 1, Type: int32(jute.OpCreate)}, Path: path, ParentCVersion: -1,
+		ACL: []jute.ACL{{Perms: jute.PermAll, Scheme: "world", ID: "anyone"}}}
+	var result tree.Result
+	if s.tree.Apply(&txn, &result, nil); result.Err != jute.OK {
+		b.Fatal(path, result.Err)
 	}
 }
