@@ -30,7 +30,7 @@
 // A connection is one goroutine in a closed loop: it keeps the row's number of requests in flight, reads whatever has arrived,
 // checks every reply (its xid, its error code and its length), puts as many new requests into one write, and reads again.
 // Requests are prebuilt bytes into which only the xid is written. The first wrong reply ends the whole run with an error, so
-// that no figure comes from a server that answers nonsense.
+// that no figure comes from a server that answers nonsense. What was measured until then is in the JSON file, and -from with -rows goes on from there.
 //
 // Latency is the time from the write of a request to the read that brought its reply. The loop is closed: a server that stalls
 // is also asked less, so a row shows what clients of that number see, not what an open stream of arrivals would see. The rows rate and pauses have an
