@@ -18,15 +18,17 @@ const (
 	dialPause = 4 * time.Millisecond
 )
 
-// dial connects to a quorum address of a member: all at once, and the first that answers is it (Learner.connectToLeader). Names are resolved anew.
+// dial connects to the leader, at all addresses at once, and the first that answers is it (Learner.connectToLeader); or with observerMasterPort an observer to a follower.
+// Names are resolved anew.
 func (p *Peer) dial(e zab.Dial) {
-	server, connect := p.members.Load().server(e.SID), p.connect
+	server := p.members.Load().server(e.SID)
+	connect := func() (*conn, error) { return p.connect(server) }
 	if p.node.Role() == zab.Observing && p.opts.Config.ObserverMasterPort > 0 {
 		connect = p.connectAsObserver
 	}
 	p.wg.Go(func() {
-		c, err := connect(server)
-		for end := time.Now().Add(dialAgain); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(end); c, err = connect(server) {
+		c, err := connect()
+		for end := time.Now().Add(dialAgain); errors.Is(err, syscall.ECONNREFUSED) && time.Now().Before(end); c, err = connect() {
 			select {
 			case <-p.ctx.Done():
 			case <-time.After(dialPause):

@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -78,22 +79,24 @@ func (p *Peer) passOn(ctx context.Context, leader int64, observer *conn, first w
 // masterTimeout is how long a follower that passes observers on may take to answer, before the next one is tried.
 const masterTimeout = time.Second
 
-// connectAsObserver connects to a voter that passes observers on, or else to the leader itself. The voters are tried in random order, so that observers spread over them.
-func (p *Peer) connectAsObserver(leader *ensemble.Server) (*conn, error) {
+// connectAsObserver connects to a voter that passes observers on; the leader is none. They are tried in random order, so that observers spread over them.
+func (p *Peer) connectAsObserver() (*conn, error) {
 	voters := slices.DeleteFunc(slices.Clone(p.members.Load().committed.Servers), func(s ensemble.Server) bool { return s.Role != ensemble.Participant })
 	rand.Shuffle(len(voters), func(i, k int) { voters[i], voters[k] = voters[k], voters[i] })
+	var errs []error
 	for _, s := range voters {
 		addrs := slices.Clone(s.Quorum)
 		for i := range addrs {
 			addrs[i].Port = p.opts.Config.ObserverMasterPort
 		}
-		if c, err := p.connectAny(s.ID, addrs, masterTimeout); err == nil {
+		c, err := p.connectAny(s.ID, addrs, masterTimeout)
+		if err == nil {
 			p.learnsFrom.Store(s.ID)
 			return c, nil
 		}
+		errs = append(errs, err)
 	}
-	p.learnsFrom.Store(0)
-	return p.connect(leader)
+	return nil, errors.Join(errs...)
 }
 
 // Master is the sid of the server that this one learns from: the leader, or the follower that passes an observer on; 0 if it is no learner.
