@@ -57,7 +57,7 @@ bench-short: ## the comparison of `make bench` in about a minute: few rows, one 
 BASE ?= HEAD
 .PHONY: bench-compare
 bench-compare: ## micro-benchmarks of the working tree against the commit BASE (HEAD), in turn, by benchstat (5 minutes; BENCH=regexp chooses, COUNT=8 rounds)
-	bench/against.sh $(BASE) $(BENCH)
+	bench/against.sh '$(BASE)' '$(BENCH)'
 
 .PHONY: peers
 peers: ## fetch the real servers and clients that compat talks to (Maven, PyPI, crates.io, Debian)
