@@ -184,17 +184,11 @@ func (x *mixed) failOver(leader *Member) {
 	path := fmt.Sprintf("/f%d", x.writes)
 	events := make(chan client.Event, 100)
 	others := x.without(leader)
-	// Package client moves its watches with setWatches2, which servers before 3.6 do not know.
-	targets := slices.DeleteFunc(slices.Clone(others), func(m *Member) bool { return m.Kind() == "3.4.14" || m.Kind() == "3.5.10" })
-	watching := len(targets) > 0
-	if !watching {
-		targets = others
-	}
 	moving := x.connect(ctx, func(e client.Event) {
 		if e.Type != client.EventNone {
 			events <- e
 		}
-	}, append([]*Member{leader}, targets...)...)
+	}, append([]*Member{leader}, others...)...)
 	defer moving.Abandon()
 	session, _, _ := moving.Session()
 	for _, p := range []string{path, path + "/data", path + "/gone"} {
@@ -203,11 +197,11 @@ func (x *mixed) failOver(leader *Member) {
 	}
 	_, err := moving.Create(ctx, path+"/ephemeral", nil, client.OpenACL, jute.ModeEphemeral)
 	check(x.T, err)
-	_, _, err = moving.Get(ctx, path+"/data", watching)
+	_, _, err = moving.Get(ctx, path+"/data", true)
 	check(x.T, err)
-	_, err = moving.Exists(ctx, path+"/gone", watching)
+	_, err = moving.Exists(ctx, path+"/gone", true)
 	check(x.T, err)
-	if _, err = moving.Exists(ctx, path+"/new", watching); !errors.Is(err, jute.ErrNoNode) {
+	if _, err = moving.Exists(ctx, path+"/new", true); !errors.Is(err, jute.ErrNoNode) {
 		x.Fatal(err)
 	}
 	x.kill(leader)
@@ -232,7 +226,7 @@ func (x *mixed) failOver(leader *Member) {
 		return err
 	}, jute.ErrNodeExists)
 	missing := map[string]jute.EventType{path + "/data": jute.EventNodeDataChanged, path + "/gone": jute.EventNodeDeleted, path + "/new": jute.EventNodeCreated}
-	for watching && len(missing) > 0 {
+	for len(missing) > 0 {
 		select {
 		case e := <-events:
 			if missing[e.Path] != e.Type {
