@@ -64,23 +64,29 @@ func Start(o Options) (*Server, error) {
 		}
 	}
 	if o.Addr == "" {
-		if o.Addr = cfg.ClientAddr(); o.Addr == "" {
-			return nil, fmt.Errorf("quoll: the configuration has no clientPort")
+		o.Addr = cfg.ClientAddr()
+	}
+	if o.Addr == "" && cfg.SecureClientAddr() == "" {
+		return nil, fmt.Errorf("quoll: the configuration has no clientPort and no secureClientPort")
+	}
+	opts := server.Options{Config: cfg, InMemory: inMemory, Logger: o.Logger, Now: o.Now}
+	if o.Addr != "" {
+		l, err := listen("clientPort", o.Addr, cfg)
+		if err != nil {
+			return nil, err
+		}
+		opts.Listeners = []net.Listener{l}
+	}
+	if addr := cfg.SecureClientAddr(); addr != "" {
+		var err error
+		if opts.SecureListener, err = listen("secureClientPort", addr, cfg); err != nil {
+			closeListeners(&opts)
+			return nil, err
 		}
 	}
-	l, err := net.Listen("tcp", o.Addr)
+	s, err := server.Start(opts)
 	if err != nil {
-		return nil, fmt.Errorf("quoll: clientPort: %w", err)
-	}
-	if n := cfg.ClientPortListenBacklog; n > 0 {
-		if err := setBacklog(l, n); err != nil {
-			_ = l.Close()
-			return nil, fmt.Errorf("quoll: clientPortListenBacklog: %w", err)
-		}
-	}
-	s, err := server.Start(server.Options{Config: cfg, Listeners: []net.Listener{l}, InMemory: inMemory, Logger: o.Logger, Now: o.Now})
-	if err != nil {
-		_ = l.Close()
+		closeListeners(&opts)
 		return nil, err
 	}
 	if s.Member() == nil {
@@ -104,6 +110,29 @@ func Start(o Options) (*Server, error) {
 		_ = s.Close()
 	}()
 	return &Server{Server: s, peer: peer}, nil
+}
+
+// listen opens the port of a key.
+func listen(key, addr string, cfg *config.Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("quoll: %s: %w", key, err)
+	}
+	if n := cfg.ClientPortListenBacklog; n > 0 {
+		if err := setBacklog(l, n); err != nil {
+			_ = l.Close()
+			return nil, fmt.Errorf("quoll: clientPortListenBacklog: %w", err)
+		}
+	}
+	return l, nil
+}
+
+func closeListeners(o *server.Options) {
+	for _, l := range append(o.Listeners, o.SecureListener) {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
 }
 
 // Close stops the server and returns when all its goroutines have ended. Sessions live on in the data directory, or in the ensemble. The error is why a member of an

@@ -202,11 +202,11 @@ func TestShell(t *testing.T) {
 	})
 }
 
-// TestShellTLS opens stores that keytool has made and talks to ZooKeeper's TLS port, which wants a certificate.
+// TestShellTLS opens stores that keytool has made and talks to a TLS port, which wants a certificate.
 func TestShellTLS(t *testing.T) {
 	peer.RequireJVM(t)
 	file := func(name string) string {
-		path, err := filepath.Abs(filepath.Join("..", "shell", "testdata", "tls", name))
+		path, err := filepath.Abs(filepath.Join("..", "tlsconf", "testdata", name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,29 +216,31 @@ func TestShellTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := peer.Java(t, peer.Options{Config: []string{
+	opts := peer.Options{Config: []string{
 		"secureClientPort=" + strconv.Itoa(port), "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory",
 		"ssl.keyStore.location=" + file("server.p12"), "ssl.keyStore.password=changeit",
 		"ssl.trustStore.location=" + file("trust-clients.p12"), "ssl.trustStore.password=changeit",
-	}})
-	e := entrants(t)[1]
-	e.server = server
-	for _, test := range []struct{ key, trust, want string }{
-		{"client.p12", "server.p12.pem", "x509: CN=client-p12\n"},
-		{"client.jks", "trust-server.jks", "x509: CN=client-jks\n"},
-		{"client.jks", "client.p12.pem", ""}, // does not trust the server
-	} {
-		properties := fmt.Sprintf("zookeeper.client.secure=true\nzookeeper.ssl.keyStore.location=%s\nzookeeper.ssl.keyStore.password=changeit\n"+
-			"zookeeper.ssl.trustStore.location=%s\nzookeeper.ssl.trustStore.password=changeit\n", file(test.key), file(test.trust))
-		name := filepath.Join(t.TempDir(), "client.properties")
-		if err := os.WriteFile(name, []byte(properties), 0o644); err != nil {
-			t.Fatal(err)
+	}}
+	peer.Each(t, opts, func(t *testing.T, server *peer.Server) {
+		e := entrants(t)[1]
+		e.server = server
+		for _, test := range []struct{ key, trust, want string }{
+			{"client.p12", "server.p12.pem", "x509: CN=client-p12\n"},
+			{"client.jks", "trust-server.jks", "x509: CN=client-jks\n"},
+			{"client.jks", "client.p12.pem", ""}, // does not trust the server
+		} {
+			properties := fmt.Sprintf("zookeeper.client.secure=true\nzookeeper.ssl.keyStore.location=%s\nzookeeper.ssl.keyStore.password=changeit\n"+
+				"zookeeper.ssl.trustStore.location=%s\nzookeeper.ssl.trustStore.password=changeit\n", file(test.key), file(test.trust))
+			name := filepath.Join(t.TempDir(), "client.properties")
+			if err := os.WriteFile(name, []byte(properties), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out := e.run(t, "", "-server", fmt.Sprint("127.0.0.1:", port), "-client-configuration", name, "whoami")
+			if ok := out.code == 0 && strings.Contains(out.stdout, test.want); ok != (test.want != "") {
+				t.Errorf("%s and %s: %+v", test.key, test.trust, out)
+			}
 		}
-		out := e.run(t, "", "-server", fmt.Sprint("127.0.0.1:", port), "-client-configuration", name, "whoami")
-		if ok := out.code == 0 && strings.Contains(out.stdout, test.want); ok != (test.want != "") {
-			t.Errorf("%s and %s: %+v", test.key, test.trust, out)
-		}
-	}
+	})
 }
 
 // TestShellReconfig does the same with an ensemble of one server, of either kind.

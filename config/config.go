@@ -19,6 +19,7 @@ package config
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -72,6 +73,14 @@ type Config struct {
 	SecureClientPort int
 	// SecureClientPortAddress is the host or address to bind for TLS, empty for all.
 	SecureClientPortAddress string
+	// ClientPortUnification lets the client port take TLS too.
+	ClientPortUnification bool
+	// ClientTLS are the settings of TLS with clients.
+	ClientTLS TLS
+	// ClientCertReload reads the stores of ClientTLS again when their files change.
+	ClientCertReload bool
+	// OutstandingHandshakeLimit is the number of TLS handshakes in flight, 0 or less for the default.
+	OutstandingHandshakeLimit int
 	// MaxClientCnxns limits connections per client address; 0 or less is no limit.
 	MaxClientCnxns int
 	// MaxCnxns limits connections in total; 0 or less is no limit.
@@ -182,6 +191,8 @@ type Config struct {
 	DigestAuthEnabled bool
 	// DigestAlg is the Java name of the hash of the scheme digest; [DigestHash] knows it.
 	DigestAlg string
+	// X509SuperUser is the identity of the scheme x509 that may do everything; empty for none.
+	X509SuperUser string
 	// AuthProviders are the class names of the authProvider.N keys, in the order of their keys.
 	AuthProviders []string
 	// EnforceAuthEnabled refuses requests of clients that did not authenticate with one of EnforceAuthSchemes.
@@ -284,6 +295,31 @@ type ConnectionThrottle struct {
 	GlobalWeight, RenewWeight, LocalWeight int
 }
 
+// TLS are the settings of TLS for one kind of port, as they were written: package tlsconf knows what they mean. Mirrors the Java class X509Util.
+type TLS struct {
+	// KeyStore has the key and its certificates, TrustStore the certificates that a peer's must come from.
+	KeyStore, TrustStore StoreFile
+	// Protocol is the version that is used if EnabledProtocols is empty.
+	Protocol         string
+	EnabledProtocols []string
+	// CipherSuites are Java names; empty is ZooKeeper's choice.
+	CipherSuites []string
+	// ClientAuth is need, want or none in any case; empty is need.
+	ClientAuth string
+	// HostnameVerification compares certificates with hosts; with ClientHostnameVerification also those of who connects.
+	HostnameVerification, ClientHostnameVerification bool
+}
+
+// StoreFile is a key store or a trust store.
+type StoreFile struct {
+	// Location is the path of the file, empty for none.
+	Location string
+	// Password opens it; the content of the file PasswordPath wins over it.
+	Password, PasswordPath string
+	// Type is JKS, PEM or PKCS12, or empty.
+	Type string
+}
+
 // Defaults returns the configuration of an empty zoo.cfg: every key at its default, no directory and no client port.
 func Defaults() *Config {
 	c := tableDefaults()
@@ -324,6 +360,19 @@ func (c *Config) ClientAddr() string {
 		return ""
 	}
 	return net.JoinHostPort(c.ClientPortAddress, strconv.Itoa(c.ClientPort))
+}
+
+// SecureClientAddr returns what to listen on for clients with TLS, as host:port, or "" when there is no such port.
+func (c *Config) SecureClientAddr() string {
+	if c.SecureClientPort < 0 {
+		return ""
+	}
+	return net.JoinHostPort(c.SecureClientPortAddress, strconv.Itoa(c.SecureClientPort))
+}
+
+// OffersX509 reports whether the scheme x509 exists: where clients can come with TLS, or if it is asked for.
+func (c *Config) OffersX509() bool {
+	return c.SecureClientPort >= 0 || c.ClientPortUnification || slices.Contains(c.AuthProviders, x509AuthClass)
 }
 
 // derive computes the defaults that follow from other keys.

@@ -41,9 +41,12 @@ type FileSystem interface {
 // Files is the file system of the operating system.
 var Files FileSystem = files{}
 
+// ErrNoCopy is the error of [NewDynamic]: there is no copy of a zoo.cfg that will be rewritten. ZooKeeper takes that for a configuration that is wrong.
+var ErrNoCopy = errors.New("no copy")
+
 // NewDynamic returns what keeps the files of a member of an ensemble, and makes a copy of a zoo.cfg that has server lines and so will be rewritten,
 // <zoo.cfg>.bak. It returns nil where nothing is to be written: for a standalone server, without reconfigEnabled, without a zoo.cfg, and if the membership
-// was set outside of the files, which no file could change. The error is that of the copy.
+// was set outside of the files, which no file could change. The error is ErrNoCopy.
 func NewDynamic(c *Config, fs FileSystem) (*Dynamic, error) {
 	if !c.Distributed || !c.ReconfigEnabled || c.File == "" || c.membersSet {
 		return nil, nil
@@ -57,7 +60,7 @@ func NewDynamic(c *Config, fs FileSystem) (*Dynamic, error) {
 		err = d.replace(c.File+".bak", data)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("a copy of %s, which reconfigEnabled asks for: %w", c.File, err)
+		return nil, fmt.Errorf("%w of %s, which reconfigEnabled asks for: %w", ErrNoCopy, c.File, err)
 	}
 	return d, nil
 }

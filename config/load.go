@@ -532,11 +532,13 @@ func (l *loader) checkAuth(bad func(key, format string, args ...any)) {
 	}
 	for _, scheme := range c.EnforceAuthSchemes {
 		switch {
-		case scheme == "ip", scheme == "digest" && c.DigestAuthEnabled:
+		case scheme == "ip", scheme == "digest" && c.DigestAuthEnabled, scheme == "x509" && c.OffersX509():
 		case scheme == "digest":
 			bad("enforce.auth.schemes", "the scheme digest is switched off by DigestAuthenticationProvider.enabled")
+		case scheme == "x509":
+			bad("enforce.auth.schemes", "the scheme x509 needs secureClientPort or client.portUnification")
 		default:
-			bad("enforce.auth.schemes", "quoll does not have the scheme %q yet; it has digest and ip", scheme)
+			bad("enforce.auth.schemes", "quoll does not have the scheme %q yet; it has digest, ip and x509", scheme)
 		}
 	}
 }

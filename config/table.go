@@ -9,13 +9,15 @@ import (
 const (
 	lacksAdmin      = "have an AdminServer"
 	lacksAudit      = "write an audit log"
-	lacksClientTLS  = "speak TLS with clients"
 	lacksQuorumTLS  = "speak TLS between servers"
 	lacksSASL       = "authenticate clients with SASL"
 	lacksQuorumSASL = "authenticate servers with SASL"
-	lacksX509       = "authenticate clients with certificates"
 	lacksPrometheus = "have a Prometheus endpoint"
-	lacksProvider   = "have authentication providers other than ip and digest"
+	lacksProvider   = "have authentication providers other than ip, digest and x509"
+	lacksRevocation = "check whether certificates are revoked"
+	lacksReverseDNS = "look up the names of clients"
+	lacksTLSClass   = "load Java classes for TLS"
+	lacksTLSSetting = "know that TLS setting"
 	lacksOracle     = "ask an oracle for the quorum of two servers"
 	lacksOldTTL     = "emulate the TTL nodes of release 3.5.3"
 
@@ -36,6 +38,7 @@ const (
 	authPackage      = "org.apache.zookeeper.server.auth."
 	ipAuthClass      = authPackage + "IPAuthenticationProvider"
 	digestAuthClass  = authPackage + "DigestAuthenticationProvider"
+	x509AuthClass    = authPackage + "X509AuthenticationProvider"
 	nioFactoryClass  = "org.apache.zookeeper.server.NIOServerCnxnFactory"
 	nettyFactoryName = "org.apache.zookeeper.server.NettyServerCnxnFactory"
 )
@@ -54,9 +57,9 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.ClientPort }},
 		{Name: "clientPortAddress", Where: FileOnly, Kind: String, DefaultNote: "all addresses", Doc: "Address to bind for clients; an error without clientPort.",
 			field: func(c *Config) any { return &c.ClientPortAddress }},
-		{Name: "secureClientPort", Where: FileOnly, Kind: Int, Unit: "port", DefaultNote: "none", Status: Refuses, Lacks: lacksClientTLS, asks: always, Doc: "TLS client port.",
+		{Name: "secureClientPort", Where: FileOnly, Kind: Int, Unit: "port", DefaultNote: "none", Doc: "TLS client port; it needs ssl.keyStore.location.",
 			field: func(c *Config) any { return &c.SecureClientPort }},
-		{Name: "secureClientPortAddress", Where: FileOnly, Kind: String, DefaultNote: "all addresses", Status: Accepted, Doc: "Address to bind for TLS clients; an error without secureClientPort.",
+		{Name: "secureClientPortAddress", Where: FileOnly, Kind: String, DefaultNote: "all addresses", Doc: "Address to bind for TLS clients; an error without secureClientPort.",
 			field: func(c *Config) any { return &c.SecureClientPortAddress }},
 		{Name: "clientPortListenBacklog", Where: FileOnly, Kind: Int, Default: "-1", Doc: "Listen backlog of the client port; -1 leaves it to the operating system.",
 			field: func(c *Config) any { return &c.ClientPortListenBacklog }},
@@ -279,10 +282,13 @@ var sections = []Section{
 		{Name: "serverCnxnFactory", Kind: String, Default: nioFactoryClass, Status: Warns, Lacks: "load connection factories", Doc: "Class of Java's network layer; the NIO and the Netty one mean the same here.",
 			asks: func(v string) bool { return v != nioFactoryClass && v != nettyFactoryName }},
 		{Name: "netty.advancedFlowControl.enabled", Kind: Flag, Default: "false", Status: Accepted, Doc: "Detail of Java's Netty layer."},
-		{Name: "netty.server.outstandingHandshake.limit", Kind: LenientInt, Default: "-1", Status: Accepted, Doc: "TLS handshakes in flight."},
+		{Name: "netty.server.outstandingHandshake.limit", Kind: LenientInt, Default: "-1", Doc: "TLS handshakes in flight; 0 or less is 2048. Beyond it quoll closes the oldest, ZooKeeper the newest.",
+			field: func(c *Config) any { return &c.OutstandingHandshakeLimit }},
 		{Name: "netty.server.earlyDropSecureConnectionHandshakes", Kind: Flag, Default: "false", Status: Accepted, Doc: "Drop TLS handshakes while the server is not running."},
-		{Name: "client.portUnification", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksClientTLS, Doc: "The plain client port accepts TLS too."},
-		{Name: "client.certReload", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksClientTLS, Doc: "Reload the key files of the TLS client port."},
+		{Name: "client.portUnification", Kind: Flag, Default: "false", Doc: "The client port accepts TLS too.",
+			field: func(c *Config) any { return &c.ClientPortUnification }},
+		{Name: "client.certReload", Kind: Flag, Default: "false", Doc: "Read key and trust store of the clients' ports again when their files change; connections go on.",
+			field: func(c *Config) any { return &c.ClientCertReload }},
 		{Name: "messageTracker.Enabled", Kind: Flag, Default: "false", Status: Accepted, Doc: "Java's dump of learner packets."},
 		{Name: "messageTracker.BufferSize", Kind: LenientInt, Default: "10", Status: Accepted, Doc: "Packets in that dump."},
 		{Name: "watchManagerName", Kind: String, Status: Accepted, Doc: "Class of Java's watch storage."},
@@ -302,10 +308,10 @@ var sections = []Section{
 		{Name: "DigestAuthenticationProvider.digestAlg", Kind: String, Default: "SHA1", Doc: "Hash of the scheme digest: SHA1, SHA-256, SHA3-256 and so on; an unknown one is an error.",
 			field: func(c *Config) any { return &c.DigestAlg }},
 		{Name: "authProvider.N", Kind: String, Status: Refuses, Lacks: lacksProvider, Doc: "Class of a further authentication provider.",
-			asks: func(v string) bool { return v != ipAuthClass && v != digestAuthClass }},
+			asks: func(v string) bool { return v != ipAuthClass && v != digestAuthClass && v != x509AuthClass }},
 		{Name: "enforce.auth.enabled", Kind: Flag, Default: "false", Doc: "Refuse the requests of clients that did not authenticate with one of the schemes below.",
 			field: func(c *Config) any { return &c.EnforceAuthEnabled }},
-		{Name: "enforce.auth.schemes", Kind: List, Doc: "Schemes that satisfy it: digest, ip; any other is an error while enforce.auth.enabled is true.",
+		{Name: "enforce.auth.schemes", Kind: List, Doc: "Schemes that satisfy it: digest, ip, and x509 where clients are taken with TLS; any other is an error while enforce.auth.enabled is true.",
 			field: func(c *Config) any { return &c.EnforceAuthSchemes }},
 		{Name: "sessionRequireClientSASLAuth", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksSASL, asks: isTrue, Doc: "Refuse the requests of clients that did not authenticate with SASL."},
 		{Name: "allowSaslFailedClients", Kind: Flag, Default: "false", Status: Accepted, Doc: "Keep connections whose SASL authentication failed."},
@@ -319,7 +325,8 @@ var sections = []Section{
 		{Name: "kinit", Kind: String, Status: Accepted, Doc: "Program that renews Kerberos tickets."},
 		{Name: "security.auth_to_local", Kind: String, Default: "DEFAULT", Status: Warns, Lacks: lacksSASL, Doc: "Rules from Kerberos principals to users."},
 		{Name: "requireKerberosConfig", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksSASL, Doc: "Insist on a Kerberos configuration."},
-		{Name: "X509AuthenticationProvider.superUser", Kind: String, Status: Warns, Lacks: lacksX509, Doc: "Subject of the certificate that may do everything."},
+		{Name: "X509AuthenticationProvider.superUser", Kind: String, Doc: "Subject of the certificate that may do everything, as the scheme x509 spells it.",
+			field: func(c *Config) any { return &c.X509SuperUser }},
 		{Name: "ensembleAuthName", Kind: String, Status: Warns, Lacks: lacksProvider, Doc: "Names of this ensemble for the scheme ensemble."},
 		{Name: "IPAuthenticationProvider.usexforwardedfor", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksAdmin, Doc: "Take the client's address from a header (AdminServer)."},
 		{Name: "quorum.auth.enableSasl", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumSASL, Doc: "SASL between servers."},
@@ -335,12 +342,13 @@ var sections = []Section{
 		{Name: "sslQuorum", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumTLS, Doc: "TLS between servers."},
 		{Name: "portUnification", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumTLS, Doc: "The quorum ports accept plain connections and TLS."},
 		{Name: "sslQuorumReloadCertFiles", Where: FileOnly, Kind: Bool, Default: "false", Status: Warns, Lacks: lacksQuorumTLS, Doc: "Reload the key files of the servers."},
-		{Name: "ssl.authProvider", Kind: String, Default: "x509", Status: Warns, Lacks: lacksClientTLS, Doc: "Scheme that gets the client's certificate."},
-		{Name: "fips-mode", Kind: Flag, Default: "true", Status: Accepted, Doc: "Java's choice of trust manager."},
+		{Name: "ssl.authProvider", Kind: String, Default: "x509", Status: Refuses, Lacks: lacksProvider, Doc: "Scheme that gets the client's certificate."},
+		{Name: "ssl.sslProvider", Kind: String, Default: "JDK", Status: Accepted, Doc: "TLS library of Java's Netty."},
+		{Name: "fips-mode", Kind: Flag, Default: "true", Status: Accepted, Doc: "Java's choice of who compares certificates with hosts; with quoll the comparison is the same."},
 	},
-		tlsKeys("ssl.", lacksClientTLS, "false", "false"),
-		tlsKeys("ssl.quorum.", lacksQuorumTLS, "true", "true"),
-		[]Key{{Name: "ssl.*", Kind: String, Status: Refuses, Lacks: lacksClientTLS, Doc: "Any other TLS setting."}},
+		tlsKeys("ssl.", "", "false", "false", func(c *Config) *TLS { return &c.ClientTLS }),
+		tlsKeys("ssl.quorum.", lacksQuorumTLS, "true", "true", nil),
+		[]Key{{Name: "ssl.*", Kind: String, Status: Refuses, Lacks: lacksTLSSetting, asks: always, Doc: "Any other TLS setting, those of later releases among them."}},
 	)},
 
 	{"AdminServer", "", []Key{
@@ -400,32 +408,54 @@ var sections = []Section{
 
 func isTrue(v string) bool { return strings.EqualFold(v, "true") }
 
-// tlsKeys are the settings that exist twice, for clients and for servers.
-func tlsKeys(prefix, lacks, clientHostnameVerification, allowReverseDNS string) []Key {
-	keys := []Key{
-		{Name: "protocol", DefaultNote: "TLSv1.3", Doc: "Version of the protocol."},
-		{Name: "enabledProtocols", Kind: List, DefaultNote: "protocol", Doc: "Versions of the protocol."},
-		{Name: "ciphersuites", Kind: List, Doc: "Cipher suites, by their Java names."},
-		{Name: "keyStore.location", Doc: "File of the key and its certificates."},
-		{Name: "keyStore.password", Doc: "Password of that file."},
-		{Name: "keyStore.passwordPath", Doc: "File with that password."},
-		{Name: "keyStore.type", DefaultNote: "by suffix", Doc: "JKS, PEM, PKCS12 or BCFKS."},
-		{Name: "trustStore.location", Doc: "File of the trusted certificates."},
-		{Name: "trustStore.password", Doc: "Password of that file."},
-		{Name: "trustStore.passwordPath", Doc: "File with that password."},
-		{Name: "trustStore.type", DefaultNote: "by suffix", Doc: "JKS, PEM, PKCS12 or BCFKS."},
-		{Name: "hostnameVerification", Kind: Flag, Default: "true", Doc: "Compare the certificate with the name of the host."},
-		{Name: "clientHostnameVerification", Kind: Flag, Default: clientHostnameVerification, Doc: "The same for the connecting side."},
-		{Name: "allowReverseDnsLookup", Kind: Flag, Default: allowReverseDNS, Doc: "Look up names of addresses for it."},
-		{Name: "crl", Kind: Flag, Default: "false", Doc: "Check revocation lists."},
-		{Name: "ocsp", Kind: Flag, Default: "false", Doc: "Ask for revocation."},
-		{Name: "clientAuth", Default: "need", Doc: "Certificates of the connecting side: need, want, none."},
-		{Name: "handshakeDetectionTimeoutMillis", Kind: LenientInt, Unit: "ms", Default: "5000", Doc: "Wait for the first bytes where plain and TLS share a port."},
-		{Name: "context.supplier.class", Doc: "Java class that makes the TLS context."},
+// tlsKeys are the settings that exist twice, for clients and for servers. Of says where the values go; where it is nil, lacks says what quoll does not do with any of them.
+func tlsKeys(prefix, lacks, clientHostnameVerification, allowReverseDNS string, of func(*Config) *TLS) []Key {
+	field := func(part func(*TLS) any) func(*Config) any {
+		if of == nil {
+			return nil
+		}
+		return func(c *Config) any { return part(of(c)) }
 	}
+	keys := []Key{
+		{Name: "protocol", DefaultNote: "TLSv1.3", Doc: "Version of the protocol, TLSv1.2 or TLSv1.3; the older ones have no effect, as with today's Java.",
+			field: field(func(t *TLS) any { return &t.Protocol })},
+		{Name: "enabledProtocols", Kind: List, DefaultNote: "protocol", Doc: "Versions of the protocol.",
+			field: field(func(t *TLS) any { return &t.EnabledProtocols })},
+		{Name: "ciphersuites", Kind: List, DefaultNote: "ZooKeeper's", Doc: "Cipher suites, by their Java names. Those of TLS 1.3 are offered together or not at all.",
+			field: field(func(t *TLS) any { return &t.CipherSuites })},
+	}
+	for _, which := range []struct {
+		name, doc string
+		file      func(*TLS) *StoreFile
+	}{
+		{"keyStore", "File of the key and its certificates.", func(t *TLS) *StoreFile { return &t.KeyStore }},
+		{"trustStore", "File of the trusted certificates. Without it no certificate is trusted.", func(t *TLS) *StoreFile { return &t.TrustStore }},
+	} {
+		keys = append(keys,
+			Key{Name: which.name + ".location", Doc: which.doc, field: field(func(t *TLS) any { return &which.file(t).Location })},
+			Key{Name: which.name + ".password", Doc: "Password of that file.", field: field(func(t *TLS) any { return &which.file(t).Password })},
+			Key{Name: which.name + ".passwordPath", Doc: "File with that password, which wins over it.", field: field(func(t *TLS) any { return &which.file(t).PasswordPath })},
+			Key{Name: which.name + ".type", DefaultNote: "by content", Doc: "JKS, PEM or PKCS12; the content of the file decides between JKS and PKCS12.", field: field(func(t *TLS) any { return &which.file(t).Type })},
+		)
+	}
+	keys = append(keys,
+		Key{Name: "hostnameVerification", Kind: Flag, Default: "true", Doc: "Compare the certificate with the name of the host.", field: field(func(t *TLS) any { return &t.HostnameVerification })},
+		Key{Name: "clientHostnameVerification", Kind: Flag, Default: clientHostnameVerification, Doc: "The same for the connecting side, which its address stands for; only with hostnameVerification.",
+			field: field(func(t *TLS) any { return &t.ClientHostnameVerification })},
+		Key{Name: "allowReverseDnsLookup", Kind: Flag, Default: allowReverseDNS, Status: Warns, Lacks: lacksReverseDNS, Doc: "Look up names of addresses for it."},
+		Key{Name: "crl", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksRevocation, Doc: "Check revocation lists."},
+		Key{Name: "ocsp", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksRevocation, Doc: "Ask for revocation."},
+		Key{Name: "clientAuth", DefaultNote: "need", Doc: "Certificates of the connecting side: need, want, none.", field: field(func(t *TLS) any { return &t.ClientAuth })},
+		Key{Name: "handshakeDetectionTimeoutMillis", Kind: LenientInt, Unit: "ms", Default: "5000", Status: Accepted,
+			Doc: "Wait for the first bytes where plain and TLS share a port between servers. That of a client ends with nio.sessionlessCnxnTimeout."},
+		Key{Name: "context.supplier.class", Status: Refuses, Lacks: lacksTLSClass, asks: always, Doc: "Java class that makes the TLS context."},
+	)
 	for i := range keys {
 		k := &keys[i]
-		k.Name, k.Status, k.Lacks = prefix+k.Name, Refuses, lacks
+		k.Name = prefix + k.Name
+		if of == nil {
+			k.Status, k.Lacks, k.asks = Refuses, lacks, nil
+		}
 	}
 	return keys
 }

@@ -168,7 +168,7 @@ func TestEveryFieldHasARow(t *testing.T) {
 // warns by nobody.
 func TestStatusIsTrue(t *testing.T) {
 	// The first are used in this package; of the last, one value is lacking and the others act.
-	exempt := []string{"ClientPort", "ClientPortAddress", "DynamicConfigFile", "MultiAddressEnabled", "StandaloneEnabled", "ReadOnlyModeEnabled", "MetricsProvider"}
+	exempt := []string{"ClientPort", "ClientPortAddress", "SecureClientPortAddress", "DynamicConfigFile", "MultiAddressEnabled", "StandaloneEnabled", "ReadOnlyModeEnabled", "MetricsProvider"}
 	read := selectors(t)
 	c := tableDefaults()
 	names := map[uintptr]string{} // of fields, by address; those of a nested struct have the struct's name
@@ -176,9 +176,14 @@ func TestStatusIsTrue(t *testing.T) {
 	for i := range v.NumField() {
 		f, name := v.Field(i), v.Type().Field(i).Name
 		names[f.Addr().Pointer()] = name
-		for j := 0; f.Kind() == reflect.Struct && j < f.NumField(); j++ {
-			names[f.Field(j).Addr().Pointer()] = name
+		var inside func(f reflect.Value)
+		inside = func(f reflect.Value) {
+			for j := 0; f.Kind() == reflect.Struct && j < f.NumField(); j++ {
+				names[f.Field(j).Addr().Pointer()] = name
+				inside(f.Field(j))
+			}
 		}
+		inside(f)
 	}
 	for i := range table {
 		k := &table[i]

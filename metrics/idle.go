@@ -33,8 +33,6 @@ var Idle = map[string]string{
 
 	"netty_queued_buffer_capacity":          noNetty,
 	"cnxn_closed_without_zk_server_running": noNetty,
-	"tls_handshake_exceeded":                noNetty,
-	"unsuccessful_handshake":                noNetty,
 
 	"insecure_admin_count":        noAdmin,
 	"restore_time":                noAdmin,
@@ -57,7 +55,7 @@ const (
 	noThrottle     = "there is no throttle before the requests of a server"
 	noCache        = "replies are encoded from the tree and not kept"
 	noCleaner      = "the watches of a connection go when it closes"
-	noNetty        = "counted by ZooKeeper's Netty and TLS connections only"
+	noNetty        = "counted by ZooKeeper's Netty connections only"
 	noAdmin        = "of the AdminServer"
 	noEnsembleAuth = "of the authentication scheme ensemble"
 )

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"quoll/jute"
+	"quoll/tlsconf"
 	"quoll/tree"
 )
 
@@ -46,12 +47,20 @@ var schemes = []scheme{
 		authenticated: true,
 		user:          func(id string) string { user, _, _ := strings.Cut(id, ":"); return user },
 	},
+	{
+		name:          "x509",
+		authenticate:  (*authenticator).x509,
+		valid:         tlsconf.ValidName,
+		matches:       func(id, entry string) bool { return id == entry },
+		authenticated: true,
+	},
 }
 
 // authenticator holds what the configuration says about authentication. It does not change after start.
 type authenticator struct {
 	skipACL     bool
 	superDigest string
+	superX509   string
 	hash        crypto.Hash
 	schemes     map[string]*scheme
 	maxACL      int             // bytes that the entries for "auth" in one list may become
@@ -65,7 +74,7 @@ var digestAlgorithms = map[string]crypto.Hash{
 }
 
 func newAuthenticator(o *Options) (*authenticator, error) {
-	a := &authenticator{skipACL: o.SkipACL, superDigest: o.SuperDigest, maxACL: o.maxEntry(), schemes: map[string]*scheme{}}
+	a := &authenticator{skipACL: o.SkipACL, superDigest: o.SuperDigest, superX509: o.X509SuperUser, maxACL: o.maxEntry(), schemes: map[string]*scheme{}}
 	alg := o.DigestAlg
 	if alg == "" {
 		alg = "SHA1"
@@ -75,9 +84,11 @@ func newAuthenticator(o *Options) (*authenticator, error) {
 		return nil, fmt.Errorf("DigestAuthenticationProvider.digestAlg: %q is not a digest algorithm that quoll knows; use SHA1, SHA-256, SHA-512 or SHA3-256", alg)
 	}
 	for i := range schemes {
-		if s := &schemes[i]; s.name != "digest" || o.DigestAuthEnabled {
-			a.schemes[s.name] = s
+		s := &schemes[i]
+		if s.name == "digest" && !o.DigestAuthEnabled || s.name == "x509" && !o.OffersX509() {
+			continue
 		}
+		a.schemes[s.name] = s
 	}
 	if !o.EnforceAuthEnabled {
 		return a, nil

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"iter"
@@ -662,10 +663,18 @@ func (c *conn) close() {
 	if c.out.space != nil {
 		c.out.space.Broadcast()
 	}
-	c.out.Unlock()
 	c.s.forget(c) // before the client sees the end, so that it does not meet itself in the limits and counts
+	farewell, secured := c.net.(*tls.Conn)
+	if secured {
+		// It waits for a client that does not read, and whoever closes a connection must not. While the output is locked, the connection's own goroutine still runs.
+		c.s.wg.Go(func() { _ = farewell.Close() })
+	}
+	c.out.Unlock()
+	if secured {
+		return
+	}
 	if tcp, ok := c.net.(*net.TCPConn); ok {
-		_ = tcp.CloseWrite() // not for TLS, which would wait for a write that is under way
+		_ = tcp.CloseWrite()
 	}
 	_ = c.net.Close()
 }

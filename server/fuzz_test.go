@@ -14,7 +14,7 @@ import (
 // pipe connects to the server without a network.
 func (s *Server) pipe() net.Conn {
 	near, far := net.Pipe()
-	s.admit(far)
+	s.admit(newcomer{Conn: far})
 	return near
 }
 

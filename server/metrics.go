@@ -42,9 +42,13 @@ func (s *Server) registerGauges() {
 	m.OpenFileDescriptorCount.Register(metrics.OpenFDs)
 	m.MaxFileDescriptorCount.Register(metrics.MaxFDs)
 	m.LocalSessions.Register(s.localSessions)
-	// Nothing of this kind exists in a server without TLS and a throttle.
-	m.ConnectionDropChance.Register(func() float64 { return 0 })
-	m.OutstandingTLSHandshake.Register(none)
+	m.ConnectionDropChance.Register(func() float64 { return 0 }) // there is no throttle
+	m.OutstandingTLSHandshake.Register(func() int64 {
+		if s.doorstep == nil {
+			return 0
+		}
+		return s.doorstep.count()
+	})
 	m.NonMTLSLocalConnCount.Register(none) // counted by ZooKeeper only where it tells TLS from plain text by the first byte
 	m.NonMTLSRemoteConnCount.Register(none)
 	for gauge, value := range map[*metrics.LabelledGauge]func(limits, used tree.Quota) int64{

@@ -26,6 +26,8 @@ type Options struct {
 	*config.Config
 	// Listeners take clients. They are closed with the server.
 	Listeners []net.Listener
+	// SecureListener takes clients with TLS; nil for none. It is closed with the server.
+	SecureListener net.Listener
 	// InMemory keeps everything in memory: no directory is read or written.
 	InMemory bool
 	// FS is the file system of the data directories, and StoreFS is the same one for the store; nil is the operating system's.
@@ -51,6 +53,7 @@ type Server struct {
 	log       *slog.Logger
 	metrics   *metrics.Set
 	auth      *authenticator
+	doorstep  *doorstep // nil if no client comes with TLS
 	tree      *tree.Tree
 	locks     []paddedLock // the tree's lock in shards: a reader takes one, a writer all
 	prep      *Preparer
@@ -132,6 +135,11 @@ func Start(o Options) (*Server, error) {
 	if s.auth, err = newAuthenticator(&o); err != nil {
 		return nil, err
 	}
+	if o.SecureListener != nil || o.ClientPortUnification {
+		if s.doorstep, err = newDoorstep(s); err != nil {
+			return nil, err
+		}
+	}
 	s.replica = replica.Options{Config: o.Config, FS: o.FS, StoreFS: o.StoreFS, Metrics: s.metrics, Logger: s.log}
 	load := s.recover
 	switch {
@@ -171,6 +179,12 @@ func Start(o Options) (*Server, error) {
 		s.wg.Go(s.local.run)
 	}
 	s.Listen(o.Listeners...)
+	if o.SecureListener != nil {
+		s.wg.Go(func() { s.accept(o.SecureListener, secure) })
+	}
+	if s.doorstep != nil && o.ClientCertReload {
+		s.wg.Go(s.doorstep.reload)
+	}
 	go func() {
 		s.wg.Wait()
 		close(s.done)
@@ -229,11 +243,17 @@ func (s *Server) shutdown() {
 		for _, l := range s.conns.listeners {
 			_ = l.Close()
 		}
+		if l := s.opts.SecureListener; l != nil {
+			_ = l.Close()
+		}
 		all := make([]*conn, 0, len(s.conns.all))
 		for c := range s.conns.all {
 			all = append(all, c)
 		}
 		s.conns.Unlock()
+		if s.doorstep != nil {
+			s.doorstep.close()
+		}
 		for _, c := range all {
 			c.close()
 		}
@@ -245,7 +265,7 @@ func (s *Server) shutdown() {
 	})
 }
 
-// Listen takes clients from other listeners than before, which are closed. Connections stay. The listeners are closed with the server.
+// Listen takes clients from other listeners than before, which are closed, but for the one for TLS. Connections stay. The listeners are closed with the server.
 func (s *Server) Listen(listeners ...net.Listener) {
 	s.conns.Lock()
 	defer s.conns.Unlock()
@@ -253,12 +273,16 @@ func (s *Server) Listen(listeners ...net.Listener) {
 		_ = l.Close()
 	}
 	s.conns.listeners = listeners
+	how := plainText
+	if s.opts.ClientPortUnification {
+		how = unified
+	}
 	for _, l := range listeners {
 		if s.conns.closed {
 			_ = l.Close()
 			continue
 		}
-		s.wg.Go(func() { s.accept(l) })
+		s.wg.Go(func() { s.accept(l, how) })
 	}
 }
 
@@ -272,7 +296,15 @@ func (s *Server) Addr() string {
 	return s.conns.listeners[0].Addr().String()
 }
 
-func (s *Server) accept(l net.Listener) {
+// SecureAddr is the address that clients connect to with TLS, host:port; empty if there is none.
+func (s *Server) SecureAddr() string {
+	if s.opts.SecureListener == nil {
+		return ""
+	}
+	return s.opts.SecureListener.Addr().String()
+}
+
+func (s *Server) accept(l net.Listener, how security) {
 	for {
 		nc, err := l.Accept()
 		if err != nil {
@@ -293,12 +325,19 @@ func (s *Server) accept(l net.Listener) {
 			}
 			continue
 		}
-		s.admit(nc)
+		if tcp, ok := nc.(*net.TCPConn); ok {
+			_ = tcp.SetKeepAlive(s.opts.ClientTCPKeepAlive)
+		}
+		if how == plainText {
+			s.admit(newcomer{Conn: nc})
+		} else {
+			s.doorstep.take(nc, how)
+		}
 	}
 }
 
 // admit starts serving a connection, unless its address or the server has enough of them: then it is closed without a word.
-func (s *Server) admit(nc net.Conn) {
+func (s *Server) admit(nc newcomer) {
 	ip := javaAddress(net.IPv4(127, 0, 0, 1), "")
 	if addr, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		ip = javaAddress(addr.IP, addr.Zone)
@@ -317,7 +356,7 @@ func (s *Server) admit(nc net.Conn) {
 				s.log.Warn(fmt.Sprintf("Too many connections - max is %d", s.opts.MaxCnxns), "client", ip)
 			}
 		}
-		if tcp, ok := nc.(*net.TCPConn); ok {
+		if tcp, ok := nc.Conn.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}
 		_ = nc.Close()
@@ -325,18 +364,17 @@ func (s *Server) admit(nc net.Conn) {
 	}
 	s.conns.next++
 	c := &conn{
-		s: s, net: nc, id: s.conns.next, ipID: jute.ID{Scheme: "ip", ID: ip}, opened: time.Now(),
+		s: s, net: nc.Conn, in: nc.begin, w: len(nc.begin), id: s.conns.next, ipID: jute.ID{Scheme: "ip", ID: ip}, opened: time.Now(),
 		lock: &s.locks[int(s.conns.next)%len(s.locks)].RWMutex,
 	}
-	ids := []jute.ID{c.ipID}
+	ids := append([]jute.ID{c.ipID}, nc.ids...)
 	c.ids.Store(&ids)
 	c.query = query{s: s, c: c}
 	c.out.stats.reset()
 	s.conns.all[c] = struct{}{}
 	s.conns.perIP[ip]++
 	s.conns.Unlock()
-	if tcp, ok := nc.(*net.TCPConn); ok {
-		_ = tcp.SetKeepAlive(s.opts.ClientTCPKeepAlive)
+	if tcp, ok := nc.Conn.(*net.TCPConn); ok {
 		c.raw, _ = tcp.SyscallConn()
 	}
 	s.wg.Go(c.serve)

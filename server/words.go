@@ -198,9 +198,13 @@ func (c *conn) wordConf(w *bufio.Writer) {
 	if _, p, err := net.SplitHostPort(s.Addr()); err == nil {
 		port, _ = strconv.Atoi(p)
 	}
+	securePort := o.SecureClientPort
+	if _, p, err := net.SplitHostPort(s.SecureAddr()); err == nil {
+		securePort, _ = strconv.Atoi(p)
+	}
 	snap, log := s.absDirs()
 	snapSize, logSize := s.dirSizes()
-	fmt.Fprintf(w, "clientPort=%d\nsecureClientPort=%d\n", port, o.SecureClientPort)
+	fmt.Fprintf(w, "clientPort=%d\nsecureClientPort=%d\n", port, securePort)
 	fmt.Fprintf(w, "dataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\n", snap, snapSize, log, logSize)
 	id := int64(0)
 	if s.member != nil {

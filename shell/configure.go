@@ -4,13 +4,15 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+
+	"quoll/config"
+	"quoll/tlsconf"
 )
 
 // clientKeys are the properties of a client (ZKClientConfig) that have an effect here.
@@ -50,7 +52,7 @@ func (s *Shell) configure() error {
 	if !strings.EqualFold(properties["zookeeper.client.secure"], "true") {
 		return nil
 	}
-	config, verifyName, err := tlsConfig(properties)
+	secured, err := tlsconf.NewClient("zookeeper.ssl.", tlsSettings(properties))
 	if err != nil {
 		return err
 	}
@@ -59,11 +61,7 @@ func (s *Shell) configure() error {
 		if err != nil {
 			return nil, err
 		}
-		c := config.Clone()
-		c.ServerName = host
-		c.InsecureSkipVerify = true // in favour of verifyServer
-		c.VerifyConnection = func(state tls.ConnectionState) error { return verifyServer(state, config.RootCAs, host, verifyName) }
-		return (&tls.Dialer{Config: c}).DialContext(ctx, "tcp", addr)
+		return (&tls.Dialer{Config: secured(host)}).DialContext(ctx, "tcp", addr)
 	}
 	return nil
 }
@@ -90,97 +88,21 @@ func readProperties(name string, properties map[string]string) error {
 	return lines.Err()
 }
 
-// tlsVersions are the names that Java has for them.
-var tlsVersions = map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": tls.VersionTLS11, "TLSv1.2": tls.VersionTLS12, "TLSv1.3": tls.VersionTLS13}
-
-// tlsConfig makes a configuration of the properties zookeeper.ssl.*, and tells whether the server's name is to be verified.
-func tlsConfig(properties map[string]string) (config *tls.Config, verifyName bool, err error) {
+// tlsSettings are the properties zookeeper.ssl.* of a client.
+func tlsSettings(properties map[string]string) config.TLS {
 	get := func(key string) string { return properties["zookeeper.ssl."+key] }
-	config = &tls.Config{MinVersion: tls.VersionTLS12}
-	names := get("enabledProtocols")
-	if names == "" {
-		names = get("protocol")
-	}
-	for i, name := range splitList(names) {
-		version, ok := tlsVersions[name]
-		if !ok {
-			return nil, false, fmt.Errorf("zookeeper.ssl.enabledProtocols: unknown protocol %q", name)
-		}
-		if i == 0 {
-			config.MinVersion, config.MaxVersion = version, version
-		}
-		config.MinVersion, config.MaxVersion = min(config.MinVersion, version), max(config.MaxVersion, version)
-	}
-	for _, name := range splitList(get("ciphersuites")) {
-		at := slices.IndexFunc(tls.CipherSuites(), func(c *tls.CipherSuite) bool { return c.Name == name })
-		if at < 0 {
-			return nil, false, fmt.Errorf("zookeeper.ssl.ciphersuites: unknown cipher suite %q", name)
-		}
-		config.CipherSuites = append(config.CipherSuites, tls.CipherSuites()[at].ID)
-	}
-	open := func(which string) (*store, error) {
-		password := get(which + ".password")
-		if file := get(which + ".passwordPath"); file != "" {
-			text, err := os.ReadFile(file)
-			if err != nil {
-				return nil, fmt.Errorf("zookeeper.ssl.%s.passwordPath: %w", which, err)
-			}
-			password = strings.TrimSpace(string(text))
-		}
-		s, err := openStore(get(which+".location"), get(which+".type"), password)
-		if err != nil {
-			return nil, fmt.Errorf("zookeeper.ssl.%s.location: %w", which, err)
-		}
-		return s, nil
-	}
-	if get("keyStore.location") != "" {
-		s, err := open("keyStore")
-		if err != nil {
-			return nil, false, err
-		}
-		if s.key == nil {
-			return nil, false, fmt.Errorf("zookeeper.ssl.keyStore.location: %s has no private key", get("keyStore.location"))
-		}
-		certificate := tls.Certificate{PrivateKey: s.key}
-		for _, c := range s.certificates {
-			certificate.Certificate = append(certificate.Certificate, c.Raw)
-		}
-		config.Certificates = []tls.Certificate{certificate}
-	}
-	if get("trustStore.location") != "" {
-		s, err := open("trustStore")
-		if err != nil {
-			return nil, false, err
-		}
-		config.RootCAs = x509.NewCertPool()
-		for _, c := range s.certificates {
-			config.RootCAs.AddCert(c)
+	store := func(which string) config.StoreFile {
+		return config.StoreFile{
+			Location: get(which + ".location"), Type: get(which + ".type"), Password: get(which + ".password"), PasswordPath: get(which + ".passwordPath"),
 		}
 	}
-	return config, !strings.EqualFold(get("hostnameVerification"), "false"), nil
+	return config.TLS{
+		KeyStore: store("keyStore"), TrustStore: store("trustStore"), Protocol: get("protocol"),
+		EnabledProtocols: splitList(get("enabledProtocols")), CipherSuites: splitList(get("ciphersuites")),
+		HostnameVerification: !strings.EqualFold(get("hostnameVerification"), "false"),
+	}
 }
 
 func splitList(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// verifyServer checks the server's chain, and that it is for the host: a certificate without alternative names is, as in Java, also for
-// its common name.
-func verifyServer(state tls.ConnectionState, roots *x509.CertPool, host string, verifyName bool) error {
-	leaf := state.PeerCertificates[0]
-	chain := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-	for _, c := range state.PeerCertificates[1:] {
-		chain.Intermediates.AddCert(c)
-	}
-	if _, err := leaf.Verify(chain); err != nil {
-		return err
-	}
-	if !verifyName {
-		return nil
-	}
-	named := len(leaf.DNSNames)+len(leaf.IPAddresses) > 0
-	if !named && strings.EqualFold(leaf.Subject.CommonName, host) {
-		return nil
-	}
-	return leaf.VerifyHostname(host)
 }

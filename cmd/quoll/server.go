@@ -64,6 +64,8 @@ func runServer(ctx *cli.Context) error {
 	switch {
 	case errors.Is(err, txnlog.ErrDataDir):
 		return failure{exitDataDir, err}
+	case errors.Is(err, config.ErrNoCopy):
+		return failure{exitInvocation, err}
 	case err != nil:
 		return failure{exitError, err}
 	}
@@ -73,7 +75,12 @@ func runServer(ctx *cli.Context) error {
 	} else {
 		defer c.Close()
 	}
-	log.Info("serving clients", "address", s.Addr())
+	if addr := s.Addr(); addr != "" {
+		log.Info("serving clients", "address", addr)
+	}
+	if addr := s.SecureAddr(); addr != "" {
+		log.Info("serving clients with TLS", "address", addr)
+	}
 	select {
 	case <-signals.Done():
 		log.Info("stopping")

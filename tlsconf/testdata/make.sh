@@ -15,3 +15,6 @@ for name in client.p12 client.jks; do
 	kt -importcert -keystore trust-clients.p12 -storetype PKCS12 -alias "$name" -file "$name.pem"
 done
 kt -importcert -keystore trust-server.jks -storetype JKS -alias server -file server.p12.pem
+# The key with PBES2, as a key store in PEM has it.
+openssl pkcs12 -in server.p12 -passin pass:changeit -nodes -nocerts | openssl pkcs8 -topk8 -v2 aes256 -v2prf hmacWithSHA256 -passout pass:changeit -out server.pem
+cat server.p12.pem >> server.pem

@@ -1,0 +1,217 @@
+package server
+
+import (
+	"container/list"
+	"crypto/tls"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"quoll/jute"
+	"quoll/tlsconf"
+)
+
+const (
+	handshakeLimit = 2048        // handshakes in flight, where the configuration does not say
+	handshakeBytes = 64 << 10    // that a client may send in one
+	reloadInterval = time.Second // between two looks at the files of the stores
+	firstByteOfTLS = 0x16
+)
+
+// security says what is spoken on a listener.
+type security uint8
+
+const (
+	plainText security = iota
+	secure             // TLS
+	unified            // TLS or plain text, as the first byte says
+)
+
+// newcomer is a connection that may be admitted.
+type newcomer struct {
+	net.Conn
+	begin []byte    // what was read of it already
+	ids   []jute.ID // what it has proved to be
+}
+
+// doorstep is where connections, all of TCP and not yet of TLS, are between accept and admit: until it is known that they speak plain text, or their handshake is done. There is room for so many. When it is
+// full, who is there longest goes: an honest client is there for milliseconds, and to turn away the newest would shut everybody out for as long as the others can wait.
+type doorstep struct {
+	s     *Server
+	tls   *tlsconf.Server
+	limit int
+
+	sync.Mutex
+	waiting list.List // of net.Conn, the oldest first
+	closed  bool
+}
+
+// newDoorstep reads the stores. Its errors name the key that is wrong.
+func newDoorstep(s *Server) (*doorstep, error) {
+	material, err := tlsconf.NewServer("ssl.", s.opts.ClientTLS)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range material.Notes() {
+		s.log.Warn(note)
+	}
+	d := &doorstep{s: s, tls: material, limit: handshakeLimit}
+	if n := s.opts.OutstandingHandshakeLimit; n > 0 {
+		d.limit = n
+	}
+	return d, nil
+}
+
+// reload reads the stores again when their files change, until the server stops.
+func (d *doorstep) reload() {
+	tick := time.NewTicker(reloadInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.s.stop:
+			return
+		case <-tick.C:
+		}
+		switch changed, err := d.tls.Reload(); {
+		case err != nil:
+			d.s.log.Error("cannot read the stores of TLS again; the old ones stay", "error", err)
+		case changed:
+			d.s.log.Info("read the stores of TLS again; new connections use them")
+		}
+	}
+}
+
+// take has a connection that was just accepted wait until it can be admitted. It returns at once.
+func (d *doorstep) take(nc net.Conn, how security) {
+	d.Lock()
+	if d.closed {
+		d.Unlock()
+		_ = nc.Close()
+		return
+	}
+	place := d.waiting.PushBack(nc)
+	if d.waiting.Len() > d.limit {
+		_ = d.waiting.Remove(d.waiting.Front()).(net.Conn).Close()
+		d.s.metrics.TLSHandshakeExceeded.Inc()
+	}
+	d.Unlock()
+	d.s.wg.Go(func() {
+		admitted, err := d.identify(nc, how)
+		d.Lock()
+		d.waiting.Remove(place)
+		d.Unlock()
+		if err != nil {
+			_ = nc.Close()
+			return
+		}
+		d.s.admit(admitted)
+	})
+}
+
+// count is the number of connections that wait.
+func (d *doorstep) count() int64 {
+	d.Lock()
+	defer d.Unlock()
+	return int64(d.waiting.Len())
+}
+
+// close closes all that wait, and who still comes.
+func (d *doorstep) close() {
+	d.Lock()
+	defer d.Unlock()
+	d.closed = true
+	for e := d.waiting.Front(); e != nil; e = e.Next() {
+		_ = e.Value.(net.Conn).Close()
+	}
+}
+
+// identify finds out what is spoken and does the handshake.
+func (d *doorstep) identify(nc net.Conn, how security) (newcomer, error) {
+	_ = nc.SetDeadline(time.Now().Add(d.s.opts.SessionlessCnxnTimeout))
+	in := &rationed{Conn: nc, left: handshakeBytes}
+	if how == unified {
+		first := make([]byte, 1)
+		if _, err := nc.Read(first); err != nil {
+			return newcomer{}, err
+		}
+		if first[0] != firstByteOfTLS {
+			_ = nc.SetDeadline(time.Time{})
+			return newcomer{Conn: nc, begin: first}, nil
+		}
+		in.begin = first
+	}
+	c := tls.Server(in, d.tls.Config())
+	err := c.Handshake()
+	n := newcomer{Conn: c}
+	if err == nil {
+		n.ids, err = d.s.auth.certified(c.ConnectionState(), d.tls, nc.RemoteAddr())
+	}
+	if err != nil {
+		d.s.stats.authFailed.Add(1)
+		d.s.metrics.UnsuccessfulHandshakes.Inc()
+		if in.left < handshakeBytes { // and not somebody who only looks whether the port is open
+			d.s.warn("a TLS handshake of /%s failed: %v", nc.RemoteAddr(), err)
+		}
+		return newcomer{}, err
+	}
+	in.unlimited = true
+	_ = nc.SetDeadline(time.Time{})
+	return n, nil
+}
+
+// rationed is a connection of which a limited number of bytes can be read, until it is unlimited.
+type rationed struct {
+	net.Conn
+	begin     []byte // read of the connection already
+	left      int
+	unlimited bool
+}
+
+var errLongHandshake = errors.New("the client sends too much before the end of the handshake")
+
+// Read is that of a net.Conn.
+func (r *rationed) Read(p []byte) (n int, err error) {
+	if len(r.begin) > 0 {
+		n = copy(p, r.begin)
+		r.begin = r.begin[n:]
+		return n, nil
+	}
+	if r.unlimited {
+		return r.Conn.Read(p)
+	}
+	if r.left == 0 {
+		return 0, errLongHandshake
+	}
+	n, err = r.Conn.Read(p[:min(len(p), r.left)])
+	r.left -= n
+	return n, err
+}
+
+// certified is who a connection has proved to be by its certificate: nobody without one, and then the handshake has seen to it that it needs none. Mirrors the method
+// handleAuthentication of the Java class X509AuthenticationProvider.
+func (a *authenticator) certified(state tls.ConnectionState, material *tlsconf.Server, from net.Addr) ([]jute.ID, error) {
+	if len(state.PeerCertificates) == 0 {
+		return nil, nil
+	}
+	if err := material.VerifyPeer(state, from); err != nil {
+		return nil, err
+	}
+	name, err := tlsconf.SubjectName(state.PeerCertificates[0].RawSubject)
+	if err != nil {
+		return nil, err
+	}
+	ids := []jute.ID{{Scheme: "x509", ID: name}}
+	if name == a.superX509 {
+		ids = append(ids, jute.ID{Scheme: "super", ID: name})
+	}
+	return ids, nil
+}
+
+// x509 is the answer to an auth packet of the scheme: who has shown a certificate has the identity already.
+func (a *authenticator) x509(c *conn, _ []byte) (ids []jute.ID, ok bool) {
+	for _, id := range c.identities() {
+		ok = ok || id.Scheme == "x509"
+	}
+	return nil, ok
+}

@@ -1,0 +1,412 @@
+package server
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"quoll/client"
+	"quoll/config"
+	"quoll/jute"
+)
+
+// authority issues certificates for tests.
+type authority struct {
+	t    testing.TB
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t testing.TB) *authority {
+	a := &authority{t: t}
+	a.cert, a.key = a.issue(pkix.Name{CommonName: "ca"})
+	return a
+}
+
+// issue makes a certificate for 127.0.0.1; the first is the authority's own.
+func (a *authority) issue(subject pkix.Name) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	form := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: subject, NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: a.cert == nil,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	parent, signer := form, key
+	if a.cert != nil {
+		parent, signer = a.cert, a.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, form, parent, key.Public(), signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return cert, key
+}
+
+// write makes a key store of a new certificate.
+func (a *authority) write(file string, subject pkix.Name) {
+	a.t.Helper()
+	cert, key := a.issue(subject)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// client is the configuration of a client, with a certificate of its own if there is a subject.
+func (a *authority) client(subject *pkix.Name) *tls.Config {
+	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1"}
+	c.RootCAs.AddCert(a.cert)
+	if subject != nil {
+		cert, key := a.issue(*subject)
+		c.Certificates = []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}
+	}
+	return c
+}
+
+// secureServer starts a server whose only port is for TLS, and returns the authority that it trusts and the file of its key.
+func secureServer(t testing.TB, settings ...string) (s *Server, ca *authority, keyFile string) {
+	t.Helper()
+	ca = newAuthority(t)
+	dir := t.TempDir()
+	keyFile = filepath.Join(dir, "key.pem")
+	ca.write(keyFile, pkix.Name{CommonName: "server"})
+	trust := filepath.Join(dir, "trust.pem")
+	if err := os.WriteFile(trust, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Load(config.Sources{Set: append([]string{"4lw.commands.whitelist=*", "secureClientPort=0", "ssl.keyStore.location=" + keyFile, "ssl.trustStore.location=" + trust}, settings...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Config: cfg, InMemory: true}
+	if cfg.ClientPortUnification {
+		o.Listeners = []net.Listener{l}
+	} else {
+		o.SecureListener = l
+	}
+	if s, err = Start(o); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, ca, keyFile
+}
+
+// welcomes reports whether the server answers the request for a session; nil is plain text.
+func welcomes(t testing.TB, s *Server, how *tls.Config) bool {
+	t.Helper()
+	nc, err := net.Dial("tcp", s.SecureAddr()+s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if how != nil {
+		nc = tls.Client(nc, how)
+	}
+	hello := (&jute.ConnectRequest{Timeout: 5000, Password: make([]byte, jute.PasswordLength), HasReadOnly: true}).Append(nil)
+	if _, err := nc.Write(append([]byte{0, 0, 0, byte(len(hello))}, hello...)); err != nil {
+		return false
+	}
+	n, err := io.ReadFull(nc, make([]byte, 20))
+	if os.IsTimeout(err) {
+		t.Fatal("neither an answer nor the end of the connection")
+	}
+	return n == 20
+}
+
+// connectTLS makes a session on the one port there is; nil is plain text.
+func connectTLS(t testing.TB, s *Server, how *tls.Config) *client.Client {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	addr := s.SecureAddr() + s.Addr()
+	o := client.Options{Timeout: patience}
+	if how != nil {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return (&tls.Dialer{Config: how}).DialContext(ctx, "tcp", addr)
+		}
+	}
+	c, err := client.Connect(ctx, addr, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// identities are those of the only connection with a session.
+func identities(s *Server) []string {
+	var ids []string
+	for _, c := range s.connections() {
+		if c.session.Load() == nil {
+			continue
+		}
+		for _, id := range c.identities() {
+			ids = append(ids, id.Scheme+":"+id.ID)
+		}
+	}
+	return ids
+}
+
+var bob = pkix.Name{CommonName: "bob", Organization: []string{"My, Inc."}}
+
+const bobsID = `CN=bob,O=My\, Inc.`
+
+// TestClientAuth connects with and without a certificate, to servers that need, want or do not ask for one.
+func TestClientAuth(t *testing.T) {
+	for _, test := range []struct {
+		clientAuth string
+		with       string // an identity, or "refused"
+		without    bool
+	}{{"need", "x509:" + bobsID, false}, {"want", "x509:" + bobsID, true}, {"none", "", true}} {
+		t.Run(test.clientAuth, func(t *testing.T) {
+			s, ca, _ := secureServer(t, "ssl.clientAuth="+test.clientAuth)
+			c := connectTLS(t, s, ca.client(&bob))
+			want := []string{"ip:127.0.0.1"}
+			if test.with != "" {
+				want = append(want, test.with)
+			}
+			if got := identities(s); !slices.Equal(got, want) {
+				t.Errorf("the identities are %q, want %q", got, want)
+			}
+			c.Close()
+			if welcomed := welcomes(t, s, ca.client(nil)); welcomed != test.without {
+				t.Errorf("without a certificate: welcomed is %v", welcomed)
+			}
+			if test.clientAuth == "none" {
+				return
+			}
+			stranger := newAuthority(t).client(&bob)
+			stranger.RootCAs = ca.client(nil).RootCAs
+			if welcomes(t, s, stranger) {
+				t.Error("a certificate of somebody else is accepted")
+			}
+		})
+	}
+}
+
+// TestX509 uses the identity in ACLs, as Java's scheme does.
+func TestX509(t *testing.T) {
+	s, ca, _ := secureServer(t, "X509AuthenticationProvider.superUser=CN=root", "ssl.clientAuth=want")
+	c := connectTLS(t, s, ca.client(&bob))
+	ctx := t.Context()
+	if _, err := c.Create(ctx, "/mine", []byte("x"), []jute.ACL{{Perms: jute.PermAll, Scheme: "auth"}}, jute.ModePersistent); err != nil {
+		t.Fatal(err)
+	}
+	acl, _, err := c.GetACL(ctx, "/mine")
+	if want := (jute.ACL{Perms: jute.PermAll, Scheme: "x509", ID: bobsID}); err != nil || len(acl) != 1 || acl[0] != want {
+		t.Errorf("%+v, %v", acl, err)
+	}
+	for id, code := range map[string]jute.Code{bobsID: jute.OK, "CN=a;O=b": jute.OK, "bob": jute.ErrInvalidACL, "CN=a<b": jute.ErrInvalidACL} {
+		_, err := c.Create(ctx, "/of-"+strings.Map(func(r rune) rune {
+			if r < 'A' {
+				return '-'
+			}
+			return r
+		}, id), nil, []jute.ACL{{Perms: jute.PermAll, Scheme: "x509", ID: id}}, jute.ModePersistent)
+		if got, _ := err.(jute.Code); got != code {
+			t.Errorf("an ACL for %q: %v, want %v", id, err, code)
+		}
+	}
+	if err := c.AddAuth(ctx, "x509", nil); err != nil {
+		t.Errorf("an auth packet of somebody with a certificate: %v", err)
+	}
+	if _, _, err := connectTLS(t, s, ca.client(&pkix.Name{CommonName: "eve"})).Get(ctx, "/mine", false); err != jute.ErrNoAuth {
+		t.Errorf("another reads it: %v", err)
+	}
+	if _, _, err := connectTLS(t, s, ca.client(&pkix.Name{CommonName: "root"})).Get(ctx, "/mine", false); err != nil {
+		t.Errorf("the super user cannot read it: %v", err)
+	}
+	nobody := connectTLS(t, s, ca.client(nil))
+	if err := nobody.AddAuth(ctx, "x509", nil); err == nil {
+		t.Error("an auth packet makes somebody of nobody")
+	}
+}
+
+// TestAddresses refuses a certificate that is not for where its client comes from.
+func TestAddresses(t *testing.T) {
+	s, ca, _ := secureServer(t, "ssl.clientHostnameVerification=true")
+	connectTLS(t, s, ca.client(&bob))
+	from := ca.client(&bob)
+	nc, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", s.SecureAddr())
+	if err != nil {
+		t.Skip("no second address on the loopback interface:", err)
+	}
+	defer nc.Close()
+	if n, err := io.Copy(io.Discard, tls.Client(nc, from)); err != nil && n > 0 {
+		t.Error(n, err)
+	}
+	eventually(t, "a handshake fails", func() bool { return s.stats.authFailed.Load() == 1 })
+}
+
+// TestPlainAndSecure speaks plain text and TLS to one port, and plain text to one for TLS.
+func TestPlainAndSecure(t *testing.T) {
+	s, ca, _ := secureServer(t, "client.portUnification=true", "clientPort=0")
+	connectTLS(t, s, ca.client(&bob))
+	connectTLS(t, s, nil)
+	nc, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := io.WriteString(nc, "ruok"); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := io.ReadAll(nc); string(answer) != "imok" {
+		t.Errorf("ruok: %q, %v", answer, err)
+	}
+	s, _, _ = secureServer(t)
+	if welcomes(t, s, nil) {
+		t.Error("plain text on the port for TLS")
+	}
+}
+
+// TestCertReload changes the key of a server under a connection: it goes on, and the next one sees the new certificate.
+func TestCertReload(t *testing.T) {
+	s, ca, keyFile := secureServer(t, "client.certReload=true")
+	c := connectTLS(t, s, ca.client(&bob))
+	ca.write(keyFile, pkix.Name{CommonName: "renewed"})
+	eventually(t, "a new connection sees the new certificate", func() bool {
+		nc, err := tls.Dial("tcp", s.SecureAddr(), ca.client(&bob))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		return nc.ConnectionState().PeerCertificates[0].Subject.CommonName == "renewed"
+	})
+	if _, err := c.Create(t.Context(), "/on", nil, client.OpenACL, jute.ModePersistent); err != nil {
+		t.Errorf("the old connection: %v", err)
+	}
+}
+
+// TestHalfOpen has more connections hang in their handshakes than there may be, beside a client that works and others that come: the oldest go.
+func TestHalfOpen(t *testing.T) {
+	const limit = 50
+	s, ca, _ := secureServer(t, "netty.server.outstandingHandshake.limit=50", "nio.sessionlessCnxnTimeout=600000", "maxClientCnxns=10")
+	c := connectTLS(t, s, ca.client(&bob))
+	var hanging []net.Conn
+	for i := range 10 * limit {
+		nc, err := net.Dial("tcp", s.SecureAddr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		hanging = append(hanging, nc)
+		// Half of them send the beginning of a hello.
+		if i%2 == 0 {
+			if _, err := nc.Write([]byte{0x16, 3, 1, 0x10, 0}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if i%100 == 50 {
+			if _, err := c.Create(t.Context(), "/s-", nil, client.OpenACL, jute.ModePersistentSequential); err != nil {
+				t.Fatal(err)
+			}
+			connectTLS(t, s, ca.client(&bob)).Close()
+		}
+	}
+	eventually(t, "the handshakes are as many as may be", func() bool { return s.doorstep.count() == limit })
+	if _, err := io.ReadAll(hanging[0]); err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Errorf("the first is not closed: %v", err)
+	}
+	if err := hanging[len(hanging)-1].SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hanging[len(hanging)-1].Read(make([]byte, 1)); !os.IsTimeout(err) {
+		t.Errorf("the last is not open: %v", err)
+	}
+}
+
+// TestHandshakeRation ends a handshake in which the client sends on and on.
+func TestHandshakeRation(t *testing.T) {
+	s, _, _ := secureServer(t)
+	nc, err := net.Dial("tcp", s.SecureAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	// Records of a handshake message of the greatest length that crypto/tls takes for a certificate.
+	record := append([]byte{0x16, 3, 1, 0x40, 0}, make([]byte, 0x4000)...)
+	copy(record[5:], []byte{1, 0, 0xff, 0xff})
+	sent := 0
+	for ; sent < 4*handshakeBytes; sent += len(record) {
+		if _, err := nc.Write(record); err != nil {
+			break
+		}
+	}
+	eventually(t, "the handshake fails", func() bool { return s.doorstep.count() == 0 })
+	a, b := net.Pipe()
+	defer a.Close()
+	go func() {
+		_, _ = a.Write(make([]byte, handshakeBytes+1))
+		a.Close()
+	}()
+	if n, err := io.Copy(io.Discard, &rationed{Conn: b, left: handshakeBytes}); n != handshakeBytes || err != errLongHandshake {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	b.Close()
+}
+
+// FuzzHello sends bytes to a port that takes plain text and TLS. A good client must go on.
+func FuzzHello(f *testing.F) {
+	s, ca, _ := secureServer(f, "client.portUnification=true", "clientPort=0", "maxClientCnxns=0")
+	good := connectTLS(f, s, ca.client(&bob))
+	near, far := net.Pipe()
+	hello := make(chan []byte, 1)
+	go func() {
+		b := make([]byte, 4096)
+		n, _ := far.Read(b)
+		hello <- b[:n]
+		far.Close()
+	}()
+	_ = tls.Client(near, ca.client(&bob)).Handshake() // fails, as far is closed
+	f.Add(<-hello)
+	f.Add([]byte{0x16, 3, 1, 0xff, 0xff})
+	f.Add([]byte("ruok"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		near, far := net.Pipe()
+		defer near.Close()
+		s.doorstep.take(far, unified)
+		go func() { _, _ = io.Copy(io.Discard, near) }()
+		_ = near.SetDeadline(time.Now().Add(patience))
+		_, _ = near.Write(data)
+		if err := good.Sync(context.Background(), "/"); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
