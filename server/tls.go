@@ -202,7 +202,7 @@ func (a *authenticator) certified(state tls.ConnectionState, material *tlsconf.S
 		return nil, err
 	}
 	ids := []jute.ID{{Scheme: "x509", ID: name}}
-	if name == a.superX509 {
+	if name != "" && name == a.superX509 { // a subject may be empty, and so is the setting if nobody is to be super
 		ids = append(ids, jute.ID{Scheme: "super", ID: name})
 	}
 	return ids, nil
