@@ -114,11 +114,19 @@ var errHangUp = errors.New("connection closed by a reply")
 
 var bufferPool = sync.Pool{New: func() any { return new([]byte) }}
 
+// longPool has buffers beyond readBufferMax, up to longBufferMax: of answers that list many children.
+var longPool sync.Pool
+
+const longBufferMax = 1 << 20
+
 // recycle gives a buffer back, unless it is so large that keeping it would be a waste.
 func recycle(buf *[]byte) {
-	if cap(*buf) <= readBufferMax {
-		*buf = (*buf)[:0]
+	*buf = (*buf)[:0]
+	switch {
+	case cap(*buf) <= readBufferMax:
 		bufferPool.Put(buf)
+	case cap(*buf) <= longBufferMax:
+		longPool.Put(buf)
 	}
 }
 
@@ -323,14 +331,19 @@ func (c *conn) endDirect() {
 	}
 	done := time.Now()
 	c.query.last.at, c.query.last.latency = done, done.Sub(c.now)
-	c.send(c.query.b, &c.query.last)
+	long := cap(c.query.b) > readBufferMax // then the output has the buffer from here on
+	if long {
+		c.give(c.query.b, &c.query.last)
+	} else {
+		c.send(c.query.b, &c.query.last)
+	}
 	c.lock.RUnlock()
 	c.locked = false
 	c.s.countReads(c.query.last.latency, c.direct)
 	c.query.reads.end()
 	c.direct = 0
 	c.query.b = c.query.b[:0]
-	if cap(c.query.b) > readBufferMax {
+	if long {
 		c.query.b = nil
 	}
 }
@@ -508,25 +521,43 @@ func (c *conn) waitOutput() {
 
 // send appends frames to the output: replies, of which last describes the newest, or events, and then it is nil.
 func (c *conn) send(frames []byte, last *noted) {
+	c.put(frames, c.countResponses(frames, last), last, false)
+}
+
+// give is send of frames whose memory is the output's from here on.
+func (c *conn) give(frames []byte, last *noted) {
+	c.put(frames, c.countResponses(frames, last), last, true)
+}
+
+func (c *conn) countResponses(frames []byte, last *noted) int64 {
 	n := c.s.stats.responses(frames)
 	if last != nil {
 		c.s.metrics.ResponseBytes.Add(int64(len(frames)) - 4*n)
 	}
-	c.write(frames, n, last)
+	return n
 }
 
 // write appends bytes to the output that count as n packets.
-func (c *conn) write(p []byte, n int64, last *noted) {
+func (c *conn) write(p []byte, n int64, last *noted) { c.put(p, n, last, false) }
+
+func (c *conn) put(p []byte, n int64, last *noted, given bool) {
 	c.s.stats.sent.Add(n)
 	c.out.Lock()
 	// One reply may be larger than the limits.
 	overflow := c.unsent() > outHardLimit || c.unsent() > outSoftLimit && c.s.unsent.Load() > outTotalLimit
 	size := c.unsent()
 	if !c.out.closed && !overflow {
-		if c.out.buf == nil {
+		switch {
+		case given && c.unsent() == 0:
+			buf := new([]byte)
+			*buf = p
+			c.out.buf = buf
+		case c.out.buf == nil:
 			c.out.buf = bufferPool.Get().(*[]byte)
+			fallthrough
+		default:
+			*c.out.buf = append(*c.out.buf, p...)
 		}
-		*c.out.buf = append(*c.out.buf, p...)
 		c.s.unsent.Add(int64(len(p)))
 		st := &c.out.stats
 		st.sent += n

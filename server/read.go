@@ -195,10 +195,27 @@ func (q *query) appendChildren(path []byte, n *tree.Node) {
 	children := n.Children()
 	q.b = jute.AppendInt32(q.b, int32(len(children)))
 	start := len(q.b)
+	if len(children) > 0 {
+		q.grow(len(children) * (4 + len(children[0].Name()) + 2)) // a long list mostly has names of one kind
+	}
 	for _, child := range children {
 		q.b = jute.AppendString(q.b, child.Name())
 	}
 	q.countRead(path, len(q.b)-start-4*len(children))
+}
+
+// grow makes room for a long answer at once. A short one grows as it comes.
+func (q *query) grow(n int) {
+	need := len(q.b) + n + statSize
+	if need <= max(cap(q.b), readBufferMax) {
+		return
+	}
+	b, ok := longPool.Get().(*[]byte)
+	if !ok || cap(*b) < need {
+		b = new([]byte)
+		*b = make([]byte, 0, need)
+	}
+	q.b = append(*b, q.b...)
 }
 
 func (q *query) getAllChildrenNumber() jute.Code {
