@@ -85,6 +85,60 @@ func TestCloseAmongSilent(t *testing.T) {
 	}
 }
 
+// watched is a connection that calls ended when nothing can be read from it any more.
+type watched struct {
+	net.Conn
+	ended func()
+}
+
+func (w watched) Read(b []byte) (int, error) {
+	n, err := w.Conn.Read(b)
+	if err != nil {
+		w.ended()
+	}
+	return n, err
+}
+
+// TestVotesEndFirst is that a leader which closes has left the elections before its links end: who loses one must not hear that it leads.
+func TestVotesEndFirst(t *testing.T) {
+	c := layOut(t, 3)
+	var closing, links atomic.Bool
+	votes, goOn := make(chan struct{}, 100), make(chan struct{})
+	c.change = func(o *quorum.Options) {
+		o.Secure = func(conn net.Conn, host string) (net.Conn, error) {
+			ended := func() {
+				if closing.Load() {
+					votes <- struct{}{}
+					<-goOn
+				}
+			}
+			for _, m := range c.members {
+				if portOf(conn, host) == m.quorum {
+					ended = func() { links.Store(true) }
+				}
+			}
+			return watched{conn, ended}, nil
+		}
+	}
+	c.start()
+	leader := c.leader()
+	links.Store(false)
+	closing.Store(true)
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		leader.stop()
+	}()
+	<-votes
+	time.Sleep(50 * time.Millisecond) // it is not due, however long this takes
+	if links.Load() {
+		t.Error("a link has ended while votes come in")
+	}
+	close(goOn)
+	<-closed
+	c.leader()
+}
+
 // listens waits until somebody takes connections at a port.
 func (c *cluster) listens(port int) {
 	c.t.Helper()

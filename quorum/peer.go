@@ -101,8 +101,9 @@ type Peer struct {
 
 	buffers sync.Pool
 	guests  guests
-	ctx     context.Context // of everything that waits for others; it ends with the peer
+	ctx     context.Context // of everything that waits for others, connections too
 	cancel  context.CancelFunc
+	stop    chan struct{} // the peer is to end
 	once    sync.Once
 	wg      sync.WaitGroup // links and dials
 	done    chan struct{}
@@ -133,7 +134,7 @@ type message struct {
 func Start(o Options, app App) (*Peer, error) {
 	c := o.Config
 	p := &Peer{opts: o, log: o.Logger, app: app, begin: time.Now(), disk: newQueue(), reads: newQueue(), state: newQueue(), told: newQueue(), links: map[zab.LinkID]*link{},
-		wake: make(chan struct{}, 1), guests: guests{members: map[int64]*conn{}}, done: make(chan struct{})}
+		wake: make(chan struct{}, 1), guests: guests{members: map[int64]*conn{}}, stop: make(chan struct{}), done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -235,7 +236,7 @@ func (p *Peer) Close() error {
 func (p *Peer) fail(err error) {
 	p.once.Do(func() {
 		p.err = err
-		p.cancel()
+		close(p.stop)
 	})
 }
 
@@ -287,7 +288,7 @@ func (p *Peer) run() {
 		select {
 		case <-p.wake:
 		case <-p.timer.C:
-		case <-p.ctx.Done():
+		case <-p.stop:
 			p.end()
 			p.disk.close()
 			diskDone.Wait()
@@ -344,7 +345,7 @@ func (p *Peer) takeTurn() {
 	p.timer.Reset(min(wait, time.Hour))
 }
 
-// end closes what is open; connections end with the context.
+// end closes what is open. It takes no part in elections any more when its links end: who loses them would hear from it that it leads, and follow it again.
 func (p *Peer) end() {
 	p.turn.Lock()
 	defer p.turn.Unlock()
@@ -352,6 +353,7 @@ func (p *Peer) end() {
 	p.timer.Stop()
 	p.heard.close()
 	p.votes.Close()
+	p.cancel()
 	p.listen(false)
 	p.stopObservers()
 	p.behind.close()
