@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -55,6 +56,9 @@ func newDoorstep(s *Server) (*doorstep, error) {
 	}
 	for _, note := range material.Notes() {
 		s.log.Warn(note)
+	}
+	if t := s.opts.ClientTLS; t.HostnameVerification && t.ClientHostnameVerification {
+		s.log.Info("the certificates of clients are compared with the addresses that they come from, whatever fips-mode says")
 	}
 	d := &doorstep{s: s, tls: material, limit: handshakeLimit}
 	if n := s.opts.OutstandingHandshakeLimit; n > 0 {
@@ -132,7 +136,7 @@ func (d *doorstep) identify(nc net.Conn, how security) (newcomer, error) {
 	in := &rationed{Conn: nc, left: handshakeBytes}
 	if how == unified {
 		first := make([]byte, 1)
-		if _, err := nc.Read(first); err != nil {
+		if _, err := io.ReadFull(nc, first); err != nil {
 			return newcomer{}, err
 		}
 		if first[0] != firstByteOfTLS {
