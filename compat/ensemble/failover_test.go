@@ -11,33 +11,35 @@ import (
 	"quoll/jute"
 )
 
-// TestFailOver kills the leader again and again (QUOLL_ENSEMBLE_KILLS), and measures how long no write is acknowledged, in an ensemble of
-// ZooKeeper's servers and in one of quoll beside it. The session that writes, and its ephemeral znode, must outlive every leader.
+// TestFailOver ends the leader again and again (QUOLL_ENSEMBLE_KILLS), with kill -9 and as an operator does, and measures how long no write is acknowledged, in an
+// ensemble of ZooKeeper's servers and in one of quoll beside it. The session that writes, and its ephemeral znode, must outlive every leader.
 func TestFailOver(t *testing.T) {
-	kills := pick(t, "QUOLL_ENSEMBLE_KILLS", 5, 30)
+	times := pick(t, "QUOLL_ENSEMBLE_KILLS", 5, 30)
 	for _, kinds := range assignments(t, []string{"3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll"}, []string{"3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll"}) {
 		t.Run(nameOf(kinds), func(t *testing.T) {
 			e := build(t, Options{Kinds: kinds, Config: []string{"maxSessionTimeout=60000"}})
 			check(t, e.Start())
 			p := &prober{}
-			var pauses []time.Duration
-			for range kills {
-				leader := serving(t, e)
-				check(t, p.write(e.others(leader)))
-				start := time.Now()
-				check(t, leader.Kill())
-				check(t, p.write(e.others(leader)))
-				pauses = append(pauses, time.Since(start))
-				check(t, leader.Start())
+			pauses := map[string][]time.Duration{}
+			for range times {
+				for way, end := range map[string]func(*Member) error{"kill -9": (*Member).Kill, "SIGTERM": (*Member).Stop} {
+					leader := serving(t, e)
+					pause, err := p.pause(e.others(leader), func() error { return end(leader) })
+					check(t, err)
+					pauses[way] = append(pauses[way], pause)
+					check(t, leader.Start())
+				}
 			}
 			serving(t, e)
 			p.hangUp()
 			check(t, e.Settle("/settled"))
 			_, err := e.SameTrees()
 			check(t, err)
-			slices.Sort(pauses)
-			at := func(q float64) time.Duration { return pauses[int(q*float64(len(pauses)-1))].Round(time.Millisecond) }
-			t.Logf("from kill -9 of the leader to the next acknowledged write, %d times: p50 %v, p90 %v, max %v", kills, at(0.5), at(0.9), at(1))
+			for way, list := range pauses {
+				slices.Sort(list)
+				at := func(q float64) time.Duration { return list[int(q*float64(len(list)-1))].Round(time.Millisecond) }
+				t.Logf("the longest time without an acknowledged write around %s of the leader, %d times: p50 %v, p90 %v, max %v", way, times, at(0.5), at(0.9), at(1))
+			}
 		})
 	}
 }
@@ -46,6 +48,27 @@ func TestFailOver(t *testing.T) {
 type prober struct {
 	session
 	written int32 // the last version
+}
+
+// pause writes through members until end has returned and once more. It returns the longest time between two acknowledged writes.
+func (p *prober) pause(members []*Member, end func() error) (longest time.Duration, err error) {
+	if err := p.write(members); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- end() }()
+	for last, over := time.Now(), false; ; last = time.Now() {
+		wrote := p.write(members)
+		longest = max(longest, time.Since(last))
+		if err = errors.Join(err, wrote); over || err != nil {
+			return longest, err
+		}
+		select {
+		case err = <-ended:
+			over = true
+		default:
+		}
+	}
 }
 
 // write returns when a write is acknowledged through one of the members.
