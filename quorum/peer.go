@@ -44,10 +44,10 @@ type Options struct {
 	// Configured, if it is set, is told each config that is put in force, by a goroutine of its own.
 	Configured func(*ensemble.Config)
 	// Secure comes first on a new connection of either port: it returns the connection that is to be used. host is the one that was dialled, as in the config,
-	// and empty on an accepted connection. Nil is TCP.
+	// and empty on an accepted connection. It has to return when conn is closed, which it may be at any time; what it returned is never closed itself. Nil is TCP.
 	Secure func(conn net.Conn, host string) (net.Conn, error)
 	// Authenticate comes next, on the election port behind the initial message: as the client on a connection that was dialled, as the server on one that was
-	// accepted. sid is 0 where it is not known yet. Everything is read from r. Nil is none.
+	// accepted. sid is 0 where it is not known yet. Everything is read from r. It has to return when the connection is closed. Nil is none.
 	Authenticate func(conn net.Conn, r *wire.Reader, sid int64, dialled bool) error
 }
 
