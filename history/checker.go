@@ -15,6 +15,11 @@ type Options struct {
 	// Members says that the connections of one life go to several members of an ensemble. Their reads may lag behind: of the rule
 	// read-order only what sync promises is left.
 	Members bool
+
+	// Logged is what the servers' logs say of a zxid: whose request it is, and which one of its connection, counted from 0; -1 for the
+	// expiry of the session. It is believed first when the checker looks for what unanswered writes have done, and not if nothing fits then.
+	// ok is false for what no log has; nil means that nobody has looked.
+	Logged func(zxid int64) (session int64, request int, ok bool)
 }
 
 // Report is what a checker has found.
@@ -76,7 +81,7 @@ func (s shown) String() string { return s.conn.describe(s.op) }
 
 // NewChecker returns a checker of a history that begins with an empty server.
 func NewChecker(opts Options) *Checker {
-	return &Checker{opts: opts, broken: map[ruleID]int{}, sessions: map[int64]*session{}, replay: newReplay()}
+	return &Checker{opts: opts, broken: map[ruleID]int{}, sessions: map[int64]*session{}, replay: newReplay(opts.Logged)}
 }
 
 // Check checks a whole history.

@@ -31,6 +31,29 @@ func TestValidHistories(t *testing.T) {
 	}
 }
 
+// TestLogged has so many unanswered writes that only the log can say what they have done. A log that is wrong must not make a violation.
+func TestLogged(t *testing.T) {
+	var all Report
+	for seed := range uint64(20) {
+		s := simulate(simConfig{seed: seed, clients: 20, steps: 6000, crashes: true, multis: seed%3 != 0, expiry: seed%2 == 0})
+		r := Check(Options{Logged: s.logged}, s.lives...)
+		if len(r.Violations) > 0 || r.Undecided != "" {
+			t.Errorf("seed %d: %v %s", seed, r.Violations, r.Undecided)
+		}
+		all.Open += r.Open
+		all.Done += r.Done
+
+		s = simulate(simConfig{seed: seed, clients: 4, steps: 3000, crashes: true, multis: seed%3 != 0, expiry: seed%2 == 0})
+		for by := range int64(3) {
+			wrong := func(zxid int64) (int64, int, bool) { return s.logged(zxid + by - 1) }
+			if r := Check(Options{Logged: wrong}, s.lives...); len(r.Violations) > 0 || r.Undecided != "" {
+				t.Errorf("seed %d, wrong by %d: %v %s", seed, by-1, r.Violations, r.Undecided)
+			}
+		}
+	}
+	t.Logf("%d writes that nobody answered, of which %d were done", all.Open, all.Done)
+}
+
 // TestMembers has a write through one member of an ensemble and reads through another that lags behind, over a change of epochs.
 func TestMembers(t *testing.T) {
 	const first, second = 1<<32 + 1, 2<<32 + 1

@@ -50,12 +50,14 @@
 // no zxid), the expiry of a session, or nothing that can be seen. The checker tries the candidates, those of one connection in order,
 // and comes back when what follows does not fit. It is guided by what later replies and events show of the zxid: a write whose data was
 // read has that zxid, what its connection sent before must fit in between, and the next operation on a znode bounds its versions. A state
-// that led nowhere is not tried twice. Only when nothing fits does a lost connection do something after its client has come back, which
+// that led nowhere is not tried twice. With [Options.Logged] it first takes the word of the servers' logs, which leaves almost nothing to
+// try; what they say must fit all that was seen, so that it is checked as well. Only when nothing fits does a lost connection do something after its client has come back, which
 // the protocol does not forbid.
 //
 // It reports a violation when none of the ways fits, of the rule that the nearest one breaks and of open-write: which of the two it is
 // nobody can know. Where the search would take too long it is given up, and [Report.Undecided] says so: that is neither clean nor a
-// violation. What makes it long is many unanswered writes on few znodes at one moment, most of which were done; some hundred are too many.
+// violation. What makes it long is many unanswered writes on few znodes at one moment, most of which were done: without the logs thirty may
+// be too many.
 //
 // The replay stops at its first violation, since it does not know what to go on from.
 package history

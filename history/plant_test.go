@@ -220,7 +220,11 @@ func TestPlantedViolations(t *testing.T) {
 					continue
 				}
 				found++
-				r := Check(Options{}, h.lives...)
+				opts := Options{}
+				if found%2 == 0 {
+					opts.Logged = s.logged
+				}
+				r := Check(opts, h.lives...)
 				if !slices.ContainsFunc(r.Violations, func(v Violation) bool { return v.Rule == Rules[p.rule].Name }) {
 					t.Errorf("seed %d: not found; %s%.2000v", seed, r.Undecided, r.Violations)
 				}

@@ -17,9 +17,10 @@ type replay struct {
 	tree     *tree
 	watches  watches
 	sessions map[int64]*session
-	conns    []*connection // with unanswered writes, of the lives that may still matter
-	life     int           // of the last step; older unanswered writes have not been done
-	last     int64         // the largest zxid that has had a step
+	conns    []*connection                                          // with unanswered writes, of the lives that may still matter
+	logged   func(zxid int64) (session int64, request int, ok bool) // as in Options
+	life     int                                                    // of the last step; older unanswered writes have not been done
+	last     int64                                                  // the largest zxid that has had a step
 	done     int
 
 	steps   []step // from the first choice on
@@ -32,6 +33,7 @@ type replay struct {
 	failed  map[uint64]struct{} // states that lead nowhere
 	deepest *mismatch           // how far it went
 	effort  int                 // steps since the first choice
+	believe bool                // the logs say what unanswered writes have done
 	wide    bool                // lost connections may do something after their clients have come back, which they hardly ever do
 	expect  []expected          // of the step
 }
@@ -65,10 +67,10 @@ type mismatch struct {
 // effortLimit is how many steps the search for what unanswered writes have done may take.
 const effortLimit = 5_000_000
 
-func newReplay() *replay {
+func newReplay(logged func(int64) (int64, int, bool)) *replay {
 	j := &journal{}
 	return &replay{
-		journal: j, tree: newTree(j), watches: watches{journal: j, paths: map[string][]watcher{}},
+		logged: logged, journal: j, tree: newTree(j), watches: watches{journal: j, paths: map[string][]watcher{}},
 		seen: map[string][]fact{}, touched: map[string]struct{}{}, unknown: map[string]struct{}{}, failed: map[uint64]struct{}{},
 	}
 }
@@ -106,7 +108,7 @@ func (r *replay) extend(b *batch) {
 		r.last = max(r.last, c.end)
 	}
 	clear(r.failed)
-	r.effort, r.wide = 0, false
+	r.effort, r.believe, r.wide = 0, r.logged != nil, false
 	r.lookAhead()
 }
 
@@ -421,6 +423,9 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 	if len(good)+len(others)+len(late) == 0 {
 		return nil
 	}
+	if r.believe {
+		return r.believed(s.zxid, slices.Concat(good, others, late))
+	}
 	// Servers mostly carry out what comes first.
 	for _, list := range [...][]candidate{good, others} {
 		slices.SortStableFunc(list, func(a, b candidate) int {
@@ -444,6 +449,18 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 		return slices.Concat([]candidate{{}}, good, others, late)
 	}
 	return slices.Concat(good, others, []candidate{{}}, late)
+}
+
+// believed are the candidates that the logs name, and nothing.
+func (r *replay) believed(zxid int64, all []candidate) []candidate {
+	session, request, ok := r.logged(zxid)
+	all = slices.DeleteFunc(all, func(who candidate) bool {
+		if who.conn != nil {
+			return !ok || who.conn.Session != session || who.conn.head != request
+		}
+		return !ok || who.expired != session || request >= 0
+	})
+	return append(all, candidate{})
 }
 
 // try goes on with the next candidate that fits what is known of the zxid.
@@ -611,9 +628,9 @@ func (r *replay) back(bad *mismatch) *mismatch {
 		r.choices = r.choices[:len(r.choices)-1]
 	}
 	if !r.wide {
-		// Once more, with all candidates, from the first choice on.
+		// Once more, with more candidates, from the first choice on.
 		r.restart(first - 1) // run goes on with the next
-		r.wide = true
+		r.believe, r.wide = false, !r.believe
 		return nil
 	}
 	bad = r.deepest
@@ -703,7 +720,7 @@ func (r *replay) commit() {
 	if len(r.choices) == 0 || len(r.unknown) > 0 || slices.ContainsFunc(r.choices, func(c *choice) bool { return c.life >= r.life }) {
 		return
 	}
-	r.choices, r.deepest, r.effort, r.wide = nil, nil, 0, false
+	r.choices, r.deepest, r.effort, r.believe, r.wide = nil, nil, 0, r.logged != nil, false
 	r.journal.on, r.journal.undo = false, nil
 	clear(r.touched)
 	clear(r.failed)

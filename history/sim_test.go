@@ -53,6 +53,7 @@ type sim struct {
 	zombies    []*simClient // lost connections whose requests the server still has
 	conns      []*Connection
 	lives      [][]*Connection
+	log        map[int64]logged
 	touched    map[int64]int64 // sessions that nobody uses any more: when they were heard of last
 	sessions   int64
 	tags       uint64
@@ -61,6 +62,17 @@ type sim struct {
 	acked      *Op  // the last write that was acknowledged, and what was before it
 	changed    map[string]*node
 	afterwards func() // shows what the fault has done
+}
+
+// logged is whose request a zxid is, as in Options.
+type logged struct {
+	session int64
+	request int
+}
+
+func (s *sim) logged(zxid int64) (session int64, request int, ok bool) {
+	l, ok := s.log[zxid]
+	return l.session, l.request, ok
 }
 
 const simTimeout = 400
@@ -75,7 +87,7 @@ type simClient struct {
 
 func simulate(cfg simConfig) *sim {
 	s := &sim{
-		simConfig: cfg, Rand: rand.New(rand.NewPCG(cfg.seed, 1)), touched: map[int64]int64{}, changed: map[string]*node{},
+		simConfig: cfg, Rand: rand.New(rand.NewPCG(cfg.seed, 1)), touched: map[int64]int64{}, changed: map[string]*node{}, log: map[int64]logged{},
 	}
 	j := &journal{}
 	s.tree, s.watches = newTree(j), watches{journal: j, paths: map[string][]watcher{}}
@@ -200,6 +212,7 @@ func (s *sim) step() {
 				s.zxid++
 				s.tree.apply(author{session: session, op: &Op{Part: Part{Op: jute.OpCloseSession}}}, s.zxid)
 				s.announce(true)
+				s.log[s.zxid] = logged{session, -1}
 				s.acked = nil
 				delete(s.touched, session)
 			}
@@ -385,6 +398,7 @@ func (s *sim) execute(c *simClient) bool {
 		s.read(c, &o)
 	} else {
 		s.write(c, &o)
+		s.log[s.zxid] = logged{c.conn.Session, c.executed - 1}
 	}
 	o.Zxid = s.zxid
 	c.replies = append(c.replies, &o)
