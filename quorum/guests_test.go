@@ -2,6 +2,7 @@ package quorum
 
 import (
 	"net"
+	"slices"
 	"testing"
 )
 
@@ -19,9 +20,9 @@ func (g *guest) Close() error {
 	return nil
 }
 
-// TestGuests is who goes when there are too many: of whom little is known, from where most come. A member has one connection, the newest.
+// TestGuests is who goes when there are too many: of whom little is known, from where most come. A member has the one that came first and the newest.
 func TestGuests(t *testing.T) {
-	g := guests{members: map[int64]*conn{}}
+	g := guests{members: map[int64][]*conn{}}
 	enter := func(ip string) (*conn, *guest) {
 		raw := &guest{ip: ip}
 		c := &conn{raw: raw, guests: &g}
@@ -47,13 +48,20 @@ func TestGuests(t *testing.T) {
 	if g.introduce(conns[0], 3, true) || raw.closed || rawAlone.closed {
 		t.Errorf("one that was closed is a member; or the member is closed: %v, or who is alone at its address: %v", raw.closed, rawAlone.closed)
 	}
-	if !g.introduce(alone, 3, true) || !raw.closed {
-		t.Error("two connections of one member")
+	if !g.introduce(alone, 3, true) || raw.closed || rawAlone.closed {
+		t.Error("a claim to be a member ends the member's connection, or is not heard")
 	}
-	if member.Close(); g.members[3] != alone {
-		t.Error("the older connection of a member takes the newer one with it")
+	newest := conns[len(conns)-1]
+	if !g.introduce(newest, 3, true) || raw.closed || !rawAlone.closed || crowd[len(crowd)-1].closed {
+		t.Error("of three connections of a member the second does not go, or another")
 	}
-	if alone.Close(); len(g.members) != 0 {
+	if member.Close(); !slices.Equal(g.members[3], []*conn{newest}) {
+		t.Errorf("%d connections of the member are left, not the newest alone", len(g.members[3]))
+	}
+	if alone.Close(); len(g.members[3]) != 1 {
+		t.Error("one that had gone takes another with it")
+	}
+	if newest.Close(); len(g.members) != 0 {
 		t.Errorf("%d members are left", len(g.members))
 	}
 	for _, c := range conns {

@@ -134,7 +134,7 @@ type message struct {
 func Start(o Options, app App) (*Peer, error) {
 	c := o.Config
 	p := &Peer{opts: o, log: o.Logger, app: app, begin: time.Now(), disk: newQueue(), reads: newQueue(), state: newQueue(), told: newQueue(), links: map[zab.LinkID]*link{},
-		wake: make(chan struct{}, 1), guests: guests{members: map[int64]*conn{}}, stop: make(chan struct{}), done: make(chan struct{})}
+		wake: make(chan struct{}, 1), guests: guests{members: map[int64][]*conn{}}, stop: make(chan struct{}), done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
