@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"path/filepath"
 	"slices"
 	"sort"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"quoll/compat/recorder"
 	"quoll/history"
 	"quoll/jute"
+	"quoll/txnlog"
 )
 
 // TestChaos has clients on all members of an ensemble while members are killed and paused, and packets between them all are lost, late and
@@ -49,21 +51,31 @@ type chaos struct {
 	checker *history.Checker
 	faults  map[string]int
 	samples int
-	judged  int           // violations that were looked at
-	longest time.Duration // until all served after a round
+	logged  map[int64]request // of zxids, those that nobody answered
+	read    int64             // the last zxid of the logs that were read
+	judged  int               // violations that were looked at
+	longest time.Duration     // until all served after a round
+}
+
+// request is one of a session: its index in its connection, or -1 for the end of a session that nobody asked for.
+type request struct {
+	session int64
+	index   int
 }
 
 func newChaos(t *testing.T, kinds []Kind, seed int64) *chaos {
 	network := faultnet.For(t, len(kinds)+1, seed)
 	e := build(t, Options{Kinds: kinds, Network: network, Tick: 200, Config: []string{"maxSessionTimeout=60000", "minSessionTimeout=1000"}})
 	x := &chaos{
-		T: t, Ensemble: e, network: network, rng: rand.New(rand.NewPCG(uint64(seed), 0)),
-		checker: history.NewChecker(history.Options{Members: true}), faults: map[string]int{},
+		T: t, Ensemble: e, network: network, rng: rand.New(rand.NewPCG(uint64(seed), 0)), faults: map[string]int{}, logged: map[int64]request{},
 	}
+	x.checker = history.NewChecker(history.Options{Members: true, Logged: func(zxid int64) (int64, int, bool) {
+		r, ok := x.logged[zxid]
+		return r.session, r.index, ok
+	}})
 	for id := range players {
-		// Few requests are under way when something breaks: too many that nobody answered cannot be judged.
 		o := recorder.Options{
-			ID: id, Seed: seed + 1, Timeout: time.Minute, Window: 4, Length: 2000, Pause: time.Duration(1+id%3) * time.Millisecond, Silence: silence,
+			ID: id, Seed: seed + 1, Timeout: time.Minute, Window: 8, Length: 2000, Pause: time.Duration(1+id%3) * time.Millisecond, Silence: silence,
 		}
 		if id%4 == 3 {
 			o.Timeout, o.Ends = 3*time.Second, true // its sessions end while it is cut off
@@ -318,9 +330,39 @@ func (x *chaos) judge() {
 	for _, c := range x.players {
 		records = append(records, c.Take()...)
 	}
+	x.readLogs(records)
 	x.checker.Life(records)
 	x.sample(records)
 	x.verdict()
+}
+
+// readLogs notes what the logs of the members say of the requests in the records that nobody answered. What cannot be read, since a process
+// is writing it, need not be known.
+func (x *chaos) readLogs(records []*history.Connection) {
+	open := map[request]bool{}
+	for _, c := range records {
+		for i := c.Replies; i < len(c.Ops); i++ {
+			open[request{c.Session, i}] = true
+		}
+	}
+	last := x.read
+	for _, m := range x.Members {
+		_, err := txnlog.ReadLogs(txnlog.OS, filepath.Join(m.Dir(), "version-2"), x.read+1, 0, func(r txnlog.Record) error {
+			var h jute.TxnHeader
+			d := jute.NewDecoder(r.Entry)
+			h.Decode(&d)
+			who := request{h.ClientID, int(h.Cxid) - 1}
+			if open[who] || who.index < 0 && jute.Op(h.Type) == jute.OpCloseSession {
+				x.logged[h.Zxid] = who
+			}
+			last = max(last, h.Zxid)
+			return d.Err()
+		})
+		if err != nil {
+			x.Logf("the logs of %v: %v", m, err)
+		}
+	}
+	x.read = last
 }
 
 // sample has Porcupine judge the writes below recorder.Certain: it knows neither reads of old state nor sessions that end by themselves.
