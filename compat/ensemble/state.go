@@ -2,6 +2,7 @@ package ensemble
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"quoll/compat/observe"
 	"quoll/inspect"
 	"quoll/jute"
+	"quoll/txnlog"
 )
 
 // connect connects a client to one of some members, and has it hand its events to a function unless that is nil.
@@ -74,6 +76,37 @@ func (m *Member) Tree() (map[string]observe.Znode, error) {
 	// In 3.4 there is no such znode, and creating it locally is a change of its parent.
 	delete(all, "/zookeeper")
 	return all, nil
+}
+
+// transactions calls a function for the headers of the whole records after a zxid in the logs of a member, which may run.
+func (m *Member) transactions(after int64, fn func(jute.TxnHeader)) error {
+	files, err := txnlog.Logs(txnlog.OS, filepath.Join(m.Dir(), "version-2"))
+	if err != nil {
+		return err
+	}
+	for i, f := range files {
+		if i+1 < len(files) && files[i+1].Zxid <= after+1 {
+			continue
+		}
+		s, err := txnlog.ScanLog(txnlog.OS, f.Path, 0)
+		if err != nil {
+			return err
+		}
+		_, defect, err := s.Header()
+		for err == nil && defect == txnlog.Whole {
+			var r txnlog.Record
+			if r, defect, err = s.Next(); err == nil && defect == txnlog.Whole && r.Zxid > after {
+				var h jute.TxnHeader
+				d := jute.NewDecoder(r.Entry)
+				h.Decode(&d)
+				fn(h)
+			}
+		}
+		if err = errors.Join(err, s.Close()); err != nil {
+			return fmt.Errorf("%s: %w", f.Path, err)
+		}
+	}
+	return nil
 }
 
 // SameTrees compares what all members that run show; the error lists where they differ.
@@ -142,18 +175,4 @@ func (e *Ensemble) SameDigests() error {
 		return fmt.Errorf("the files differ:\n%s", text)
 	}
 	return nil
-}
-
-// Mismatches are the members that found a digest of a transaction wrong. Without a quoll there are none: ZooKeeper's servers get digests wrong
-// among themselves, a learner that is synchronized under load does.
-func (e *Ensemble) Mismatches() (found []string) {
-	if !slices.ContainsFunc(e.Members, func(m *Member) bool { return m.Kind() == Quoll }) {
-		return nil
-	}
-	for _, m := range e.Members {
-		if n := m.Metric("zk_digest_mismatches_count"); m.Running() && n != "" && n != "0" {
-			found = append(found, fmt.Sprintf("%v: %s digests of transactions are wrong", m, n))
-		}
-	}
-	return found
 }
