@@ -194,6 +194,9 @@ func chain(leaf *x509.Certificate, others []*x509.Certificate) []*x509.Certifica
 }
 
 func decodeJKS(data []byte, password string) (*Store, error) {
+	if err := checkJKS(data); err != nil {
+		return nil, err
+	}
 	ks := keystore.New(keystore.WithOrderedAliases())
 	if err := ks.Load(bytes.NewReader(data), []byte(password)); err != nil {
 		return nil, err
