@@ -48,11 +48,17 @@ func WriteStore(s *store.Store, c *tree.Capture, mark uint32, read func(func(*tr
 	}
 	b.Pace(pace)
 	slice := make([]captured, 0, captureSlice)
+	data := []byte{} // of all in the slice: the tree's own is good only while it does not change
 	for more := true; more; {
-		slice = slice[:0]
+		slice, data = slice[:0], data[:0]
 		read(func(t *tree.Tree) {
 			more, _ = c.Next(captureSlice, func(n *tree.Node) error {
-				slice = append(slice, captured{n.Path(), n.Data(), t.ACLNumber(n), n.Persisted(), false})
+				node := captured{path: n.Path(), acl: t.ACLNumber(n), stat: n.Persisted()}
+				if d := n.Data(); d != nil {
+					data = append(data, d...)
+					node.data = data[len(data)-len(d) : len(data) : len(data)]
+				}
+				slice = append(slice, node)
 				return nil
 			}, func(path string) error {
 				slice = append(slice, captured{path: path, gone: true})
