@@ -80,6 +80,9 @@ func (s *stores) issue(t *testing.T, subject []byte) (*x509.Certificate, *ecdsa.
 		SerialNumber: big.NewInt(1), RawSubject: subject, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: s.cert == nil,
 		IPAddresses: []net.IP{s.ip},
 	}
+	if s.ip.IsLoopback() {
+		form.DNSNames = []string{"localhost"} // Java may ask for the name of the address that it dials
+	}
 	parent, signer := form, key
 	if s.cert != nil {
 		parent, signer = s.cert, s.key
