@@ -37,7 +37,7 @@ func TestChaos(t *testing.T) {
 
 const (
 	players  = 8
-	perRound = 15 * time.Second // of faults between two calms
+	perRound = 10 * time.Second // of faults between two calms
 )
 
 type chaos struct {

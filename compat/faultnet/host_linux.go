@@ -11,23 +11,44 @@ import (
 // newHost makes a host with a number from 1 on.
 func newHost(number byte) (*Host, error) {
 	h := &Host{number: number}
-	err := away(func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("%w: unshare: %w", ErrUnavailable, err)
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: it ends with the goroutine, wherever it is then
+		done <- h.open()
+	}()
+	if err := <-done; err != nil {
+		if h.namespace != nil {
+			h.namespace.Close()
 		}
-		var err error
-		if h.namespace, err = here(); err != nil {
-			return err
+		if h.device != nil {
+			h.device.Close()
 		}
-		return h.plug()
-	})
-	if err != nil && h.namespace != nil {
-		h.namespace.Close()
-	}
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return h, nil
+}
+
+// open makes the namespace and its devices, on a thread that nobody else needs.
+func (h *Host) open() error {
+	home, err := here()
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	if h.namespace, err = here(); err != nil {
+		return err
+	}
+	if err := h.plug(); err != nil {
+		return err
+	}
+	// Who is root in a namespace of users only could not come back in Do.
+	if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("setns: %w", err)
+	}
+	return nil
 }
 
 // Do calls f on a thread that is on the host: sockets that it opens and processes that it starts are there for all their lives. What f has
@@ -36,16 +57,6 @@ func (h *Host) Do(f func() error) error {
 	if h == nil {
 		return f()
 	}
-	return away(func() error {
-		if err := unix.Setns(int(h.namespace.Fd()), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("setns: %w", err)
-		}
-		return f()
-	})
-}
-
-// away lets f move its thread to another namespace, and brings it back.
-func away(f func() error) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	home, err := here()
@@ -53,6 +64,9 @@ func away(f func() error) error {
 		return err
 	}
 	defer home.Close()
+	if err := unix.Setns(int(h.namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("setns: %w", err)
+	}
 	defer func() {
 		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
 			panic(fmt.Sprintf("a thread cannot leave the namespace of a host: %v", err))
@@ -68,7 +82,7 @@ func here() (*os.File, error) { return os.Open("/proc/thread-self/ns/net") }
 func (h *Host) plug() error {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return fmt.Errorf("%w: /dev/net/tun: %w", ErrUnavailable, err)
+		return fmt.Errorf("/dev/net/tun: %w", err)
 	}
 	// Not earlier than TUNSETIFF is the device something that can be waited for.
 	tun, err := unix.NewIfreq("tun0")
@@ -81,7 +95,6 @@ func (h *Host) plug() error {
 		err = h.configure()
 	}
 	if err != nil {
-		h.device.Close()
 		return fmt.Errorf("tun0 of %s: %w", h.Addr(), err)
 	}
 	return nil
