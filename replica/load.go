@@ -130,7 +130,6 @@ func (r *replayer) fromStore(state store.State) error {
 		return unfit("it has the state of zxid %s and digest %d, and %s is another or a later one", hex(state.Zxid), state.Digest, newest.File)
 	}
 	loader := tree.NewLoader(true)
-	loader.Expect(int(state.Znodes))
 	err := r.st.Store.Load(store.Loading{
 		Session: loader.Session,
 		ACL:     loader.ACL,

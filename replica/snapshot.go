@@ -30,25 +30,8 @@ func StoreSource(view *store.View, pace func(bytes int) error) (src txnlog.Snaps
 	return src, err
 }
 
-// TreeSource is the state in a full capture of a tree, which does not change meanwhile.
-func TreeSource(t *tree.Tree, c *tree.Capture) (src txnlog.SnapshotSource) {
-	for _, s := range c.Sessions {
-		src.Sessions = append(src.Sessions, txnlog.Session{ID: s.ID, Timeout: s.Timeout})
-	}
-	sortSessions(src.Sessions)
-	for _, a := range c.ACLs {
-		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: a.Number, ACL: a.ACL})
-	}
-	src.Nodes = func(b []byte) ([]byte, bool, error) {
-		more, err := c.Next(captureSlice, func(n *tree.Node) error {
-			stat := n.Persisted()
-			b = txnlog.AppendNode(b, n.Path(), n.Data(), t.ACLNumber(n), &stat)
-			return nil
-		}, nil)
-		return b, more, err
-	}
-	return src
-}
+// TreeSource is WholeTree for who has a full capture of the tree, in which parents do not come before their children.
+func TreeSource(t *tree.Tree, _ *tree.Capture) txnlog.SnapshotSource { return WholeTree(t) }
 
 // WriteSnapshot writes the snapshot of a zxid into a version-2 directory, with the blocks that the configuration asks for.
 func WriteSnapshot(o *Options, dir string, src txnlog.SnapshotSource, zxid, digest int64) (file string, size int64, err error) {
@@ -71,18 +54,17 @@ func WholeTree(t *tree.Tree) (src txnlog.SnapshotSource) {
 	t.EachACL(func(number int64, acl []jute.ACL) {
 		src.ACLs = append(src.ACLs, txnlog.ACLList{Number: number, ACL: acl})
 	})
-	stack := []*tree.Node{t.Lookup(tree.RootPath)}
+	w := t.Walk(t.Lookup(tree.RootPath))
 	src.Nodes = func(b []byte) ([]byte, bool, error) {
 		for range captureSlice {
-			if len(stack) == 0 {
-				break
+			n := w.Next()
+			if n == nil {
+				return b, false, nil
 			}
-			n := stack[len(stack)-1]
-			stack = append(stack[:len(stack)-1], n.Children()...)
 			stat := n.Persisted()
 			b = txnlog.AppendNode(b, n.Path(), n.Data(), t.ACLNumber(n), &stat)
 		}
-		return b, len(stack) > 0, nil
+		return b, true, nil
 	}
 	return src
 }

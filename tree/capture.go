@@ -22,18 +22,12 @@ type Capture struct {
 
 	t       *Tree
 	gen     uint32
-	list    []*Node // what changed, sorted; nil in a full capture
-	next    int
-	stack   []visit         // from the root down to where a full capture is
-	saved   map[*Node]*Node // copies of what changed after the cut and before it was read
-	cutZxid int64           // of the cut before
-}
-
-// visit is a znode that a full capture has read, and how many of its children, those at the front, it has not. A child that is removed gives its
-// place to the last one: going from the back, none is missed, however many there are and whatever happens to them between two slices.
-type visit struct {
-	node *Node
-	left int
+	list    []string // paths of what changed, sorted; nil in a full capture, which goes over all cells of nodes
+	gone    []string // paths of what the cut before had and was deleted since, until they are among the list
+	next    int      // in the list, or the ref of a cell
+	end     int
+	saved   map[string]*Node // copies of what changed after the cut and before it was read
+	cutZxid int64            // of the cut before
 }
 
 // SessionChange is a session that was opened or, if Gone, closed; Timeout in milliseconds.
@@ -51,9 +45,10 @@ type ACLChange struct {
 
 // changes is what a tree remembers between two cuts.
 type changes struct {
-	gen      uint32 // of the cut to come; 0 while nothing is remembered
-	list     []*Node
-	dead     int // znodes that came and went since the last cut; when they are half of the list they are dropped from it
+	gen      uint32   // of the cut to come; 0 while nothing is remembered
+	list     []string // paths of znodes that were made or changed
+	gone     []string // paths of znodes that the last cut had and that were deleted
+	dead     int      // znodes that came and went since the last cut; when they are half of the list they are dropped from it
 	sessions map[int64]struct{}
 	cutZxid  int64
 	orphans  bool // a znode was deleted that had children, as replay over a fuzzy snapshot or a damaged log does: see SettleOrphans
@@ -70,22 +65,22 @@ func (t *Tree) Track() {
 }
 
 func (t *Tree) restartTracking(gen uint32) {
-	t.changes.gen, t.changes.list, t.changes.dead, t.changes.cutZxid = gen, nil, 0, t.lastZxid
+	t.changes.gen, t.changes.list, t.changes.gone, t.changes.dead, t.changes.cutZxid = gen, nil, nil, 0, t.lastZxid
 	t.changes.sessions, t.acls.changed = map[int64]struct{}{}, map[aclID]struct{}{}
 }
 
 // Changed is the number of znodes that the next cut would have. Znodes that are no more count as well.
-func (t *Tree) Changed() int { return len(t.changes.list) }
+func (t *Tree) Changed() int { return len(t.changes.list) + len(t.changes.gone) }
 
 // Cut begins a capture of what changed since the last cut, or of everything, and starts to remember what changes from here on. It takes no
 // longer for a large tree than for a small one, but for the lists of sessions and ACLs of a full capture. The capture that was open before must be closed.
 func (t *Tree) Cut(full bool) *Capture {
 	ch := &t.changes
-	c := &Capture{Zxid: t.lastZxid, Digest: t.Digest(), Znodes: len(t.nodes), Full: full || ch.gen == 0 || ch.orphans, t: t, saved: map[*Node]*Node{}, cutZxid: ch.cutZxid}
+	c := &Capture{Zxid: t.lastZxid, Digest: t.Digest(), Znodes: t.Len(), Full: full || ch.gen == 0 || ch.orphans, t: t, saved: map[string]*Node{}, cutZxid: ch.cutZxid}
 	if c.Full {
 		// Generations up to the capture's are waiting to be read, the capture's own have been.
 		c.gen = ch.gen + 1
-		c.stack = []visit{{&Node{children: &[]*Node{t.root}}, 1}}
+		c.next, c.end = 1<<placeBits, len(t.nodes.chunks)<<placeBits
 		c.Sessions = make([]SessionChange, 0, len(t.sessions))
 		for id, timeout := range t.sessions {
 			c.Sessions = append(c.Sessions, SessionChange{ID: id, Timeout: timeout})
@@ -93,7 +88,7 @@ func (t *Tree) Cut(full bool) *Capture {
 		c.ACLs = make([]ACLChange, 0, len(t.acls.lists))
 		t.EachACL(func(number int64, acl []jute.ACL) { c.ACLs = append(c.ACLs, ACLChange{number, acl}) })
 	} else {
-		c.gen, c.list = ch.gen, ch.list
+		c.gen, c.list, c.gone = ch.gen, ch.list, ch.gone
 		for id := range ch.sessions {
 			timeout, ok := t.sessions[id]
 			c.Sessions = append(c.Sessions, SessionChange{id, timeout, !ok})
@@ -113,32 +108,27 @@ func (t *Tree) Cut(full bool) *Capture {
 
 // Sort brings the changed znodes into the order of [ComparePaths], in which Next reads them out. It needs no lock and is to be called once, before Next.
 func (c *Capture) Sort() {
-	slices.SortFunc(c.list, func(a, b *Node) int { return ComparePaths(a.path, b.path) })
+	c.list, c.gone = append(c.list, c.gone...), nil
+	slices.SortFunc(c.list, ComparePaths)
+	c.list = slices.Compact(c.list)
 }
 
-// Next reads out up to about n more znodes: it calls put for each that is in the tree at the cut, and del for the path of each that went since the
-// cut before. It reports whether there are more. Each path comes once, in the order of [ComparePaths] unless the capture is full.
-// The tree must not change during the call. The node is valid during the call of put.
+// Next reads out up to about n more znodes, fewer if there is much data in them: it calls put for each that is in the tree at the cut, and del for the path
+// of each that went since the cut before. It reports whether there are more. Each path comes once, in the order of [ComparePaths] unless the capture is full.
+// The tree must not change during the call. The node is valid during the call of put, and so is its data.
 func (c *Capture) Next(n int, put func(*Node) error, del func(path string) error) (more bool, err error) {
 	if c.Full {
 		return c.nextOfAll(n, put)
 	}
 	for ; n > 0 && c.next < len(c.list); n-- {
-		path := c.list[c.next].path
-		var live *Node
-		for ; c.next < len(c.list) && c.list[c.next].path == path; c.next++ {
-			node := c.list[c.next]
-			switch copied := c.saved[node]; {
-			case copied != nil: // it has changed since
-				live = copied
-				delete(c.saved, node)
-			case c.pending(node) && c.t.nodes[path] == node:
-				live = node
-				node.gen = 0
-			}
-		}
-		if live != nil {
-			err = put(live)
+		path := c.list[c.next]
+		c.next++
+		if node := c.t.index.find(path); c.saved[path] != nil {
+			n, err = c.putSaved(path, n, put)
+		} else if node != nil && c.pending(node) {
+			node.gen = 0
+			n -= weight(node)
+			err = put(node)
 		} else {
 			err = del(path)
 		}
@@ -149,43 +139,51 @@ func (c *Capture) Next(n int, put func(*Node) error, del func(path string) error
 	return c.next < len(c.list), nil
 }
 
+// weight is how many znodes more one counts as because of its data.
+func weight(n *Node) int { return n.textLen() >> 12 }
+
+// putSaved reads out a copy of what has changed since the cut, of n znodes that are to be read; it returns how many are left.
+func (c *Capture) putSaved(path string, n int, put func(*Node) error) (int, error) {
+	node := c.saved[path]
+	delete(c.saved, path)
+	n -= weight(node)
+	err := put(node)
+	c.t.free(node)
+	return n, err
+}
+
 func (c *Capture) nextOfAll(n int, put func(*Node) error) (more bool, err error) {
-	for node, copied := range c.saved { // first, so that few of them are held at a time
+	for path := range c.saved { // first, so that few of them are held at a time
 		if n <= 0 {
 			break
 		}
-		n--
-		delete(c.saved, node)
-		if err := put(copied); err != nil {
+		if n, err = c.putSaved(path, n-1, put); err != nil {
 			return false, err
 		}
 	}
-	for n > 0 && len(c.stack) > 0 {
-		at := &c.stack[len(c.stack)-1]
-		children := at.node.Children()
-		if at.left = min(at.left, len(children)) - 1; at.left < 0 {
-			c.stack = c.stack[:len(c.stack)-1]
+	for ; n > 0 && c.next < c.end; n-- {
+		var id ref
+		if id, c.next = c.t.nodes.nextCell(c.next, nodeSize); id == 0 {
 			continue
 		}
-		n--
-		node := children[at.left]
-		if c.pending(node) {
+		if node := c.t.node(id); c.pending(node) {
 			node.gen = c.gen
+			n -= weight(node)
 			if err := put(node); err != nil {
 				return false, err
 			}
 		}
-		if node.children != nil {
-			c.stack = append(c.stack, visit{node, len(*node.children)})
-		}
 	}
-	return len(c.stack) > 0 || len(c.saved) > 0, nil
+	return c.next < c.end || len(c.saved) > 0, nil
 }
 
 // Close ends the capture: the tree makes no more copies for it. The tree must not change during the call.
 func (c *Capture) Close() {
 	if c.t.changes.open == c {
 		c.t.changes.open = nil
+	}
+	for _, node := range c.saved {
+		c.t.free(node)
 	}
 	c.saved = nil
 }
@@ -194,10 +192,13 @@ func (c *Capture) Close() {
 func (c *Capture) Undo() {
 	c.Close()
 	ch := &c.t.changes
-	for _, node := range c.list {
-		if node.gen != ch.gen {
+	ch.gone = append(ch.gone, c.gone...)
+	for _, path := range c.list {
+		if node := c.t.index.find(path); node == nil {
+			ch.gone = append(ch.gone, path)
+		} else if node.gen != ch.gen {
 			node.gen = ch.gen
-			ch.list = append(ch.list, node)
+			ch.list = append(ch.list, path)
 		}
 	}
 	for _, s := range c.Sessions {
@@ -209,21 +210,14 @@ func (c *Capture) Undo() {
 	ch.cutZxid = c.cutZxid
 }
 
-// touch is called before each change of a znode that the tree has.
-func (t *Tree) touch(n *Node) {
-	if n.gen != t.changes.gen {
-		t.change(n)
-	}
-}
-
-func (t *Tree) change(n *Node) {
+// note is called before each change of a node that the tree has.
+func (t *Tree) note(n *Node) {
 	ch := &t.changes
-	if ch.gen == 0 {
+	if n.gen == ch.gen || ch.gen == 0 {
 		return
 	}
 	if c := ch.open; c != nil && c.pending(n) {
-		copied := *n
-		c.saved[n] = &copied
+		c.saved[n.Path()] = t.copy(n)
 	}
 	t.changed(n)
 }
@@ -231,7 +225,7 @@ func (t *Tree) change(n *Node) {
 // pending reports whether the znode is in the capture, as it is now, and was not read yet.
 func (c *Capture) pending(n *Node) bool {
 	if c.Full {
-		return n.gen < c.gen
+		return n.gen < c.gen && (!c.t.changes.orphans || c.t.reachable(n))
 	}
 	return n.gen == c.gen
 }
@@ -243,11 +237,38 @@ func (t *Tree) changed(n *Node) {
 		return
 	}
 	n.gen = ch.gen
-	ch.list = append(ch.list, n)
+	ch.list = append(ch.list, n.Path())
 	if len(ch.list) >= changesMin && ch.dead >= len(ch.list)/2 {
-		// What came and went since the last cut never was in one.
-		ch.list = slices.DeleteFunc(ch.list, func(n *Node) bool { return n.czxid > ch.cutZxid && t.nodes[n.path] != n })
-		ch.dead = 0
+		t.compact()
+	}
+}
+
+// compact drops from the changes what came and went since the last cut, and so never was in one. A path that came again stays once: its node
+// has another generation from the first time that it is met until all are.
+func (t *Tree) compact() {
+	ch := &t.changes
+	ch.list = slices.DeleteFunc(ch.list, func(path string) bool {
+		n := t.index.find(path)
+		if n == nil || n.gen != ch.gen {
+			return true
+		}
+		n.gen = 0
+		return false
+	})
+	for _, path := range ch.list {
+		t.index.find(path).gen = ch.gen
+	}
+	ch.dead = 0
+}
+
+// forget notes that a znode goes.
+func (t *Tree) forget(n *Node) {
+	switch ch := &t.changes; {
+	case ch.gen == 0:
+	case n.czxid > ch.cutZxid:
+		ch.dead++
+	default:
+		ch.gone = append(ch.gone, n.Path())
 	}
 }
 
@@ -259,7 +280,7 @@ func (t *Tree) SettleOrphans() {
 	}
 	reached := 0
 	_ = t.Each(func(*Node) error { reached++; return nil })
-	t.changes.orphans = reached != len(t.nodes)
+	t.changes.orphans = reached != t.Len()
 }
 
 func (t *Tree) sessionChanged(id int64) {

@@ -20,13 +20,13 @@ type image struct {
 }
 
 func nodeText(t *Tree, n *Node) string {
-	return fmt.Sprintf("%q %+v acl %d", n.Data(), n.Persisted(), t.ACLNumber(n))
+	return fmt.Sprintf("%q %v %+v acl %d", n.Data(), n.Data() == nil, n.Persisted(), t.ACLNumber(n))
 }
 
 func imageOf(t *Tree) image {
 	im := image{map[string]string{}, maps.Clone(t.sessions), map[int64]string{}}
-	for path, n := range t.nodes {
-		im.nodes[path] = nodeText(t, n)
+	for n := range t.all() {
+		im.nodes[n.Path()] = nodeText(t, n)
 	}
 	t.EachACL(func(number int64, acl []jute.ACL) { im.acls[number] = fmt.Sprint(acl) })
 	return im
@@ -92,7 +92,7 @@ func (c *churn) step() {
 		}
 		txn.Type = int32(jute.OpCloseSession)
 	default:
-		txn.Type, txn.Path, txn.Data, txn.Version = int32(jute.OpSetData), path, []byte{byte(c.zxid), 1}, int32(c.zxid)
+		txn.Type, txn.Path, txn.Data, txn.Version = int32(jute.OpSetData), path, [][]byte{nil, {}, {byte(c.zxid), 1}}[c.rng.IntN(3)], int32(c.zxid)
 	}
 	c.tree.Apply(&txn, &Result{}, nil)
 }
@@ -198,6 +198,106 @@ func TestWhatComesAndGoesIsForgotten(t *testing.T) {
 	}
 	if n := tr.Changed(); n > changesMin {
 		t.Errorf("%d znodes are remembered", n)
+	}
+}
+
+// TestWhatStaysIsRemembered has changes among many znodes that come and go, always at the same path.
+func TestWhatStaysIsRemembered(t *testing.T) {
+	tr := New()
+	do(tr, jute.OpCreate, "/gone", nil)
+	do(tr, jute.OpCreate, "/lock", nil)
+	tr.Cut(true).Close()
+	do(tr, jute.OpDelete, "/gone", nil)
+	do(tr, jute.OpCreate, "/new", nil)
+	do(tr, jute.OpCreate, "/stays", nil)
+	for range 2 * changesMin {
+		do(tr, jute.OpDelete, "/lock", nil)
+		do(tr, jute.OpCreate, "/lock", nil)
+	}
+	do(tr, jute.OpSetData, "/new", []byte("changed twice"))
+	if n := tr.Changed(); n > changesMin+10 {
+		t.Errorf("%d znodes are remembered", n)
+	}
+	c := tr.Cut(false)
+	c.Sort()
+	var got []string
+	for more := true; more; {
+		more, _ = c.Next(10, func(n *Node) error {
+			got = append(got, "put "+n.Path())
+			return nil
+		}, func(path string) error {
+			got = append(got, "del "+path)
+			return nil
+		})
+	}
+	c.Close()
+	if want := []string{"put ", "del /gone", "put /lock", "put /new", "put /stays"}; !slices.Equal(got, want) {
+		t.Errorf("%q, not %q", got, want)
+	}
+	check(t, tr)
+}
+
+// TestOrphansAreInNoCapture deletes parents before their children, as replay over a fuzzy snapshot does, before a cut and while a capture is read out.
+func TestOrphansAreInNoCapture(t *testing.T) {
+	tr := New()
+	for _, path := range []string{"/a", "/a/b", "/a/b/c", "/x", "/x/y", "/x/y/z"} {
+		do(tr, jute.OpCreate, path, []byte(path))
+	}
+	tr.Track()
+	do(tr, jute.OpDelete, "/a", nil)
+	c := tr.Cut(false)
+	if !c.Full {
+		t.Fatal("the cut has changes only")
+	}
+	do(tr, jute.OpDelete, "/x", nil)
+	do(tr, jute.OpSetData, "/a/b/c", []byte("is nobody's any more"))
+	do(tr, jute.OpSetData, "/x/y/z", []byte("was there"))
+	var got []string
+	for more := true; more; {
+		more, _ = c.Next(1, func(n *Node) error {
+			got = append(got, n.Path())
+			if n.pathLen == 6 && string(n.Data()) != n.Path() {
+				t.Errorf("%s is %q", n.Path(), n.Data())
+			}
+			return nil
+		}, nil)
+	}
+	c.Close()
+	slices.Sort(got)
+	if want := []string{"", "/x", "/x/y", "/x/y/z", "/zookeeper", "/zookeeper/config", "/zookeeper/quota"}; !slices.Equal(got, want) {
+		t.Errorf("%q, not %q", got, want)
+	}
+	for _, path := range []string{"/a", "/a/b", "/a/b/c", "/x", "/x/y", "/x/y/z"} { // each takes the place of an orphan, whose children have lost it then
+		do(tr, jute.OpCreate, path, nil)
+	}
+	check(t, tr)
+	if tr.SettleOrphans(); tr.Cut(false).Full {
+		t.Error("the cut after all have found parents has everything")
+	}
+}
+
+// TestNextTakesFewLargeZnodes bounds the data of a slice.
+func TestNextTakesFewLargeZnodes(t *testing.T) {
+	for _, full := range []bool{true, false} {
+		tr := New()
+		tr.Cut(true).Close()
+		for i := range 20 {
+			do(tr, jute.OpCreate, fmt.Sprint("/", i), make([]byte, 1<<20))
+		}
+		c := tr.Cut(full)
+		c.Sort()
+		for i := range 10 {
+			do(tr, jute.OpSetData, fmt.Sprint("/", i), nil)
+		}
+		for more := true; more; {
+			large := 0
+			more, _ = c.Next(200, func(n *Node) error { large += len(n.Data()) >> 20; return nil }, nil)
+			if large > 1 {
+				t.Errorf("full %v: %d MiB at once", full, large)
+			}
+		}
+		c.Close()
+		check(t, tr)
 	}
 }
 

@@ -11,6 +11,8 @@
 //
 // Committed transactions come from the log or from the leader ([DecodeTxn]); a [Loader] builds a tree from a snapshot.
 //
+// A [Node], and what its methods show of the tree without a copy, is good until the next Apply: its owner's lock is held as long.
+//
 // Paths are as in the log: the root is the empty string, and every other path starts with a slash. Lookups take "/" for the root
 // as well, as clients write it.
 //

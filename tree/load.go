@@ -3,6 +3,7 @@ package tree
 import (
 	"fmt"
 	"strings"
+	"unsafe"
 
 	"quoll/jute"
 )
@@ -28,9 +29,6 @@ func NewLoader(numbered bool) *Loader {
 	return l
 }
 
-// Expect makes room for so many nodes.
-func (l *Loader) Expect(nodes int) { l.t.nodes = make(map[string]*Node, nodes) }
-
 // Session adds a session; timeout in milliseconds.
 func (l *Loader) Session(id int64, timeout int32) { l.t.sessions[id] = timeout }
 
@@ -43,9 +41,19 @@ func (l *Loader) ACL(number int64, acl []jute.ACL) {
 
 // Piece is nodes that are made ready beside the loader: each goroutine may fill one of its own, and [Loader.Link] takes them one after another.
 type Piece struct {
-	nodes    []*Node
-	acls     []int64
+	nodes    []loaded
+	texts    []byte // path and data of each, without anything between them
 	digester Digester
+}
+
+// loaded is a node of a piece.
+type loaded struct {
+	stat    jute.StatPersisted
+	acl     int64
+	pathLen int
+	dataLen int32
+	crc     uint32
+	digest  uint32 // 0 below /zookeeper/, which does not count
 }
 
 // Piece starts an empty piece.
@@ -56,16 +64,12 @@ func (p *Piece) Node(path string, data []byte, acl int64, s jute.StatPersisted) 
 	if path != RootPath && !strings.HasPrefix(path, "/") {
 		return fmt.Errorf("znode path %q does not start with a slash", path)
 	}
-	n := &Node{
-		path: path, data: clone(data), crc: p.digester.Content(path, data),
-		czxid: s.Czxid, mzxid: s.Mzxid, pzxid: s.Pzxid, ctime: s.Ctime, mtime: s.Mtime,
-		version: s.Version, cversion: s.Cversion, aversion: s.Aversion, owner: s.EphemeralOwner,
-	}
+	n := loaded{stat: s, acl: acl, pathLen: len(path), dataLen: dataLen(data), crc: p.digester.Content(path, data)}
 	if Digested(path) {
 		n.digest = p.digester.Node(n.crc, &s)
 	}
 	p.nodes = append(p.nodes, n)
-	p.acls = append(p.acls, acl)
+	p.texts = append(append(p.texts, path...), data...)
 	return nil
 }
 
@@ -75,31 +79,54 @@ func (l *Loader) Link(p *Piece) error {
 	if l.ids == nil {
 		l.settleACLs()
 	}
-	for i, n := range p.nodes {
-		if n.path != RootPath {
-			parent := ParentPath(n.path)
-			if l.parent == nil || l.parent.path != parent {
-				if l.parent = l.t.nodes[parent]; l.parent == nil {
-					return fmt.Errorf("znode %q comes before its parent", n.path)
-				}
+	texts := p.texts
+	for i := range p.nodes {
+		n := &p.nodes[i]
+		size := n.pathLen + max(int(n.dataLen), 0)
+		if err := l.link(n, texts[:size]); err != nil {
+			return err
+		}
+		texts = texts[size:]
+	}
+	return nil
+}
+
+func (l *Loader) link(from *loaded, text []byte) error {
+	t := l.t
+	path := unsafe.String(unsafe.SliceData(text), from.pathLen)
+	if path != RootPath {
+		parent := ParentPath(path)
+		if l.parent == nil || l.parent.path() != parent {
+			if l.parent = t.index.find(parent); l.parent == nil {
+				return fmt.Errorf("znode %q comes before its parent", path)
 			}
 		}
-		number := p.acls[i]
-		id, ok := l.ids[number]
-		if !ok && l.numbered {
-			return fmt.Errorf("znode %q has ACL list %d, which does not exist", n.path, number)
-		} else if !ok {
-			id = l.t.acls.add(unknownACL)
-			l.ids[number] = id
-		} else {
-			l.t.acls.retain(id)
-		}
-		n.acl = id
-		before := len(l.t.nodes)
-		if l.t.add(n, l.parent); len(l.t.nodes) == before {
-			return fmt.Errorf("znode %q comes twice", n.path)
-		}
 	}
+	if t.index.find(path) != nil {
+		return fmt.Errorf("znode %q comes twice", path)
+	}
+	if t.Len() >= t.limit {
+		return fmt.Errorf("there are more than %d znodes, and no tree holds more", t.limit)
+	}
+	id, ok := l.ids[from.acl]
+	if !ok && l.numbered {
+		return fmt.Errorf("znode %q has ACL list %d, which does not exist", path, from.acl)
+	} else if !ok {
+		id = t.acls.add(unknownACL)
+		l.ids[from.acl] = id
+	} else {
+		t.acls.retain(id)
+	}
+	n := t.newNode(path, text[from.pathLen:], from.crc)
+	n.dataLen, n.acl = from.dataLen, id
+	s := &from.stat
+	n.czxid, n.ctime = s.Czxid, s.Ctime
+	e := extra{mzxid: s.Mzxid, pzxid: s.Pzxid, mtime: s.Mtime, owner: s.EphemeralOwner, version: s.Version, cversion: s.Cversion, aversion: s.Aversion}
+	if e != n.now() {
+		*t.extend(n) = e
+	}
+	t.add(n, l.parent)
+	t.digest += uint64(from.digest)
 	return nil
 }
 
@@ -124,7 +151,7 @@ func (l *Loader) settleACLs() {
 
 // Node adds a node as [Piece.Node] and [Loader.Link] do.
 func (l *Loader) Node(path string, data []byte, acl int64, s jute.StatPersisted) error {
-	l.single.nodes, l.single.acls = l.single.nodes[:0], l.single.acls[:0]
+	l.single.nodes, l.single.texts = l.single.nodes[:0], l.single.texts[:0]
 	if err := l.single.Node(path, data, acl, s); err != nil {
 		return err
 	}
@@ -138,12 +165,11 @@ func (l *Loader) Finish() (*Tree, error) {
 	}
 	l.t.acls.sweep()
 	var found []string
-	if top := l.t.nodes[QuotaPath]; top != nil {
-		for stack := []*Node{top}; len(stack) > 0; {
-			n := stack[len(stack)-1]
-			stack = append(stack[:len(stack)-1], n.Children()...)
-			if path, ok := quotaPathOf(n.path, LimitsName); ok {
-				found = append(found, path)
+	if top := l.t.index.find(QuotaPath); top != nil {
+		w := l.t.Walk(top)
+		for n := w.Next(); n != nil; n = w.Next() {
+			if path, ok := quotaPathOf(n.path(), LimitsName); ok {
+				found = append(found, strings.Clone(path))
 			}
 		}
 	}
@@ -156,9 +182,8 @@ func (l *Loader) Finish() (*Tree, error) {
 
 // Each calls fn for every znode, parents before children, until it fails. The tree must not change meanwhile.
 func (t *Tree) Each(fn func(*Node) error) error {
-	for stack := []*Node{t.root}; len(stack) > 0; {
-		n := stack[len(stack)-1]
-		stack = append(stack[:len(stack)-1], n.Children()...)
+	w := t.Walk(t.root)
+	for n := w.Next(); n != nil; n = w.Next() {
 		if err := fn(n); err != nil {
 			return err
 		}

@@ -3,129 +3,167 @@ package tree
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"iter"
 	"strings"
+	"unsafe"
 
 	"quoll/jute"
 )
 
-// Node is a znode. Its fields change only in Apply; Data is replaced and never written to, so a slice once read stays as it is.
+// Node is a znode of a tree. It changes in Apply only, and is no more once its znode is deleted: neither it nor what its methods show of the tree may be used
+// after the next Apply, but for strings, which are copies.
 //
-// The layout is what 40 million of them cost: leaves carry one nil pointer for children, names are tails of the path.
+// Nodes lie side by side in the cells of an arena and name each other by numbers; the layout is what millions of them cost. Most znodes stay as they were
+// created and have no children. What the others have beyond that is a cell of its own.
 type Node struct {
-	path     string
-	data     []byte
-	children *[]*Node
-	czxid    int64
+	czxid      int64
+	ctime      int64
+	text       ref // of path and data
+	pathLen    uint32
+	dataLen    int32 // -1 for null
+	next, prev ref   // siblings: the first one's prev is the last one, and who has no prev is nobody's child
+	acl        aclID
+	crc        uint32 // CRC-32 of path and data, where the digest begins
+	gen        uint32 // of the cut that this node's last change is for; noNode if there is none in the cell
+	extra      ref    // 0 if all of it is as in a new znode
+	id         ref    // of this node
+}
+
+// extra is what changes in a znode, and the ends of its children's list.
+type extra struct {
 	mzxid    int64
 	pzxid    int64
-	ctime    int64
 	mtime    int64
 	owner    int64
 	version  int32
 	cversion int32 // creations of children
 	aversion int32
-	acl      aclID
-	index    uint32 // position among the parent's children
-	crc      uint32 // CRC-32 of path and data, where the digest begins
-	digest   uint32 // digest of this node; 0 below /zookeeper/, which does not count
-	gen      uint32 // of the cut that this node's last change is for
+	children uint32
+	child    ref // the first one
+}
+
+const (
+	nodeSize  = int(unsafe.Sizeof(Node{}))
+	extraSize = int(unsafe.Sizeof(extra{}))
+	noNode    = 1<<32 - 1
+	nullData  = -1
+)
+
+// tree is in the head of the node's chunk.
+func (n *Node) tree() *Tree {
+	return (*chunk)(unsafe.Add(unsafe.Pointer(n), -int(n.id&placeMask)*unit)).tree
+}
+
+// now is the node's extra part, whether it has it in a cell or not.
+func (n *Node) now() extra {
+	if n.extra == 0 {
+		return extra{mzxid: n.czxid, pzxid: n.czxid, mtime: n.ctime}
+	}
+	return *n.tree().extraAt(n.extra)
+}
+
+// textLen is the number of bytes in path and data.
+func (n *Node) textLen() int { return int(n.pathLen) + max(int(n.dataLen), 0) }
+
+// path is Path without a copy.
+func (n *Node) path() string {
+	return unsafe.String(unsafe.SliceData(n.tree().texts.at(n.text, int(n.pathLen))), n.pathLen)
 }
 
 // Path returns the node's path, "" for the root.
-func (n *Node) Path() string { return n.path }
+func (n *Node) Path() string { return strings.Clone(n.path()) }
 
-// Name returns the last component of the path.
-func (n *Node) Name() string { return n.path[strings.LastIndexByte(n.path, '/')+1:] }
+// Name returns the last component of the path. Unlike other strings it is no copy.
+func (n *Node) Name() string {
+	path := n.path()
+	return path[strings.LastIndexByte(path, '/')+1:]
+}
 
-// Data returns the node's data, nil for null. The caller must not write to it.
-func (n *Node) Data() []byte { return n.data }
+// Data returns the node's data, nil for null. It is the tree's: the caller must not write to it, nor keep it until the next Apply.
+func (n *Node) Data() []byte {
+	if n.dataLen == nullData {
+		return nil
+	}
+	text := n.tree().texts.at(n.text, n.textLen())
+	return text[n.pathLen:len(text):len(text)]
+}
 
 // NumChildren is the number of children.
 func (n *Node) NumChildren() int {
-	if n.children == nil {
+	if n.extra == 0 {
 		return 0
 	}
-	return len(*n.children)
+	return int(n.tree().extraAt(n.extra).children)
 }
 
-// Children returns the children in no order. The slice belongs to the tree and is valid until the next Apply.
-func (n *Node) Children() []*Node {
-	if n.children == nil {
-		return nil
+// EachChild goes over the children in no order. The tree must not change meanwhile.
+func (n *Node) EachChild() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		t := n.tree()
+		for id := n.now().child; id != 0; {
+			c := t.node(id)
+			if !yield(c) {
+				return
+			}
+			id = c.next
+		}
 	}
-	return *n.children
+}
+
+// Children returns the children in no order, in a slice of the caller's.
+func (n *Node) Children() []*Node {
+	list := make([]*Node, 0, n.NumChildren())
+	for c := range n.EachChild() {
+		list = append(list, c)
+	}
+	return list
 }
 
 // Version returns the data version.
-func (n *Node) Version() int32 { return n.version }
+func (n *Node) Version() int32 { return n.now().version }
 
 // Owner returns the ephemeral owner as stored: a session, or a mark for containers and TTL nodes.
-func (n *Node) Owner() Owner { return Owner(n.owner) }
+func (n *Node) Owner() Owner { return Owner(n.now().owner) }
 
 // Mtime is the time of the last change of data, milliseconds since 1970.
-func (n *Node) Mtime() int64 { return n.mtime }
+func (n *Node) Mtime() int64 { return n.now().mtime }
 
 // Mzxid is the zxid of the last change of data.
-func (n *Node) Mzxid() int64 { return n.mzxid }
+func (n *Node) Mzxid() int64 { return n.now().mzxid }
 
 // Pzxid is the zxid of the last change of the set of children.
-func (n *Node) Pzxid() int64 { return n.pzxid }
+func (n *Node) Pzxid() int64 { return n.now().pzxid }
 
 // CRC is the CRC-32 of path and data, from which [Digester.Node] goes on.
 func (n *Node) CRC() uint32 { return n.crc }
 
 // Stat is the stat that clients see: cversion counts creations and deletions, and only true ephemerals have an owner.
 func (n *Node) Stat() jute.Stat {
-	owner := Owner(n.owner)
+	if n.extra == 0 {
+		return jute.Stat{Czxid: n.czxid, Mzxid: n.czxid, Pzxid: n.czxid, Ctime: n.ctime, Mtime: n.ctime, DataLength: max(n.dataLen, 0)}
+	}
+	e := n.tree().extraAt(n.extra)
+	owner := Owner(e.owner)
 	if !owner.Ephemeral() {
 		owner = 0
 	}
-	children := int32(n.NumChildren())
 	return jute.Stat{
-		Czxid: n.czxid, Mzxid: n.mzxid, Ctime: n.ctime, Mtime: n.mtime,
-		Version: n.version, Cversion: 2*n.cversion - children, Aversion: n.aversion,
-		EphemeralOwner: int64(owner), DataLength: int32(len(n.data)), NumChildren: children, Pzxid: n.pzxid,
+		Czxid: n.czxid, Mzxid: e.mzxid, Ctime: n.ctime, Mtime: e.mtime,
+		Version: e.version, Cversion: 2*e.cversion - int32(e.children), Aversion: e.aversion,
+		EphemeralOwner: int64(owner), DataLength: max(n.dataLen, 0), NumChildren: int32(e.children), Pzxid: e.pzxid,
 	}
 }
 
 // Persisted is the stat as a snapshot and the digest have it.
 func (n *Node) Persisted() jute.StatPersisted {
+	if n.extra == 0 {
+		return jute.StatPersisted{Czxid: n.czxid, Mzxid: n.czxid, Pzxid: n.czxid, Ctime: n.ctime, Mtime: n.ctime}
+	}
+	e := n.tree().extraAt(n.extra)
 	return jute.StatPersisted{
-		Czxid: n.czxid, Mzxid: n.mzxid, Ctime: n.ctime, Mtime: n.mtime,
-		Version: n.version, Cversion: n.cversion, Aversion: n.aversion, EphemeralOwner: n.owner, Pzxid: n.pzxid,
+		Czxid: n.czxid, Mzxid: e.mzxid, Ctime: n.ctime, Mtime: e.mtime,
+		Version: e.version, Cversion: e.cversion, Aversion: e.aversion, EphemeralOwner: e.owner, Pzxid: e.pzxid,
 	}
-}
-
-func (n *Node) addChild(c *Node) {
-	if n.children == nil {
-		n.children = new([]*Node)
-	}
-	c.index = uint32(len(*n.children))
-	*n.children = append(*n.children, c)
-}
-
-// hasChild reports whether c is linked to n. A znode that lost its parent on replay is in the tree without being anybody's child.
-func (n *Node) hasChild(c *Node) bool {
-	return n.children != nil && int(c.index) < len(*n.children) && (*n.children)[c.index] == c
-}
-
-func (n *Node) removeChild(c *Node) {
-	if !n.hasChild(c) {
-		return
-	}
-	list := *n.children
-	last := len(list) - 1
-	list[c.index] = list[last]
-	list[c.index].index = c.index
-	list[last] = nil
-	if last == 0 {
-		n.children = nil
-		return
-	}
-	if list = list[:last]; cap(list) > 64 && len(list) < cap(list)/4 {
-		list = append(make([]*Node, 0, 2*len(list)), list...)
-	}
-	*n.children = list
 }
 
 // Owner is a znode's ephemeralOwner as stored (EphemeralType).

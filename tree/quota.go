@@ -63,13 +63,13 @@ func (t *Tree) QuotaFor(path string) string {
 // Quota returns the limits and the counters of a path that has a quota. ok is false if one of the two znodes is missing or malformed.
 func (t *Tree) Quota(path string) (limits, stats Quota, ok bool) {
 	for name, q := range map[string]*Quota{LimitsName: &limits, StatsName: &stats} {
-		n := t.nodes[QuotaPath+path+"/"+name]
+		n := t.index.find(QuotaPath + path + "/" + name)
 		if n == nil {
 			return limits, stats, false
 		}
 		var err error
-		if *q, err = ParseQuota(n.data); err != nil {
-			t.warnings("quota znode %s: %v", n.path, err)
+		if *q, err = ParseQuota(n.Data()); err != nil {
+			t.warnings("quota znode %s: %v", n.Path(), err)
 			return limits, stats, false
 		}
 	}
@@ -92,22 +92,22 @@ func quotaPathOf(path, name string) (string, bool) {
 	return "/" + strings.TrimSuffix(rest, "/"+name), true
 }
 
-func (t *Tree) quotaCreated(n *Node) {
-	if path, ok := quotaPathOf(n.path, LimitsName); ok {
-		t.quotas[path] = struct{}{}
+func (t *Tree) quotaCreated(path string, n *Node) {
+	if quota, ok := quotaPathOf(path, LimitsName); ok {
+		t.quotas[quota] = struct{}{}
 	}
-	if path, ok := quotaPathOf(n.path, StatsName); ok {
+	if quota, ok := quotaPathOf(path, StatsName); ok {
 		t.setQuotaStats(n, 0, 0)
-		t.recount = append(t.recount, path)
+		t.recount = append(t.recount, quota)
 	}
-	t.countQuota(n.path, len(n.data), 1)
+	t.countQuota(path, max(int(n.dataLen), 0), 1)
 }
 
-func (t *Tree) quotaDeleted(n *Node) {
-	if path, ok := quotaPathOf(n.path, LimitsName); ok {
-		delete(t.quotas, path)
+func (t *Tree) quotaDeleted(path string, bytes int) {
+	if quota, ok := quotaPathOf(path, LimitsName); ok {
+		delete(t.quotas, quota)
 	}
-	t.countQuota(n.path, -len(n.data), -1)
+	t.countQuota(path, -bytes, -1)
 }
 
 // countQuota adds to the counters of the quota that path is under. The stats znode changes silently: no version, time or watch.
@@ -116,14 +116,14 @@ func (t *Tree) countQuota(path string, bytes, count int) {
 	if quota == "" || bytes == 0 && count == 0 {
 		return
 	}
-	n := t.nodes[QuotaPath+quota+"/"+StatsName]
+	n := t.index.find(QuotaPath + quota + "/" + StatsName)
 	if n == nil {
 		t.warnings("missing stat node for %s", quota)
 		return
 	}
-	q, err := ParseQuota(n.data)
+	q, err := ParseQuota(n.Data())
 	if err != nil {
-		t.warnings("quota znode %s: %v", n.path, err)
+		t.warnings("quota znode %s: %v", n.Path(), err)
 		return
 	}
 	t.setQuotaStats(n, q.Count+int64(count), q.Bytes+int64(bytes))
@@ -132,6 +132,7 @@ func (t *Tree) countQuota(path string, bytes, count int) {
 func (t *Tree) setQuotaStats(n *Node, count, bytes int64) {
 	t.touch(n)
 	t.replaceData(n, fmt.Appendf(nil, "count=%d,bytes=%d", count, bytes))
+	t.settle(n)
 }
 
 // recountQuotas counts anew what new stats znodes are for, once for each path: a multi can make the same one thousands of times.
@@ -145,16 +146,15 @@ func (t *Tree) recountQuotas() {
 
 // recountQuota sets the counters of a path's quota from the znodes below it.
 func (t *Tree) recountQuota(path string) {
-	stats := t.nodes[QuotaPath+path+"/"+StatsName]
+	stats := t.index.find(QuotaPath + path + "/" + StatsName)
 	if stats == nil {
 		return
 	}
 	var count, bytes int64
-	if n := t.nodes[path]; n != nil {
-		for stack := []*Node{n}; len(stack) > 0; {
-			top := stack[len(stack)-1]
-			stack = append(stack[:len(stack)-1], top.Children()...)
-			count, bytes = count+1, bytes+int64(len(top.data))
+	if n := t.index.find(path); n != nil {
+		w := t.Walk(n)
+		for n := w.Next(); n != nil; n = w.Next() {
+			count, bytes = count+1, bytes+int64(max(n.dataLen, 0))
 		}
 	}
 	t.setQuotaStats(stats, count, bytes)

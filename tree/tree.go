@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unsafe"
 
 	"quoll/jute"
 )
@@ -16,17 +17,23 @@ const (
 	ConfigPath     = "/zookeeper/config"
 	digestInterval = 128
 	digestRing     = 1024
+
+	// maxNodes is the most znodes that a tree has. There are cells for twice as many: a capture may copy each one.
+	maxNodes = 300_000_000
 )
 
 // Tree is the replicated state. The zero value is not usable; see [New] and [Loader].
 type Tree struct {
-	nodes      map[string]*Node
+	nodes      arena
+	extras     arena
+	texts      texts
+	index      index
 	root       *Node
 	acls       aclTable
 	sessions   map[int64]int32
-	ephemerals map[int64]map[string]struct{}
-	containers map[string]struct{}
-	ttls       map[string]struct{}
+	ephemerals map[int64]map[ref]struct{} // by owner
+	containers map[ref]struct{}
+	ttls       map[ref]struct{}
 	quotas     map[string]struct{} // paths with a zookeeper_limits node
 	recount    []string            // paths with a new zookeeper_stats node, until the transaction is applied
 	digest     uint64
@@ -35,6 +42,7 @@ type Tree struct {
 	lastZxid   int64
 	dataSize   int64
 	changes    changes
+	limit      int // of znodes
 	warnings   func(format string, args ...any)
 }
 
@@ -45,11 +53,15 @@ type DigestAt struct {
 }
 
 func empty() *Tree {
-	return &Tree{
-		nodes: map[string]*Node{}, acls: newACLTable(), sessions: map[int64]int32{}, ephemerals: map[int64]map[string]struct{}{},
-		containers: map[string]struct{}{}, ttls: map[string]struct{}{}, quotas: map[string]struct{}{},
-		warnings: func(string, ...any) {},
+	t := &Tree{
+		acls: newACLTable(), sessions: map[int64]int32{}, ephemerals: map[int64]map[ref]struct{}{},
+		containers: map[ref]struct{}{}, ttls: map[ref]struct{}{}, quotas: map[string]struct{}{},
+		warnings: func(string, ...any) {}, limit: maxNodes,
 	}
+	t.nodes, t.extras = newArena(t, maxChunks), newArena(t, maxChunks)
+	t.texts.cells = newArena(t, maxChunks/2)
+	t.index = newIndex(t)
+	return t
 }
 
 // New makes the tree of a new database: the root and the znodes of ZooKeeper's own.
@@ -63,11 +75,10 @@ func New() *Tree {
 
 // plant makes one of the znodes that nobody has created.
 func (t *Tree) plant(path string) *Node {
-	n := &Node{path: path, data: []byte{}}
+	n := t.newNode(path, []byte{}, t.digester.Content(path, nil))
 	if path == ConfigPath {
-		n.aversion, n.acl = -1, t.acls.add(readOnlyACL)
+		t.extend(n).aversion, n.acl = -1, t.acls.add(readOnlyACL)
 	}
-	n.crc = t.digester.Content(n.path, n.data)
 	t.link(n)
 	return n
 }
@@ -75,20 +86,22 @@ func (t *Tree) plant(path string) *Node {
 // SetConfig makes the znode of the configuration say text without a transaction, with version as its mzxid and now, in milliseconds, as its mtime. If the znode
 // says that already, it stays as it is and ok is false. The digest of the tree does not depend on it. Mirrors ZKDatabase.initConfigInZKDatabase.
 func (t *Tree) SetConfig(text []byte, version, now int64) (change Change, ok bool) {
-	n := t.nodes[ConfigPath]
+	n := t.index.find(ConfigPath)
 	if n == nil { // the database of a server older than 3.5
-		if t.nodes[ZookeeperPath] == nil {
+		if t.index.find(ZookeeperPath) == nil {
 			t.plant(ZookeeperPath)
 		}
 		n = t.plant(ConfigPath)
 	}
-	if n.mzxid == version && n.version == -1 && bytes.Equal(n.data, text) {
+	if n.Mzxid() == version && n.Version() == -1 && bytes.Equal(n.Data(), text) {
 		return change, false
 	}
 	t.touch(n)
 	t.replaceData(n, text)
-	n.version, n.mzxid, n.mtime = -1, version, now
-	return Change{Kind: DataChanged, Path: n.path, ACL: t.ACL(n)}, true
+	e := t.extend(n)
+	e.version, e.mzxid, e.mtime = -1, version, now
+	t.settle(n)
+	return Change{Kind: DataChanged, Path: ConfigPath, ACL: t.ACL(n)}, true
 }
 
 // OnWarning makes fn the receiver of what is wrong with the data but harmless, such as a malformed quota znode.
@@ -99,19 +112,16 @@ func (t *Tree) Get(path []byte) *Node {
 	if len(path) == 1 && path[0] == '/' {
 		return t.root
 	}
-	return t.nodes[string(path)]
+	return t.index.find(unsafe.String(unsafe.SliceData(path), len(path)))
 }
 
 // Lookup is Get for a string.
 func (t *Tree) Lookup(path string) *Node {
-	if path == "/" {
-		return t.root
-	}
-	return t.nodes[path]
+	return t.index.find(canonical(path))
 }
 
 // Len is the number of znodes. Java counts one more, because it knows the root under two names.
-func (t *Tree) Len() int { return len(t.nodes) }
+func (t *Tree) Len() int { return t.index.count }
 
 // LastZxid is the zxid of the last transaction applied.
 func (t *Tree) LastZxid() int64 { return t.lastZxid }
@@ -145,7 +155,7 @@ func (t *Tree) SessionTimeout(id int64) (timeout int32, ok bool) {
 }
 
 // Ephemerals returns the paths of the session's ephemerals, in no order.
-func (t *Tree) Ephemerals(session int64) []string { return keys(t.ephemerals[session]) }
+func (t *Tree) Ephemerals(session int64) []string { return t.paths(t.ephemerals[session]) }
 
 // EphemeralOwners returns every session that owns ephemerals, in no order.
 func (t *Tree) EphemeralOwners() []int64 {
@@ -166,18 +176,18 @@ func (t *Tree) NumEphemerals() int {
 }
 
 // Containers returns the paths of all containers, in no order.
-func (t *Tree) Containers() []string { return keys(t.containers) }
+func (t *Tree) Containers() []string { return t.paths(t.containers) }
 
 // TTLs returns the paths of all TTL nodes, in no order.
-func (t *Tree) TTLs() []string { return keys(t.ttls) }
+func (t *Tree) TTLs() []string { return t.paths(t.ttls) }
 
 // NumTTLs is the number of TTL nodes.
 func (t *Tree) NumTTLs() int { return len(t.ttls) }
 
-func keys(set map[string]struct{}) []string {
+func (t *Tree) paths(set map[ref]struct{}) []string {
 	list := make([]string, 0, len(set))
-	for k := range set {
-		list = append(list, k)
+	for id := range set {
+		list = append(list, t.node(id).Path())
 	}
 	return list
 }
@@ -185,13 +195,10 @@ func keys(set map[string]struct{}) []string {
 // CountDescendants is the number of nodes below n at any depth.
 func (t *Tree) CountDescendants(n *Node) int {
 	if n == t.root {
-		return len(t.nodes) - 1
+		return t.Len() - 1
 	}
-	count := 0
-	for stack := []*Node{n}; len(stack) > 0; {
-		top := stack[len(stack)-1]
-		stack = append(stack[:len(stack)-1], top.Children()...)
-		count += top.NumChildren()
+	count := -1
+	for w := t.Walk(n); w.Next() != nil; count++ {
 	}
 	return count
 }
@@ -206,73 +213,84 @@ func ParentPath(path string) string {
 
 // link puts a new node into the tree. Its parent, if it has one, exists.
 func (t *Tree) link(n *Node) {
-	if old := t.nodes[n.path]; old != nil {
-		t.unlink(old) // an orphan of a replayed delete
+	if old := t.index.find(n.path()); old != nil {
+		t.unlink(old, nil) // an orphan of a replayed delete
 	}
-	t.add(n, t.nodes[ParentPath(n.path)])
+	t.add(n, t.index.find(ParentPath(n.path())))
 	t.changed(n)
-	t.refreshDigest(n)
+	t.settle(n)
 }
 
-// add puts a node, whose digest may be known, into the map, its parent's children, the indexes and the digest.
+// add puts a node into the index, its parent's children and the sets that it belongs to.
 func (t *Tree) add(n, parent *Node) {
-	t.nodes[n.path] = n
-	t.dataSize += int64(len(n.path) + len(n.data))
-	t.digest += uint64(n.digest)
-	if n.path == RootPath {
+	t.index.add(n)
+	t.dataSize += int64(n.textLen())
+	if n.pathLen == 0 {
 		t.root = n
 	} else {
-		parent.addChild(n)
+		t.addChild(parent, n)
 	}
-	switch owner := n.Owner(); {
-	case owner == 0:
-	case owner == ContainerOwner:
-		t.containers[n.path] = struct{}{}
-	case owner.Ephemeral():
-		set := t.ephemerals[n.owner]
-		if set == nil {
-			set = map[string]struct{}{}
-			t.ephemerals[n.owner] = set
-		}
-		set[n.path] = struct{}{}
-	default:
-		t.ttls[n.path] = struct{}{}
+	if set := t.owned(n.Owner()); set != nil {
+		set[n.id] = struct{}{}
 	}
 }
 
-// unlink undoes link, but for the parent's list of children.
-func (t *Tree) unlink(n *Node) {
-	if t.touch(n); n.czxid > t.changes.cutZxid {
-		t.changes.dead++
+// unlink undoes link and frees the node.
+func (t *Tree) unlink(n, parent *Node) {
+	t.touch(n)
+	t.forget(n)
+	if n.NumChildren() > 0 {
+		t.orphan(n)
 	}
-	delete(t.nodes, n.path)
-	t.dataSize -= int64(len(n.path) + len(n.data))
-	t.digest -= uint64(n.digest)
+	if n.linked() {
+		t.removeChild(parent, n)
+	}
+	t.index.remove(n)
+	t.dataSize -= int64(n.textLen())
 	t.acls.release(n.acl)
-	switch owner := n.Owner(); {
-	case owner == 0:
-	case owner == ContainerOwner:
-		delete(t.containers, n.path)
-	case owner.Ephemeral():
-		if set := t.ephemerals[n.owner]; set != nil {
-			if delete(set, n.path); len(set) == 0 {
-				delete(t.ephemerals, n.owner)
-			}
+	if owner := n.Owner(); owner != 0 {
+		set := t.owned(owner)
+		if delete(set, n.id); len(set) == 0 && owner.Ephemeral() {
+			delete(t.ephemerals, int64(owner))
 		}
-	default:
-		delete(t.ttls, n.path)
 	}
+	t.free(n)
 }
 
-// refreshDigest brings the node's part of the tree digest up to date after a change of the node.
-func (t *Tree) refreshDigest(n *Node) {
-	if !Digested(n.path) {
-		return
+// owned is the set of the nodes that have an owner, or a mark, in common.
+func (t *Tree) owned(owner Owner) map[ref]struct{} {
+	switch {
+	case owner == 0:
+		return nil
+	case owner == ContainerOwner:
+		return t.containers
+	case !owner.Ephemeral():
+		return t.ttls
+	}
+	set := t.ephemerals[int64(owner)]
+	if set == nil {
+		set = map[ref]struct{}{}
+		t.ephemerals[int64(owner)] = set
+	}
+	return set
+}
+
+// touch is called before each change of a node that the tree has, and settle after it.
+func (t *Tree) touch(n *Node) {
+	t.note(n)
+	t.digest -= t.digestOf(n)
+}
+
+// settle brings the digest of the tree up to date.
+func (t *Tree) settle(n *Node) { t.digest += t.digestOf(n) }
+
+// digestOf is the node's part in the digest of the tree.
+func (t *Tree) digestOf(n *Node) uint64 {
+	if !Digested(n.path()) {
+		return 0
 	}
 	s := n.Persisted()
-	d := t.digester.Node(n.crc, &s)
-	t.digest += uint64(d) - uint64(n.digest)
-	n.digest = d
+	return uint64(t.digester.Node(n.crc, &s))
 }
 
 // ChangeKind says what happened to a znode.
@@ -355,17 +373,19 @@ func (t *Tree) applyOne(txn *Txn, r *Result, changes []Change) []Change {
 			r.Err = jute.ErrNoNode
 			return changes
 		}
+		path := canonical(txn.Path)
 		t.touch(n)
-		before := len(n.data)
+		before := n.dataLen
 		t.replaceData(n, txn.Data)
-		n.version, n.mtime, n.mzxid = txn.Version, txn.Time, txn.Zxid
-		t.refreshDigest(n)
-		t.countQuota(n.path, len(n.data)-before, 0)
+		e := t.extend(n)
+		e.version, e.mtime, e.mzxid = txn.Version, txn.Time, txn.Zxid
+		t.settle(n)
+		t.countQuota(path, len(txn.Data)-max(int(before), 0), 0)
 		r.Stat = n.Stat()
 		if txn.Op() == jute.OpReconfig {
 			r.Data = txn.Data
 		}
-		return append(changes, Change{Kind: DataChanged, Path: n.path, ACL: t.ACL(n)})
+		return append(changes, Change{Kind: DataChanged, Path: path, ACL: t.ACL(n)})
 	case jute.OpSetACL:
 		n := t.Lookup(txn.Path)
 		if n == nil {
@@ -374,8 +394,8 @@ func (t *Tree) applyOne(txn *Txn, r *Result, changes []Change) []Change {
 		}
 		t.touch(n)
 		t.replaceACL(n, txn.ACL)
-		n.aversion = txn.Version
-		t.refreshDigest(n)
+		t.extend(n).aversion = txn.Version
+		t.settle(n)
 		r.Stat = n.Stat()
 	case jute.OpCreateSession:
 		t.sessions[txn.ClientID] = txn.Timeout
@@ -386,7 +406,7 @@ func (t *Tree) applyOne(txn *Txn, r *Result, changes []Change) []Change {
 		for _, path := range txn.Paths {
 			changes = t.applyDelete(path, txn.Zxid, &Result{}, changes)
 		}
-		for path := range t.ephemerals[txn.ClientID] {
+		for _, path := range t.Ephemerals(txn.ClientID) {
 			changes = t.applyDelete(path, txn.Zxid, &Result{}, changes)
 		}
 	case jute.OpError:
@@ -406,81 +426,85 @@ func (t *Tree) KillSession(id int64) {
 
 func (t *Tree) applyCreate(txn *Txn, r *Result, changes []Change) []Change {
 	r.Path = txn.Path
-	parent := t.nodes[ParentPath(txn.Path)]
+	parent := t.index.find(ParentPath(txn.Path))
 	if parent == nil {
 		r.Err = jute.ErrNoNode
 		return changes
 	}
-	if old := t.nodes[txn.Path]; old != nil && parent.hasChild(old) {
+	if old := t.index.find(txn.Path); old != nil && old.linked() {
 		// A fuzzy snapshot had it already.
 		t.touch(old)
 		t.replaceACL(old, txn.ACL)
-		if txn.Op() == jute.OpCreate && txn.ParentCVersion > parent.cversion {
-			t.touch(parent)
-			parent.cversion, parent.pzxid = txn.ParentCVersion, txn.Zxid
-			t.refreshDigest(parent)
+		t.settle(old)
+		if txn.Op() == jute.OpCreate {
+			t.raise(parent, txn.ParentCVersion, txn.Zxid)
 		}
 		r.Err = jute.ErrNodeExists
 		return changes
 	}
+	if t.Len() >= t.limit {
+		t.warnings("%s is not created: there are %d znodes, and no tree holds more", txn.Path, t.Len())
+		r.Err = jute.ErrSystemError
+		return changes
+	}
 	cversion := txn.ParentCVersion
 	if cversion == -1 {
-		cversion = parent.cversion + 1
+		cversion = parent.now().cversion + 1
 	}
-	if cversion > parent.cversion {
-		t.touch(parent)
-		parent.cversion, parent.pzxid = cversion, txn.Zxid
-		t.refreshDigest(parent)
-	}
-	n := &Node{
-		path: txn.Path, data: clone(txn.Data), acl: t.acls.add(txn.ACL), crc: t.digester.Content(txn.Path, txn.Data),
-		czxid: txn.Zxid, mzxid: txn.Zxid, pzxid: txn.Zxid, ctime: txn.Time, mtime: txn.Time,
-	}
+	t.raise(parent, cversion, txn.Zxid)
+	n := t.newNode(txn.Path, txn.Data, t.digester.Content(txn.Path, txn.Data))
+	n.czxid, n.ctime, n.acl = txn.Zxid, txn.Time, t.acls.add(txn.ACL)
 	switch {
 	case txn.Op() == jute.OpCreateContainer:
-		n.owner = int64(ContainerOwner)
+		t.extend(n).owner = int64(ContainerOwner)
 	case txn.Op() == jute.OpCreateTTL && txn.TTL > 0:
-		n.owner = int64(TTLOwner(txn.TTL))
-	case txn.Ephemeral:
-		n.owner = txn.ClientID
+		t.extend(n).owner = int64(TTLOwner(txn.TTL))
+	case txn.Ephemeral && txn.ClientID != 0:
+		t.extend(n).owner = txn.ClientID
 	}
 	t.link(n)
-	t.quotaCreated(n)
+	t.quotaCreated(txn.Path, n)
 	r.Stat = n.Stat()
-	return append(changes, Change{Kind: Created, Path: n.path, ACL: t.ACL(n), ParentACL: t.ACL(parent)})
+	return append(changes, Change{Kind: Created, Path: txn.Path, ACL: t.ACL(n), ParentACL: t.ACL(parent)})
+}
+
+// raise sets what a create changes in the parent, unless it has a later cversion already.
+func (t *Tree) raise(parent *Node, cversion int32, zxid int64) {
+	if cversion > parent.now().cversion {
+		t.touch(parent)
+		e := t.extend(parent)
+		e.cversion, e.pzxid = cversion, zxid
+		t.settle(parent)
+	}
 }
 
 func (t *Tree) applyDelete(path string, zxid int64, r *Result, changes []Change) []Change {
-	parent := t.nodes[ParentPath(path)]
-	n := t.nodes[path]
+	parent := t.index.find(ParentPath(path))
+	n := t.index.find(path)
 	if parent == nil || path == RootPath {
 		r.Err = jute.ErrNoNode
 		return changes
 	}
-	if n != nil {
-		parent.removeChild(n)
-	}
-	if zxid > parent.pzxid {
+	if zxid > parent.Pzxid() {
 		t.touch(parent)
-		parent.pzxid = zxid
-		t.refreshDigest(parent)
+		t.extend(parent).pzxid = zxid
+		t.settle(parent)
 	}
 	if n == nil {
 		r.Err = jute.ErrNoNode
 		return changes
 	}
-	change := Change{Kind: Deleted, Path: n.path, ACL: t.ACL(n), ParentACL: t.ACL(parent)}
-	t.changes.orphans = t.changes.orphans || n.children != nil
-	t.unlink(n)
-	t.quotaDeleted(n)
-	n.data = nil // the changes for the next cut may keep the node
+	change := Change{Kind: Deleted, Path: path, ACL: t.ACL(n), ParentACL: t.ACL(parent)}
+	size := max(int(n.dataLen), 0)
+	t.unlink(n, parent)
+	t.quotaDeleted(path, size)
 	return append(changes, change)
 }
 
+// replaceData gives the node a copy of data.
 func (t *Tree) replaceData(n *Node, data []byte) {
-	t.dataSize += int64(len(data) - len(n.data))
-	n.data = clone(data)
-	n.crc = t.digester.Content(n.path, n.data)
+	t.dataSize += int64(len(data)) - int64(max(n.dataLen, 0))
+	t.setData(n, data)
 }
 
 func (t *Tree) replaceACL(n *Node, acl []jute.ACL) {
@@ -489,10 +513,10 @@ func (t *Tree) replaceACL(n *Node, acl []jute.ACL) {
 	t.acls.release(old)
 }
 
-// clone copies data, keeping null and empty apart.
-func clone(data []byte) []byte {
-	if data == nil {
-		return nil
+// canonical writes the root's path as the tree does.
+func canonical(path string) string {
+	if path == "/" {
+		return RootPath
 	}
-	return append(make([]byte, 0, len(data)), data...)
+	return path
 }

@@ -2,12 +2,25 @@ package tree
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"quoll/jute"
 )
+
+// all goes over the nodes, those included that lost their parents.
+func (t *Tree) all() iter.Seq[*Node] {
+	return func(yield func(*Node) bool) {
+		for place := 1 << placeBits; place < len(t.nodes.chunks)<<placeBits; {
+			var id ref
+			if id, place = t.nodes.nextCell(place, nodeSize); id != 0 && t.node(id).gen != noNode && !yield(t.node(id)) {
+				return
+			}
+		}
+	}
+}
 
 // check compares what the tree keeps incrementally with what its nodes say.
 func check(t *testing.T, tr *Tree) {
@@ -16,32 +29,71 @@ func check(t *testing.T, tr *Tree) {
 	var size int64
 	ephemerals := 0
 	var d Digester
-	for path, n := range tr.nodes {
-		if n.path != path {
-			t.Fatalf("node %q is under %q", n.path, path)
+	nodes := 0
+	for n := range tr.all() {
+		nodes++
+		path := n.Path()
+		if tr.Lookup(path) != n {
+			t.Fatalf("%q is not found", path)
 		}
-		if crc := d.Content(n.path, n.data); crc != n.crc {
+		if crc := d.Content(path, n.Data()); crc != n.crc {
 			t.Fatalf("%q: crc %x, should be %x", path, n.crc, crc)
 		}
 		if Digested(path) {
 			s := n.Persisted()
 			digest += uint64(d.Node(n.crc, &s))
 		}
-		size += int64(len(path) + len(n.data))
-		for i, c := range n.Children() {
-			if int(c.index) != i || ParentPath(c.path) != path {
-				t.Fatalf("%q: child %d is %q with index %d", path, i, c.path, c.index)
+		size += int64(len(path) + len(n.Data()))
+		children, before := n.Children(), ref(0)
+		for i, c := range children {
+			if ParentPath(c.Path()) != path || i > 0 && c.prev != before {
+				t.Fatalf("%q: child %d is %q with %x before it", path, i, c.Path(), c.prev)
 			}
+			before = c.id
+		}
+		if len(children) != n.NumChildren() || len(children) > 0 && children[0].prev != before {
+			t.Fatalf("%q: %d children are linked, %d counted", path, len(children), n.NumChildren())
 		}
 		if n.Owner().Ephemeral() {
 			ephemerals++
-			if !slices.Contains(tr.Ephemerals(n.owner), path) {
+			if !slices.Contains(tr.Ephemerals(int64(n.Owner())), path) {
 				t.Fatalf("%q is not among its session's ephemerals", path)
 			}
 		}
 		if len(tr.ACL(n)) == 0 && n.acl != openACL && tr.acls.lists[n.acl].refs == 0 {
 			t.Fatalf("%q refers to a freed ACL list", path)
 		}
+	}
+	extras, texts, large := 0, 0, 0
+	for n := range tr.all() {
+		if n.extra != 0 {
+			extras++
+		}
+		if n.text&largeText != 0 {
+			large++
+		} else if n.text != 0 {
+			texts++
+		}
+	}
+	for _, of := range []struct {
+		a    *arena
+		want int
+	}{{&tr.nodes, nodes}, {&tr.extras, extras}, {&tr.texts.cells, texts}} {
+		used := 0
+		for _, c := range of.a.chunks {
+			if c != nil {
+				used += int(c.used)
+			}
+		}
+		if used != of.want {
+			t.Fatalf("%d cells of %d are in use", used, of.want)
+		}
+	}
+	if have := len(tr.texts.large) - len(tr.texts.free); have != large {
+		t.Fatalf("%d large texts of %d are in use", have, large)
+	}
+	if nodes != tr.Len() {
+		t.Fatalf("%d znodes are counted, there are %d", tr.Len(), nodes)
 	}
 	if int64(digest) != tr.Digest() || size != tr.DataSize() || ephemerals != tr.NumEphemerals() {
 		t.Fatalf("digest %d, size %d, ephemerals %d; the nodes say %d, %d, %d", tr.Digest(), tr.DataSize(), tr.NumEphemerals(), int64(digest), size, ephemerals)
@@ -145,9 +197,13 @@ func TestLoaderRebuildsTheTree(t *testing.T) {
 	if got.Digest() != tr.Digest() || got.Len() != tr.Len() || got.Sessions() != tr.Sessions() || got.NumTTLs() != tr.NumTTLs() || got.NumEphemerals() != tr.NumEphemerals() {
 		t.Errorf("loaded %d nodes with digest %d, wrote %d with %d", got.Len(), got.Digest(), tr.Len(), tr.Digest())
 	}
-	for path, n := range tr.nodes {
-		if fmt.Sprint(got.ACL(got.nodes[path])) != fmt.Sprint(tr.ACL(n)) {
-			t.Errorf("%s: ACL %v became %v", path, tr.ACL(n), got.ACL(got.nodes[path]))
+	for n := range tr.all() {
+		m := got.Lookup(n.Path())
+		if counters := n.Name() == StatsName; !counters && (string(m.Data()) != string(n.Data()) || (m.Data() == nil) != (n.Data() == nil)) || m.Persisted() != n.Persisted() {
+			t.Errorf("%s: %#v %+v became %#v %+v", n.path(), n.Data(), n.Persisted(), m.Data(), m.Persisted())
+		}
+		if acl := got.ACL(got.Lookup(n.Path())); fmt.Sprint(acl) != fmt.Sprint(tr.ACL(n)) {
+			t.Errorf("%s: ACL %v became %v", n.path(), tr.ACL(n), acl)
 		}
 	}
 }
