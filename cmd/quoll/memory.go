@@ -7,36 +7,27 @@ import (
 	"runtime/metrics"
 )
 
-// Memory that the collector may leave unused: a share of what is alive, but at least so much that a small tree under many writes is not
-// collected all the time.
+// Memory that the collector may leave unused: a share of what it has to look through, which the znodes are no part of, but at least so much that a server
+// with little of that is not collected all the time.
 const (
 	headroomMin     = 48 << 20 // bytes
 	headroomPercent = 30
-	loadingPercent  = 400 // while the data directory is loaded: nearly all of what is allocated then stays
 )
 
-// tuneCollector makes memory follow the tree. Go's default lets the heap grow to twice what is alive: too much for a tree of gigabytes, too
-// little for one of kilobytes. It begins with a loose rein, for a tree that grows and leaves no garbage; loaded is to be called when the tree is
-// there. A GOGC in the environment is left alone.
+// tuneCollector makes memory follow what is alive, now and after each collection. Go's default lets the heap grow to twice that: too much for a tree of
+// gigabytes, too little for one of kilobytes. loaded is to be called when the tree is there: it gives back what loading took beyond that. A GOGC in the
+// environment is left alone.
 func tuneCollector() (loaded func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
 	}
-	debug.SetGCPercent(loadingPercent)
-	return followTree
-}
-
-// followTree sets the headroom by what is alive, now and after each collection.
-func followTree() {
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	set := loadingPercent
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"}}
+	set := 0
 	adjust := func() {
-		metrics.Read(live)
-		percent := headroomPercent
-		if bytes := live[0].Value.Uint64(); bytes < headroomMin*100/headroomPercent {
-			percent = int(headroomMin * 100 / max(bytes, 4<<20))
-		}
-		if percent != set {
+		metrics.Read(heap)
+		live, scanned := heap[0].Value.Uint64(), heap[1].Value.Uint64()
+		headroom := max(headroomMin, scanned*headroomPercent/100)
+		if percent := int(max(headroom*100/max(live, 4<<20), 1)); percent != set {
 			debug.SetGCPercent(percent)
 			set = percent
 		}
@@ -52,4 +43,5 @@ func followTree() {
 	}
 	arm()
 	adjust()
+	return debug.FreeOSMemory
 }
