@@ -44,7 +44,7 @@ func embeddedIfAsked() {
 }
 
 func embedded(dir, addr string, noStore bool, profile string) error {
-	debug.SetGCPercent(30) // what the binary has for a large tree
+	debug.SetGCPercent(30) // the headroom of the binary for a tree of this size
 	cfg, _, err := config.Load(config.Sources{Set: append([]string{"dataDir=" + dir, noSnapCount}, settings...)})
 	if err != nil {
 		return err

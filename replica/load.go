@@ -211,6 +211,9 @@ func (r *replayer) fromFiles() error {
 		}
 		t.SetLastZxid(snap.Zxid)
 		r.from = filepath.Base(snap.File)
+		if !snap.HasDigest {
+			t.MayBeAhead()
+		}
 		if snap.HasDigest && snap.DigestZxid == snap.Zxid && snap.Zxid > 0 && snap.Digest != t.Digest() && o.DigestEnabled {
 			o.mismatch(snap.Zxid, t.Digest(), snap.Digest)
 		}
@@ -265,8 +268,8 @@ func (r *replayer) record(rec txnlog.Record) error {
 	case r.until != 0 && txn.Zxid >= r.until:
 		wrong, want = txn.Zxid == r.until && digest != r.untilDigest, r.untilDigest
 		r.until, r.compare = 0, r.o.DigestEnabled
-	case r.compare && txn.HasDigest:
-		wrong = txn.Digest != digest
+	case r.compare:
+		wrong = t.Mismatch(&txn)
 	}
 	switch {
 	case !wrong:

@@ -97,6 +97,38 @@ func stream(t testing.TB, zxids ...int64) []byte {
 	return b.Bytes()
 }
 
+// TestReplayAhead replays a log over the snapshot of a leader that is ahead of its zxid: the digests that do not fit until the transaction has come whose
+// effect it has are no news, one after it is.
+func TestReplayAhead(t *testing.T) {
+	disk := memfs.New()
+	m := open(t, disk)
+	if _, err := m.Install(2, bytes.NewReader(stream(t, 1, 2, 4))); err != nil {
+		t.Fatal(err)
+	}
+	leader := tree.New()
+	for z := int64(1); z <= 6; z++ {
+		txn, err := tree.DecodeTxn(record(z).Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		leader.Apply(&txn, new(tree.Result), nil)
+		if txn.HasDigest, txn.Digest = true, leader.Digest(); z == 6 {
+			txn.Digest++
+		}
+		if z > 2 {
+			if err := m.Append([]zab.Record{{Zxid: z, Data: txn.Append(nil)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := m.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if n, last := m.o.Metrics.DigestMismatches.Load(), m.Tree().LastZxid(); n != 1 || last != 6 {
+		t.Errorf("%d mismatches were counted up to %x", n, last)
+	}
+}
+
 // TestEpochFiles walks the rules at start of docs/spec/storage-format.md, section 8.2.
 func TestEpochFiles(t *testing.T) {
 	for _, tt := range []struct {

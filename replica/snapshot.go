@@ -30,9 +30,6 @@ func StoreSource(view *store.View, pace func(bytes int) error) (src txnlog.Snaps
 	return src, err
 }
 
-// TreeSource is WholeTree for who has a full capture of the tree, in which parents do not come before their children.
-func TreeSource(t *tree.Tree, _ *tree.Capture) txnlog.SnapshotSource { return WholeTree(t) }
-
 // WriteSnapshot writes the snapshot of a zxid into a version-2 directory, with the blocks that the configuration asks for.
 func WriteSnapshot(o *Options, dir string, src txnlog.SnapshotSource, zxid, digest int64) (file string, size int64, err error) {
 	src.Ours = true

@@ -119,6 +119,7 @@ func (m *Member) Install(zxid int64, stream io.Reader) (rest []byte, err error) 
 		return nil, &StreamError{err}
 	}
 	t.SetLastZxid(zxid)
+	t.MayBeAhead()
 	if err := m.replace(t); err != nil {
 		return nil, err
 	}

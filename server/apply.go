@@ -82,7 +82,7 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 	}
 	a.changes = s.tree.Apply(txn, &a.result, a.changes[:0])
 	s.lastZxid.Store(s.tree.LastZxid())
-	if txn.HasDigest && txn.Op() != jute.OpError && txn.Digest != s.tree.Digest() {
+	if s.tree.Mismatch(txn) && s.replica.DigestEnabled {
 		s.metrics.DigestMismatches.Inc()
 		s.log.Error("the tree's digest is not the one in the transaction", "zxid", hex(txn.Zxid), "type", txn.Op().String(), "have", s.tree.Digest(), "want", txn.Digest)
 	}

@@ -533,11 +533,9 @@ func (k *checkpointer) snapshot(view *store.View, pace func(bytes int) error) (e
 
 // startingSnapshot writes a snapshot from the tree itself, before anybody is served.
 func (k *checkpointer) startingSnapshot() error {
-	c := k.s.tree.Cut(true)
-	defer c.Close()
-	k.full.Store(true)
 	k.wanted.Store(false)
-	return k.write(replica.TreeSource(k.s.tree, c), c.Zxid, c.Digest)
+	t := k.s.tree
+	return k.write(replica.WholeTree(t), t.LastZxid(), t.Digest())
 }
 
 // write writes a snapshot.

@@ -503,6 +503,7 @@ func (m *Member) Serve(e zab.Serve) func() {
 	return func() {
 		s.lockTree()
 		s.prep.Reset()
+		s.tree.CaughtUp() // what the leader had applied when it wrote a snapshot it has told to be committed since
 		s.sessions.reset(e.Role != zab.Leading)
 		s.trackSessions()
 		s.unlockTree()

@@ -1,7 +1,9 @@
 package server
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,8 +21,10 @@ import (
 
 	"quoll/config"
 	"quoll/jute"
+	"quoll/replica"
 	"quoll/store"
 	"quoll/tree"
+	"quoll/txnlog"
 	"quoll/txnlog/memfs"
 	"quoll/zab"
 	"quoll/zab/wire"
@@ -46,10 +50,18 @@ func newLoggingMember(t *testing.T, dir string, disk *memfs.FS, log *slog.Logger
 }
 
 func createRecord(zxid int64, path string) zab.Record {
-	txn := tree.Txn{TxnHeader: jute.TxnHeader{ClientID: 1, Zxid: zxid, Type: int32(jute.OpCreate)}, Path: path, ACL: []jute.ACL{{Perms: jute.PermAll, Scheme: "world", ID: "anyone"}}}
-	r, ok := zab.RecordOf(zxid, txn.Append(nil))
+	txn := createTxn(zxid, path)
+	return record(&txn)
+}
+
+func createTxn(zxid int64, path string) tree.Txn {
+	return tree.Txn{TxnHeader: jute.TxnHeader{ClientID: 1, Zxid: zxid, Type: int32(jute.OpCreate)}, Path: path, ACL: []jute.ACL{{Perms: jute.PermAll, Scheme: "world", ID: "anyone"}}}
+}
+
+func record(txn *tree.Txn) zab.Record {
+	r, ok := zab.RecordOf(txn.Zxid, txn.Append(nil))
 	if !ok {
-		panic(fmt.Sprintf("no record of %#x", zxid))
+		panic(fmt.Sprintf("no record of %#x", txn.Zxid))
 	}
 	return r
 }
@@ -409,6 +421,57 @@ func TestViewAfterACheckpoint(t *testing.T) {
 		t.Error("it does not look")
 	}
 	end(t, s)
+}
+
+// TestSnapshotAhead installs a snapshot with the effect of a transaction that is behind its zxid, as ZooKeeper writes them while it applies. The digests that do not
+// fit until that transaction has come are no news; those after it are, and so is the first one if the leader has said that all has come.
+func TestSnapshotAhead(t *testing.T) {
+	leader, ahead := tree.New(), tree.New()
+	var sent []zab.Record
+	for zxid := int64(1); zxid <= 6; zxid++ {
+		txn := createTxn(zxid, fmt.Sprintf("/%d", zxid))
+		leader.Apply(&txn, &tree.Result{}, nil)
+		if txn.HasDigest, txn.Digest = true, leader.Digest(); zxid == 6 {
+			txn.Digest++
+		}
+		if zxid <= 2 || zxid == 4 {
+			ahead.Apply(&txn, &tree.Result{}, nil)
+		}
+		sent = append(sent, record(&txn))
+	}
+	ahead.SetLastZxid(2)
+	var stream bytes.Buffer
+	if err := txnlog.WriteStream(&stream, replica.WholeTree(ahead)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name   string
+		caught bool // before the first transaction behind the snapshot
+		want   int64
+	}{{"while it catches up", false, 1}, {"after that", true, 2}} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, disk := t.TempDir(), memfs.New()
+			s, err := newMember(t, dir, disk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := s.Member()
+			m.Attach(func() {}, func(func()) {})
+			if _, err := m.Install(2, bytes.NewReader(stream.Bytes())); err != nil {
+				t.Fatal(err)
+			}
+			if c.caught {
+				m.Serve(zab.Serve{Role: zab.Following, Leader: 2})()
+			}
+			if err := errors.Join(m.Append(sent[2:]), m.Apply(sent[2:], time.Now())); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.metrics.DigestMismatches.Load(); got != c.want {
+				t.Errorf("%d mismatches were counted, should be %d", got, c.want)
+			}
+			end(t, s)
+		})
+	}
 }
 
 // TestRenewalOfAStranger renews a session that another server has made and that is not known here yet. What the leader says counts from its turn among the

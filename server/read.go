@@ -85,11 +85,7 @@ func (q *query) mayRead(n *tree.Node) bool {
 }
 
 // watch sets a watch on the path as the client wrote it.
-func (q *query) watch(path []byte, n *tree.Node, modes watchMode) {
-	if n != nil && n.Path() == string(path) {
-		q.s.watches.set(n.Path(), q.c, modes) // shares the node's string
-		return
-	}
+func (q *query) watch(path []byte, modes watchMode) {
 	q.s.watches.set(watchPath(path), q.c, modes)
 }
 
@@ -115,7 +111,7 @@ func (q *query) exists() jute.Code {
 		return jute.ErrNoAuth
 	}
 	if watch {
-		q.watch(path, n, dataStandard)
+		q.watch(path, dataStandard)
 	}
 	if n == nil {
 		return jute.ErrNoNode
@@ -148,7 +144,7 @@ func (q *query) getData() jute.Code {
 		return code
 	}
 	if watch {
-		q.watch(path, n, dataStandard)
+		q.watch(path, dataStandard)
 	}
 	q.appendData(path, n)
 	return jute.OK
@@ -185,23 +181,23 @@ func (q *query) children() (*tree.Node, jute.Code) {
 		return nil, code
 	}
 	if watch {
-		q.watch(path, n, childStandard)
+		q.watch(path, childStandard)
 	}
 	q.appendChildren(path, n)
 	return n, jute.OK
 }
 
 func (q *query) appendChildren(path []byte, n *tree.Node) {
-	children := n.Children()
-	q.b = jute.AppendInt32(q.b, int32(len(children)))
+	children := n.NumChildren()
+	q.b = jute.AppendInt32(q.b, int32(children))
 	start := len(q.b)
-	if len(children) > 0 {
-		q.grow(len(children) * (4 + len(children[0].Name()) + 2)) // a long list mostly has names of one kind
-	}
-	for _, child := range children {
+	for child := range n.EachChild() {
+		if len(q.b) == start {
+			q.grow(children * (4 + len(child.Name()) + 2)) // a long list mostly has names of one kind
+		}
 		q.b = jute.AppendString(q.b, child.Name())
 	}
-	q.countRead(path, len(q.b)-start-4*len(children))
+	q.countRead(path, len(q.b)-start-4*children)
 }
 
 // grow makes room for a long answer at once. A short one grows as it comes.
@@ -359,7 +355,7 @@ func (q *query) addWatch() jute.Code {
 	if d.Err() != nil || !ok {
 		return jute.ErrMarshalling
 	}
-	q.watch(path, nil, modes)
+	q.watch(path, modes)
 	q.b = jute.AppendInt32(q.b, 0)
 	return jute.OK
 }
@@ -428,14 +424,14 @@ func (q *query) restoreWatches(r *jute.SetWatches2Request) jute.Code {
 			case n.Mzxid() > r.RelativeZxid:
 				q.caughtUp(jute.EventNodeDataChanged, path)
 			default:
-				q.watch(path, n, dataStandard)
+				q.watch(path, dataStandard)
 			}
 		}},
 		{r.Exist, func(path []byte, n *tree.Node) {
 			if n != nil {
 				q.caughtUp(jute.EventNodeCreated, path)
 			} else {
-				q.watch(path, nil, dataStandard)
+				q.watch(path, dataStandard)
 			}
 		}},
 		{r.Child, func(path []byte, n *tree.Node) {
@@ -445,7 +441,7 @@ func (q *query) restoreWatches(r *jute.SetWatches2Request) jute.Code {
 			case n.Pzxid() > r.RelativeZxid:
 				q.caughtUp(jute.EventNodeChildrenChanged, path)
 			default:
-				q.watch(path, n, childStandard)
+				q.watch(path, childStandard)
 			}
 		}},
 	}
@@ -468,7 +464,7 @@ func (q *query) restoreWatches(r *jute.SetWatches2Request) jute.Code {
 			return jute.ErrMarshalling
 		}
 		for _, path := range list.paths {
-			q.watch(path, nil, list.modes)
+			q.watch(path, list.modes)
 		}
 	}
 	return jute.OK

@@ -38,6 +38,7 @@ func (s *Server) recover() error {
 	if !state.Found || stranded {
 		if stranded {
 			k.drop() // the log leads from there to what was just deleted
+			k.full.Store(true)
 		}
 		return k.startingSnapshot()
 	}

@@ -40,6 +40,7 @@ type Tree struct {
 	digester   Digester
 	digests    []DigestAt
 	lastZxid   int64
+	ahead      bool // see MayBeAhead
 	dataSize   int64
 	changes    changes
 	limit      int // of znodes
@@ -131,6 +132,24 @@ func (t *Tree) SetLastZxid(zxid int64) { t.lastZxid = zxid }
 
 // Digest is the digest of the whole tree: the sum of the digests of its nodes (AdHash).
 func (t *Tree) Digest() int64 { return int64(t.digest) }
+
+// MayBeAhead tells a tree that it came from a snapshot without a digest, which may have effects of transactions behind its zxid: ZooKeeper writes snapshots
+// while it applies.
+func (t *Tree) MayBeAhead() { t.ahead = true }
+
+// CaughtUp tells a tree that all transactions were applied whose effects it may have had before.
+func (t *Tree) CaughtUp() { t.ahead = false }
+
+// Mismatch reports whether the tree, to which txn was applied last, has another digest than txn has. A tree that may be ahead is not expected to have the
+// same until it has it for the first time: then it is ahead no more.
+func (t *Tree) Mismatch(txn *Txn) bool {
+	if !txn.HasDigest || txn.Op() == jute.OpError {
+		return false
+	}
+	agrees := txn.Digest == t.Digest()
+	t.ahead = t.ahead && !agrees
+	return !agrees && !t.ahead
+}
 
 // Digests returns the digests of every 128th zxid, oldest first, at most 1024.
 func (t *Tree) Digests() []DigestAt { return append([]DigestAt(nil), t.digests...) }

@@ -68,11 +68,10 @@ var complaints = map[bool]*regexp.Regexp{
 // epochBegins is what a learner before 3.9.4 says of a history that goes from one epoch to the next: that is no gap, whoever sent it.
 var epochBegins = regexp.MustCompile(`Got zxid 0x[0-9a-f]+00000001 expected 0x`)
 
-// mismatch is what servers say of a wrong digest, with the zxid.
-var mismatch = regexp.MustCompile(`digest is not .* zxid=(0x[0-9a-f]+)|Digests are not matching.*[vV]alue:(\d+)`)
-
 var (
-	snapped   = regexp.MustCompile(`msg="SNAP to |Getting a snapshot from leader`)
+	// mismatch is what a Java server says of a wrong digest, with the zxid.
+	mismatch  = regexp.MustCompile(`Digests are not matching.*[vV]alue:(\d+)`)
+	snapped   = regexp.MustCompile(`Getting a snapshot from leader`)
 	quollLead = regexp.MustCompile(`msg="LEADING in epoch (\d+): serving`)
 )
 
@@ -89,14 +88,14 @@ func (e *Ensemble) ledByQuoll() map[int64]bool {
 	return led
 }
 
-// ahead reports whether a line says no more than that the snapshot of a leader that is Java was ahead of its zxid, as they are under load:
-// until the member has caught up with it, digests are wrong.
-func ahead(line, before string, led map[int64]bool) bool {
+// amongJava reports whether a line is about a digest that a Java server has found wrong in a transaction of another one. Their snapshots are ahead of their zxid
+// under load, and until a learner has caught up with one it says so; a quoll server knows.
+func amongJava(line, before string, led map[int64]bool) bool {
 	found := mismatch.FindStringSubmatch(line)
 	if found == nil || !snapped.MatchString(before) {
 		return false
 	}
-	zxid, err := strconv.ParseInt(found[1]+found[2], 0, 64)
+	zxid, err := strconv.ParseInt(found[1], 10, 64)
 	return err == nil && !led[zxid>>32]
 }
 
@@ -119,7 +118,7 @@ func (e *Ensemble) Complaints() (found []string) {
 			said := 0
 			for _, at := range complaints[Kind(kind) == Quoll].FindAllIndex(data, -1) {
 				line := string(data[at[0]:at[1]])
-				if said == 4 || epochBegins.MatchString(line) || ahead(line, string(data[:at[0]]), led) {
+				if said == 4 || epochBegins.MatchString(line) || amongJava(line, string(data[:at[0]]), led) {
 					continue
 				}
 				said++
