@@ -79,6 +79,8 @@ type Config struct {
 	ClientTLS TLS
 	// ClientCertReload reads the stores of ClientTLS again when their files change.
 	ClientCertReload bool
+	// FIPSMode leaves certificates between servers uncompared with hosts.
+	FIPSMode bool
 	// OutstandingHandshakeLimit is the number of TLS handshakes in flight, 0 or less for the default.
 	OutstandingHandshakeLimit int
 	// MaxClientCnxns limits connections per client address; 0 or less is no limit.
@@ -241,6 +243,16 @@ type Config struct {
 	QuorumListenOnAllIPs bool
 	// ObserverMasterPort is where a follower serves observers; 0 or less is off.
 	ObserverMasterPort int
+	// SSLQuorum has this server connect to others with TLS, and take nothing else unless PortUnification.
+	SSLQuorum bool
+	// PortUnification has the election and quorum ports take TLS and plain text.
+	PortUnification bool
+	// QuorumTLS are the settings of TLS between servers.
+	QuorumTLS TLS
+	// QuorumCertReload reads the stores of QuorumTLS again when their files change.
+	QuorumCertReload bool
+	// HandshakeDetectionTimeout is how long another server may take for its first bytes where it may speak TLS; positive.
+	HandshakeDetectionTimeout time.Duration
 	// SyncEnabled makes observers write logs and snapshots.
 	SyncEnabled bool
 	// LeaderServes lets the leader take clients.

@@ -434,6 +434,10 @@ func (l *loader) check() {
 		adjust("autopurge.snapRetainCount", "%d is too few, 3 is used", c.AutopurgeSnapRetainCount)
 		c.AutopurgeSnapRetainCount = 3
 	}
+	if c.HandshakeDetectionTimeout <= 0 {
+		c.HandshakeDetectionTimeout = 5 * time.Second
+		adjust("ssl.quorum.handshakeDetectionTimeoutMillis", "must be positive; the default 5000 is used")
+	}
 	if c.SnapCount < 2 {
 		adjust("snapCount", "%d is too few, 2 is used", c.SnapCount)
 		c.SnapCount = 2

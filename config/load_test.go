@@ -268,7 +268,7 @@ func TestLoadErrors(t *testing.T) {
 		{world{cfg: "ssl.authProvider=own"}, "$/zoo.cfg:2: ssl.authProvider: quoll does not have authentication providers other than ip, digest and x509" + tail},
 		{world{cfg: "ssl.context.supplier.class=a.B"}, "$/zoo.cfg:2: ssl.context.supplier.class: quoll does not load Java classes for TLS" + tail},
 		{world{cfg: "secureClientPortAddress=127.0.0.1"}, "$/zoo.cfg:2: secureClientPortAddress: set without secureClientPort"},
-		{world{cfg: "sslQuorum=true", flags: "-Dzookeeper.ssl.quorum.trustStore.location=/t"}, "sslQuorum ($/zoo.cfg:2), zookeeper.ssl.quorum.trustStore.location (JVMFLAGS): quoll does not speak TLS between servers" + tail},
+		{world{cfg: "ssl.quorum.crl=true"}, "$/zoo.cfg:2: ssl.quorum.crl: quoll does not check whether certificates are revoked" + tail},
 		{world{cfg: "ssl.somethingNew=x"}, "$/zoo.cfg:2: ssl.somethingNew: quoll does not know that TLS setting" + tail},
 		{world{cfg: "sessionRequireClientSASLAuth=true", flags: "-Djava.security.auth.login.config=/j"}, "sessionRequireClientSASLAuth ($/zoo.cfg:2), java.security.auth.login.config (JVMFLAGS): quoll does not authenticate clients with SASL" + tail},
 		{world{cfg: "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider"}, "$/zoo.cfg:2: authProvider.1: quoll does not have authentication providers other than ip, digest and x509" + tail},

@@ -9,7 +9,6 @@ import (
 const (
 	lacksAdmin      = "have an AdminServer"
 	lacksAudit      = "write an audit log"
-	lacksQuorumTLS  = "speak TLS between servers"
 	lacksSASL       = "authenticate clients with SASL"
 	lacksQuorumSASL = "authenticate servers with SASL"
 	lacksPrometheus = "have a Prometheus endpoint"
@@ -339,16 +338,26 @@ var sections = []Section{
 	}},
 
 	{"TLS", "", slices.Concat([]Key{
-		{Name: "sslQuorum", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumTLS, Doc: "TLS between servers."},
-		{Name: "portUnification", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumTLS, Doc: "The quorum ports accept plain connections and TLS."},
-		{Name: "sslQuorumReloadCertFiles", Where: FileOnly, Kind: Bool, Default: "false", Status: Warns, Lacks: lacksQuorumTLS, Doc: "Reload the key files of the servers."},
+		{Name: "sslQuorum", Where: FileOnly, Kind: Bool, Default: "false", Doc: "TLS between servers, on the election and the quorum port; it needs ssl.quorum.keyStore.location and ssl.quorum.trustStore.location.",
+			field: func(c *Config) any { return &c.SSLQuorum }},
+		{Name: "portUnification", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Both ports accept plain connections and TLS, whatever sslQuorum says, which then says how this server connects to others.",
+			field: func(c *Config) any { return &c.PortUnification }},
+		{Name: "sslQuorumReloadCertFiles", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Read the stores of ssl.quorum again when their files change.",
+			field: func(c *Config) any { return &c.QuorumCertReload }},
 		{Name: "ssl.authProvider", Kind: String, Default: "x509", Status: Refuses, Lacks: lacksProvider, Doc: "Scheme that gets the client's certificate."},
 		{Name: "ssl.sslProvider", Kind: String, Default: "JDK", Status: Accepted, Doc: "TLS library of Java's Netty."},
-		{Name: "fips-mode", Kind: Flag, Default: "true", Status: Accepted, Doc: "Java's choice of who compares certificates with hosts; with quoll the comparison is the same."},
+		{Name: "fips-mode", Kind: Flag, Default: "true", Doc: "`true`: between servers no certificate is compared with a host, whatever ssl.quorum.hostnameVerification says. With clients it changes nothing.",
+			field: func(c *Config) any { return &c.FIPSMode }},
 	},
-		tlsKeys("ssl.", "", "false", "false", func(c *Config) *TLS { return &c.ClientTLS }),
-		tlsKeys("ssl.quorum.", lacksQuorumTLS, "true", "true", nil),
-		[]Key{{Name: "ssl.*", Kind: String, Status: Refuses, Lacks: lacksTLSSetting, asks: always, Doc: "Any other TLS setting, those of later releases among them."}},
+		tlsKeys("ssl.", "false", func(c *Config) *TLS { return &c.ClientTLS }),
+		tlsKeys("ssl.quorum.", "true", func(c *Config) *TLS { return &c.QuorumTLS }),
+		[]Key{
+			{Name: "ssl.handshakeDetectionTimeoutMillis", Kind: LenientInt, Unit: "ms", Default: "5000", Status: Accepted, Doc: "The wait for the first bytes of a client ends with nio.sessionlessCnxnTimeout."},
+			{Name: "ssl.quorum.handshakeDetectionTimeoutMillis", Kind: LenientInt, Unit: "ms", Default: "5000",
+				Doc:   "How long another server may take for its first bytes, by which TLS is told from plain text; 0 or less is the default.",
+				field: func(c *Config) any { return &c.HandshakeDetectionTimeout }},
+			{Name: "ssl.*", Kind: String, Status: Refuses, Lacks: lacksTLSSetting, asks: always, Doc: "Any other TLS setting, those of later releases among them."},
+		},
 	)},
 
 	{"AdminServer", "", []Key{
@@ -408,12 +417,9 @@ var sections = []Section{
 
 func isTrue(v string) bool { return strings.EqualFold(v, "true") }
 
-// tlsKeys are the settings that exist twice, for clients and for servers. Of says where the values go; where it is nil, lacks says what quoll does not do with any of them.
-func tlsKeys(prefix, lacks, clientHostnameVerification, allowReverseDNS string, of func(*Config) *TLS) []Key {
+// tlsKeys are the settings that exist twice, for clients and for servers. Of says where the values go; those who connect are compared with hosts by default only among servers.
+func tlsKeys(prefix, ofWhoConnects string, of func(*Config) *TLS) []Key {
 	field := func(part func(*TLS) any) func(*Config) any {
-		if of == nil {
-			return nil
-		}
 		return func(c *Config) any { return part(of(c)) }
 	}
 	keys := []Key{
@@ -440,22 +446,16 @@ func tlsKeys(prefix, lacks, clientHostnameVerification, allowReverseDNS string, 
 	}
 	keys = append(keys,
 		Key{Name: "hostnameVerification", Kind: Flag, Default: "true", Doc: "Compare the certificate with the name of the host.", field: field(func(t *TLS) any { return &t.HostnameVerification })},
-		Key{Name: "clientHostnameVerification", Kind: Flag, Default: clientHostnameVerification, Doc: "The same for the connecting side, which its address stands for; only with hostnameVerification.",
+		Key{Name: "clientHostnameVerification", Kind: Flag, Default: ofWhoConnects, Doc: "The same for the connecting side, only with hostnameVerification: its address stands for it, or for a server any host of the member list.",
 			field: field(func(t *TLS) any { return &t.ClientHostnameVerification })},
-		Key{Name: "allowReverseDnsLookup", Kind: Flag, Default: allowReverseDNS, Status: Warns, Lacks: lacksReverseDNS, Doc: "Look up names of addresses for it."},
+		Key{Name: "allowReverseDnsLookup", Kind: Flag, Default: ofWhoConnects, Status: Warns, Lacks: lacksReverseDNS, asks: isTrue, Doc: "Look up names of addresses for it."},
 		Key{Name: "crl", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksRevocation, Doc: "Check revocation lists."},
 		Key{Name: "ocsp", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksRevocation, Doc: "Ask for revocation."},
 		Key{Name: "clientAuth", DefaultNote: "need", Doc: "Certificates of the connecting side: need, want, none.", field: field(func(t *TLS) any { return &t.ClientAuth })},
-		Key{Name: "handshakeDetectionTimeoutMillis", Kind: LenientInt, Unit: "ms", Default: "5000", Status: Accepted,
-			Doc: "Wait for the first bytes where plain and TLS share a port between servers. That of a client ends with nio.sessionlessCnxnTimeout."},
 		Key{Name: "context.supplier.class", Status: Refuses, Lacks: lacksTLSClass, asks: always, Doc: "Java class that makes the TLS context."},
 	)
 	for i := range keys {
-		k := &keys[i]
-		k.Name = prefix + k.Name
-		if of == nil {
-			k.Status, k.Lacks, k.asks = Refuses, lacks, nil
-		}
+		keys[i].Name = prefix + keys[i].Name
 	}
 	return keys
 }

@@ -258,6 +258,17 @@ func newStranger(t *testing.T, port int, sid int64) *stranger {
 	}
 	t.Cleanup(func() { conn.Close() })
 	s := &stranger{Conn: conn}
+	observe(t, conn, sid)
+	go func() {
+		_, _ = io.Copy(io.Discard, conn)
+		s.closed.Store(true)
+	}()
+	return s
+}
+
+// observe says on a connection that it is an observer's, and waits until the leader answers.
+func observe(t *testing.T, conn net.Conn, sid int64) {
+	t.Helper()
 	info := wire.LearnerInfo{SID: sid, ProtocolVersion: wire.ProtocolVersion}
 	hello := wire.Packet{Type: wire.TypeObserverInfo, Data: info.Append(nil)}
 	if _, err := conn.Write(hello.Append(nil)); err != nil {
@@ -267,11 +278,6 @@ func newStranger(t *testing.T, port int, sid int64) *stranger {
 	if p, err := r.Packet(); err != nil || p.Type != wire.TypeLeaderInfo {
 		t.Fatalf("stranger %d gets %+v, %v", sid, p, err)
 	}
-	go func() {
-		_, _ = io.Copy(io.Discard, conn)
-		s.closed.Store(true)
-	}()
-	return s
 }
 
 // TestManyStrangers fills the port of a leader, and that on which a follower passes observers on, with learners that are no members: they are kept up to a number, the newest

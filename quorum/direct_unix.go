@@ -9,6 +9,9 @@ import (
 
 // writeDirectly returns what writes to a TCP connection without waiting, nil for any other.
 func writeDirectly(conn net.Conn) directly {
+	if plain, ok := conn.(*begun); ok {
+		conn = plain.Conn
+	}
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return nil

@@ -44,7 +44,8 @@ type Options struct {
 	// Configured, if it is set, is told each config that is put in force, by a goroutine of its own.
 	Configured func(*ensemble.Config)
 	// Secure comes first on a new connection of either port: it returns the connection that is to be used. host is the one that was dialled, as in the config,
-	// and empty on an accepted connection. It has to return when conn is closed, which it may be at any time; what it returned is never closed itself. Nil is TCP.
+	// and empty on an accepted connection. It has to return when conn is closed, which it may be at any time; what it returned is never closed itself. Nil is what Config
+	// says: TCP, or TLS.
 	Secure func(conn net.Conn, host string) (net.Conn, error)
 	// Authenticate comes next, on the election port behind the initial message: as the client on a connection that was dialled, as the server on one that was
 	// accepted. sid is 0 where it is not known yet. Everything is read from r. It has to return when the connection is closed. Nil is none.
@@ -156,17 +157,23 @@ func Start(o Options, app App) (*Peer, error) {
 		return nil, fmt.Errorf("quorum: %w", err)
 	}
 	p.members.Store(&members{committed, lastSeen})
+	material, err := newSecurity(c, p.members.Load, p.log)
+	if err != nil {
+		return nil, fmt.Errorf("quorum: %w", err)
+	}
+	if material != nil && p.opts.Secure == nil {
+		p.opts.Secure = material.secure
+	}
 	handshake := c.QuorumCnxnTimeout
 	if handshake <= 0 {
 		handshake = time.Duration(c.SyncLimit) * c.TickTime
 	}
-	var err error
 	p.votes, err = election.Open(election.Options{
 		SID: c.MyID, ListenOnAllIPs: c.QuorumListenOnAllIPs, BindRetries: c.ElectionPortBindRetry, CnxTimeout: c.CnxTimeout, HandshakeTimeout: handshake,
 		KeepAlive: c.TCPKeepAlive, MultiAddress: c.MultiAddressEnabled, RefuseStrangers: !c.ReconfigEnabled,
 		Heard:      p.hear,
 		BindFailed: func(err error) { p.fail(fmt.Errorf("quorum: the election port: %w", err)) },
-		Secure:     o.Secure, Authenticate: o.Authenticate, Logger: p.log,
+		Secure:     p.opts.Secure, Authenticate: o.Authenticate, Logger: p.log,
 	}, committed, lastSeen)
 	if err != nil {
 		return nil, fmt.Errorf("quorum: %w", err)
@@ -175,6 +182,9 @@ func Start(o Options, app App) (*Peer, error) {
 	p.timer = time.NewTimer(time.Hour)
 	app.Attach(p.drive, p.state.push)
 	p.state.push(func() { app.Configured(committed) })
+	if material != nil && c.QuorumCertReload {
+		p.wg.Go(func() { material.tls.Watch(p.ctx.Done(), p.log) })
+	}
 	go p.run()
 	return p, nil
 }

@@ -183,7 +183,7 @@ func Start(o Options) (*Server, error) {
 		s.wg.Go(func() { s.accept(o.SecureListener, secure) })
 	}
 	if s.doorstep != nil && o.ClientCertReload {
-		s.wg.Go(s.doorstep.reload)
+		s.wg.Go(func() { s.doorstep.tls.Watch(s.stop, s.log) })
 	}
 	go func() {
 		s.wg.Wait()

@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	handshakeLimit = 2048        // handshakes in flight, where the configuration does not say
-	handshakeBytes = 64 << 10    // that a client may send in one
-	reloadInterval = time.Second // between two looks at the files of the stores
+	handshakeLimit = 2048     // handshakes in flight, where the configuration does not say
+	handshakeBytes = 64 << 10 // that a client may send in one
 	firstByteOfTLS = 0x16
 )
 
@@ -65,25 +64,6 @@ func newDoorstep(s *Server) (*doorstep, error) {
 		d.limit = n
 	}
 	return d, nil
-}
-
-// reload reads the stores again when their files change, until the server stops.
-func (d *doorstep) reload() {
-	tick := time.NewTicker(reloadInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.s.stop:
-			return
-		case <-tick.C:
-		}
-		switch changed, err := d.tls.Reload(); {
-		case err != nil:
-			d.s.log.Error("cannot read the stores of TLS again; the old ones stay", "error", err)
-		case changed:
-			d.s.log.Info("read the stores of TLS again; new connections use them")
-		}
-	}
 }
 
 // take has a connection that was just accepted wait until it can be admitted. It returns at once.

@@ -1,10 +1,12 @@
 package tlsconf
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -33,16 +35,36 @@ type stamp struct {
 
 // NewServer reads the stores that the settings name. Its errors begin with the key, which the prefix is put in front of, such as "ssl.".
 func NewServer(prefix string, settings config.TLS) (*Server, error) {
-	s := &Server{prefix: prefix, settings: settings}
-	// Without tickets each connection shows its certificate again, and one that is trusted no more does not live on in them.
-	s.base = &tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}
 	versions := settings.EnabledProtocols
 	if len(versions) == 0 {
-		versions = []string{"TLSv1.3"}
-		if settings.Protocol != "" {
+		versions = []string{cmp.Or(settings.Protocol, "TLSv1.3")}
+	}
+	return newServer(prefix, settings, versions)
+}
+
+// NewMember is the same for the ports between servers, which [Server.Dialling] connects to. There TLSv1.3 as the protocol allows 1.2 as well, as in Java. Without a trust
+// store, where Java trusts whom its JVM does, it is an error.
+func NewMember(prefix string, settings config.TLS) (*Server, error) {
+	versions := settings.EnabledProtocols
+	if len(versions) == 0 {
+		switch settings.Protocol {
+		case "", "TLSv1.3", "TLS", "Default":
+			versions = []string{"TLSv1.3", "TLSv1.2"}
+		default:
 			versions = []string{settings.Protocol}
 		}
 	}
+	s, err := newServer(prefix, settings, versions)
+	if err == nil && settings.TrustStore.Location == "" {
+		err = errors.New(prefix + "trustStore.location: not set, so no server is trusted")
+	}
+	return s, err
+}
+
+func newServer(prefix string, settings config.TLS, versions []string) (*Server, error) {
+	s := &Server{prefix: prefix, settings: settings}
+	// Without tickets each connection shows its certificate again, and one that is trusted no more does not live on in them.
+	s.base = &tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}
 	var err error
 	if s.notes, err = setProtocols(s.base, versions, settings.CipherSuites); err != nil {
 		return nil, fmt.Errorf("%s%w", prefix, err)
@@ -77,6 +99,19 @@ func (s *Server) Notes() []string { return s.notes }
 
 // Config is the configuration for the next connection that is accepted. Nobody may change it.
 func (s *Server) Config() *tls.Config { return s.current.Load() }
+
+// Dialling is the configuration of who connects to such a port, with the same key and trust. verify looks at the certificate of the other side when it is known to come from
+// an authority that is trusted; nil is no more to look at.
+func (s *Server) Dialling(verify func(leaf *x509.Certificate) error) *tls.Config {
+	c := s.current.Load().Clone()
+	c.InsecureSkipVerify = true // in favour of verifyServer
+	// Whatever authorities the other side asks for: what it says of a wrong certificate is clearer than that there is none.
+	own := &c.Certificates[0]
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+	roots := c.ClientCAs
+	c.VerifyConnection = func(state tls.ConnectionState) error { return verifyServer(state, roots, verify) }
+	return c
+}
 
 // VerifyPeer is an error if the certificate of who has connected from addr is not for that address, and the settings say to look. Nobody is asked for the name of an address.
 func (s *Server) VerifyPeer(state tls.ConnectionState, addr net.Addr) error {
@@ -114,6 +149,28 @@ func (s *Server) Reload() (bool, error) {
 	s.seen = now
 	err := s.load()
 	return err == nil, err
+}
+
+// reloadInterval is the time between two looks at the files of the stores.
+const reloadInterval = time.Second
+
+// Watch reads the stores again when their files change, until done is closed. The log gets what became of it.
+func (s *Server) Watch(done <-chan struct{}, log *slog.Logger) {
+	tick := time.NewTicker(reloadInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		switch changed, err := s.Reload(); {
+		case err != nil:
+			log.Error("cannot read the stores of TLS again; the old ones stay", "error", err)
+		case changed:
+			log.Info("read the stores of TLS again; new connections use them", "keyStore", s.settings.KeyStore.Location)
+		}
+	}
 }
 
 func (s *Server) look() (seen [4]stamp) {
@@ -189,22 +246,26 @@ func NewClient(prefix string, settings config.TLS) (func(host string) *tls.Confi
 	return func(host string) *tls.Config {
 		own := c.Clone()
 		own.ServerName = host
+		verify := func(leaf *x509.Certificate) error { return VerifyHost(leaf, host) }
+		if !settings.HostnameVerification {
+			verify = nil
+		}
 		own.VerifyConnection = func(state tls.ConnectionState) error {
-			return verifyServer(state, c.RootCAs, host, settings.HostnameVerification)
+			return verifyServer(state, c.RootCAs, verify)
 		}
 		return own
 	}, nil
 }
 
-// verifyServer checks the server's chain, and that it is for the host.
-func verifyServer(state tls.ConnectionState, roots *x509.CertPool, host string, verifyName bool) error {
+// verifyServer checks the server's chain, and then its own certificate.
+func verifyServer(state tls.ConnectionState, roots *x509.CertPool, verify func(leaf *x509.Certificate) error) error {
 	leaf := state.PeerCertificates[0]
 	chain := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
 	for _, c := range state.PeerCertificates[1:] {
 		chain.Intermediates.AddCert(c)
 	}
-	if _, err := leaf.Verify(chain); err != nil || !verifyName {
+	if _, err := leaf.Verify(chain); err != nil || verify == nil {
 		return err
 	}
-	return VerifyHost(leaf, host)
+	return verify(leaf)
 }

@@ -1,0 +1,384 @@
+package quorum_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"quoll/zab"
+)
+
+// authority issues certificates of servers, and writes stores in PEM.
+type authority struct {
+	t    *testing.T
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+}
+
+func newAuthority(t *testing.T, name string) *authority {
+	a := &authority{t: t}
+	a.cert, a.key = a.issue(name, func(form *x509.Certificate) { form.IsCA = true })
+	return a
+}
+
+// issue makes a certificate for the loopback address, or another one. The first is the authority's own.
+func (a *authority) issue(name string, change func(form *x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
+	a.t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	if change != nil {
+		change(form)
+	}
+	parent, signer := form, key
+	if a.cert != nil {
+		parent, signer = a.cert, a.key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, form, parent, key.Public(), signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return cert, key
+}
+
+// write makes a file with a certificate, and its key if there is one.
+func (a *authority) write(file string, cert *x509.Certificate, key *ecdsa.PrivateKey) {
+	a.t.Helper()
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
+	if key != nil {
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			a.t.Fatal(err)
+		}
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)
+	}
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// config is what TLS knows of the authority, and of a certificate of its.
+func (a *authority) config(cert *x509.Certificate, key *ecdsa.PrivateKey) *tls.Config {
+	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1"}
+	c.RootCAs.AddCert(a.cert)
+	if cert != nil {
+		c.Certificates = []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}
+	}
+	return c
+}
+
+// secured makes servers that have stores; nil is a certificate for the loopback address. What is set is for all of them.
+func secured(t *testing.T, n int, a *authority, set ...string) *cluster {
+	c := layOut(t, n, set...)
+	for _, m := range c.members {
+		cert, key := a.issue(fmt.Sprint("server-", m.id), nil)
+		a.write(m.file("key.pem"), cert, key)
+		a.write(m.file("trust.pem"), a.cert, nil)
+		m.more = append(m.more, "ssl.quorum.keyStore.location="+m.file("key.pem"), "ssl.quorum.trustStore.location="+m.file("trust.pem"))
+	}
+	return c
+}
+
+func (m *member) file(name string) string { return filepath.Join(m.dir, name) }
+
+// says waits until the log of the member has a text.
+func (m *member) says(text string) {
+	m.c.t.Helper()
+	m.c.eventually(fmt.Sprintf("server %d says %q", m.id, text), func() bool { return strings.Contains(m.log.String(), text) })
+}
+
+// refuses is that a port takes no connection with a configuration of TLS, or none in plain text.
+func refuses(t *testing.T, port int, conf *tls.Config) {
+	t.Helper()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if conf != nil {
+		conn = tls.Client(conn, conf)
+	}
+	_, err = conn.Write(make([]byte, 8))
+	if err == nil {
+		_, err = conn.Read(make([]byte, 1)) // with TLS 1.3 who connects is done before the other side has seen its certificate
+	}
+	if err == nil || os.IsTimeout(err) {
+		t.Errorf("port %d: %v", port, err)
+	}
+}
+
+// TestTLS has an ensemble with an observer behind a follower speak TLS and nothing else.
+func TestTLS(t *testing.T) {
+	a := newAuthority(t, "ours")
+	master := freePort(t)
+	c := secured(t, 4, a, "sslQuorum=true", "fips-mode=false", fmt.Sprintf("observerMasterPort=%d", master))
+	for _, m := range c.members[:3] {
+		m.start()
+	}
+	leader := c.leader()
+	c.listens(master)
+	c.members[3].start()
+	c.leader()
+	c.passedOn()
+	conn := c.members[3].dial()
+	c.create(conn, "/a", make([]byte, 500_000))
+	c.same()
+	other := newAuthority(t, "other")
+	for _, port := range []int{leader.quorum, leader.election, master} {
+		refuses(t, port, nil)
+		refuses(t, port, a.config(nil, nil))
+		refuses(t, port, a.config(other.issue("x", nil)))
+	}
+	leader.says("it does not speak TLS, and portUnification is not set")
+	leader.stop()
+	c.leader()
+	c.create(conn, "/b", nil)
+	leader.start() // is sent what it has missed
+	c.leader()
+	c.same()
+}
+
+// TestRefusedCertificates has a server with a certificate that does not do, and one that does not know the authority of the others.
+func TestRefusedCertificates(t *testing.T) {
+	ours, other := newAuthority(t, "ours"), newAuthority(t, "other")
+	elsewhere := func(form *x509.Certificate) { form.IPAddresses, form.DNSNames = nil, []string{"elsewhere.example"} }
+	for name, test := range map[string]struct {
+		set     string
+		issuer  *authority
+		change  func(form *x509.Certificate)
+		refused string // what the others say; empty if they take it
+	}{
+		"other authority": {"fips-mode=true", other, nil, "certificate signed by unknown authority"},
+		"expired":         {"fips-mode=true", ours, func(form *x509.Certificate) { form.NotAfter = time.Now().Add(-time.Minute) }, "certificate has expired"},
+		"other host":      {"fips-mode=false", ours, elsewhere, "(CN=server-3; [elsewhere.example] []) is for none of 127.0.0.1"},
+		"fips":            {"fips-mode=true", ours, elsewhere, ""},
+		"not asked for":   {"ssl.quorum.hostnameVerification=false", ours, elsewhere, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := secured(t, 3, ours, "sslQuorum=true", test.set)
+			m := c.members[2]
+			cert, key := test.issuer.issue("server-3", test.change)
+			test.issuer.write(m.file("key.pem"), cert, key)
+			c.start()
+			if test.refused == "" {
+				c.leader()
+				m.says("certificates of servers are not compared with hosts")
+				return
+			}
+			c.eventually("two serve", func() bool { return c.members[0].peer.Status().Serving && c.members[1].peer.Status().Serving })
+			// The largest id connects to both; and they to it, since they have votes for it.
+			for _, o := range c.members[:2] {
+				o.says(`msg="a server cannot connect here with TLS"`)
+				o.says(test.refused)
+				o.says(`cannot open a channel to a server at its election address" sid=3`)
+			}
+			if s := m.peer.Status(); s.Role != zab.Looking {
+				t.Errorf("server 3 is %v", s.Role)
+			}
+		})
+	}
+}
+
+// TestClientCertificates is what of a certificate of who connects is looked at, and when.
+func TestClientCertificates(t *testing.T) {
+	a := newAuthority(t, "ours")
+	elsewhere := func(form *x509.Certificate) { form.IPAddresses = []net.IP{net.IPv4(10, 0, 0, 1)} }
+	named := func(form *x509.Certificate) { form.IPAddresses, form.DNSNames = nil, []string{"other.member"} }
+	for _, test := range []struct {
+		set    []string
+		change func(form *x509.Certificate) // nil is no certificate
+		taken  bool
+	}{
+		{[]string{"ssl.quorum.clientAuth=none"}, nil, true},
+		{[]string{"ssl.quorum.clientAuth=want", "fips-mode=false"}, nil, true},
+		{[]string{"ssl.quorum.clientAuth=need"}, nil, false},
+		{[]string{"fips-mode=true"}, elsewhere, true},
+		{[]string{"fips-mode=false"}, elsewhere, false},
+		{[]string{"fips-mode=false"}, named, true}, // no address of this machine, but a member's name
+		{[]string{"fips-mode=false", "ssl.quorum.clientHostnameVerification=false"}, elsewhere, true},
+	} {
+		// Server 2 is not there, but it has a name.
+		c := secured(t, 1, a, append(test.set, "sslQuorum=true", "standaloneEnabled=false", "server.2=other.member:1:2:observer")...)
+		c.start()
+		m := c.leader()
+		conf := a.config(nil, nil)
+		if test.change != nil {
+			conf = a.config(a.issue("x", test.change))
+		}
+		if !test.taken {
+			refuses(t, m.election, conf)
+			continue
+		}
+		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", m.quorum), conf)
+		if err != nil {
+			t.Fatalf("%v: %v", test.set, err)
+		}
+		observe(t, conn, -1)
+		conn.Close()
+		c.members[0].stop()
+	}
+}
+
+// TestPortUnification changes an ensemble to TLS, server by server, with a write after each.
+func TestPortUnification(t *testing.T) {
+	a := newAuthority(t, "ours")
+	c := secured(t, 3, a)
+	c.start()
+	c.leader()
+	conn := c.members[0].dial()
+	n := 0
+	for _, set := range [][]string{{"portUnification=true"}, {"portUnification=true", "sslQuorum=true"}, {"sslQuorum=true"}} {
+		for _, m := range c.members {
+			m.stop()
+			m.more = append(m.more[:2:2], set...)
+			m.start()
+			c.leader()
+			n++
+			c.create(conn, fmt.Sprint("/", n), nil)
+		}
+	}
+	refuses(t, c.leader().quorum, nil)
+	c.same()
+	for i := range n {
+		if found, _, err := conn.Exists(fmt.Sprint("/", i+1)); !found || err != nil {
+			t.Errorf("write %d: %v, %v", i+1, found, err)
+		}
+	}
+}
+
+// TestHalfOpen has a thousand connections to each port of a leader begin to speak TLS, or not even that, and go no further: members come, go and write all the same, there are
+// no more of these connections than may be, and those that have said nothing go soon.
+func TestHalfOpen(t *testing.T) {
+	const most = 128
+	for name, begin := range map[string]string{"silent": "", "half": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
+		t.Run(name, func(t *testing.T) {
+			a := newAuthority(t, "ours")
+			c := secured(t, 3, a, "sslQuorum=true", "portUnification=true", "initLimit=1000", "syncLimit=1000", "ssl.quorum.handshakeDetectionTimeoutMillis=100000")
+			for _, m := range c.members[1:] {
+				m.start()
+			}
+			leader := c.leader()
+			var open [2]atomic.Int64
+			for i, port := range []int{leader.quorum, leader.election} {
+				for range 1000 {
+					conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { conn.Close() })
+					_, _ = io.WriteString(conn, begin)
+					open[i].Add(1)
+					go func() {
+						_, _ = io.Copy(io.Discard, conn)
+						open[i].Add(-1)
+					}()
+				}
+			}
+			c.eventually("there are as many as may be", func() bool { return open[0].Load() == most && open[1].Load() == most })
+			c.members[0].start()
+			c.leader()
+			c.create(c.members[0].dial(), "/a", nil)
+			c.same()
+			c.members[0].stop()
+			c.members[0].start()
+			c.leader()
+			if open[0].Load() < most-2 {
+				t.Errorf("%d are left", open[0].Load())
+			}
+		})
+	}
+	t.Run("time", func(t *testing.T) {
+		c := secured(t, 1, newAuthority(t, "ours"), "standaloneEnabled=false", "server.2=other.member:1:2:observer", "sslQuorum=true", "initLimit=1000", "syncLimit=1000", "ssl.quorum.handshakeDetectionTimeoutMillis=1")
+		c.start()
+		for _, port := range []int{c.leader().quorum, c.members[0].election} {
+			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetReadDeadline(time.Now().Add(patience))
+			if _, err := conn.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+				t.Errorf("port %d: %v", port, err)
+			}
+		}
+	})
+}
+
+// TestReloadCertificates changes the authority of an ensemble that runs: first both are trusted, then all have certificates of the new one, and then the old one is trusted no more.
+func TestReloadCertificates(t *testing.T) {
+	before, after := newAuthority(t, "before"), newAuthority(t, "after")
+	c := secured(t, 3, before, "sslQuorum=true", "sslQuorumReloadCertFiles=true")
+	c.start()
+	leader := c.leader()
+	shown := func(m *member) (name string) {
+		conf := before.config(nil, nil)
+		conf.RootCAs.AddCert(after.cert)
+		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", m.election), conf)
+		if err == nil {
+			name = conn.ConnectionState().PeerCertificates[0].Issuer.CommonName
+			conn.Close()
+		}
+		return name
+	}
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: before.cert.Raw})) + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: after.cert.Raw}))
+	for _, m := range c.members {
+		if err := os.WriteFile(m.file("trust.pem"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reloads := func(n int) {
+		t.Helper()
+		c.eventually("all have read the stores again", func() bool {
+			for _, m := range c.members {
+				if strings.Count(m.log.String(), "read the stores of TLS again") < n {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	reloads(1)
+	for _, m := range c.members {
+		cert, key := after.issue(fmt.Sprint("server-", m.id), nil)
+		after.write(m.file("key.pem"), cert, key)
+	}
+	for _, m := range c.members {
+		c.eventually("it shows the new certificate", func() bool { return shown(m) == "after" })
+	}
+	for _, m := range c.members {
+		after.write(m.file("trust.pem"), after.cert, nil)
+	}
+	reloads(3)
+	refuses(t, leader.quorum, before.config(before.issue("x", nil)))
+	if leader != c.leader() {
+		t.Error("the leader has changed")
+	}
+	leader.stop()
+	c.leader()
+	leader.start()
+	c.leader()
+	c.create(leader.dial(), "/a", nil)
+	c.same()
+}
