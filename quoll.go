@@ -15,6 +15,7 @@ import (
 	"net"
 	"time"
 
+	"quoll/admin"
 	"quoll/config"
 	"quoll/ensemble"
 	"quoll/quorum"
@@ -40,7 +41,8 @@ type Options struct {
 // Server is a running server.
 type Server struct {
 	*server.Server
-	peer *quorum.Peer // nil if the server stands alone
+	peer  *quorum.Peer  // nil if the server stands alone
+	admin *admin.Server // nil if there is none
 }
 
 // Start starts a server. It serves when Start returns.
@@ -48,7 +50,7 @@ func Start(o Options) (*Server, error) {
 	cfg := o.Config
 	inMemory := false
 	if cfg == nil {
-		src := config.Sources{Set: []string{"maxClientCnxns=0"}}
+		src := config.Sources{Set: []string{"maxClientCnxns=0", "admin.enableServer=false"}}
 		if inMemory = o.Dir == ""; !inMemory {
 			src.Set = append(src.Set, "dataDir="+o.Dir)
 		}
@@ -89,12 +91,22 @@ func Start(o Options) (*Server, error) {
 		closeListeners(&opts)
 		return nil, err
 	}
-	if s.Member() == nil {
-		return &Server{Server: s}, nil
-	}
 	log := o.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
+	}
+	running := &Server{Server: s}
+	if cfg.AdminEnabled {
+		running.admin, err = admin.Start(admin.Options{Config: cfg, Server: s, Logger: log})
+		switch {
+		case errors.Is(err, admin.ErrPort):
+			log.Error("there is NO AdminServer: clients are served all the same; free the port, set another one, or set admin.enableServer=false", "error", err)
+		case err != nil:
+			return nil, errors.Join(err, running.giveUp())
+		}
+	}
+	if s.Member() == nil {
+		return running, nil
 	}
 	m := &mover{s: s, log: log, sid: cfg.MyID, at: o.Addr}
 	if own := cfg.Ensemble.Server(cfg.MyID); own != nil && own.Client != nil {
@@ -102,14 +114,35 @@ func Start(o Options) (*Server, error) {
 	}
 	peer, err := quorum.Start(quorum.Options{Config: cfg, Logger: log, Metrics: s.Metrics(), Configured: m.configured}, s.Member())
 	if err != nil {
-		return nil, errors.Join(err, s.Member().End(), s.Close())
+		return nil, errors.Join(err, running.giveUp())
 	}
 	s.Member().Show(peer)
 	go func() {
 		<-peer.Done()
 		_ = s.Close()
 	}()
-	return &Server{Server: s, peer: peer}, nil
+	running.peer = peer
+	return running, nil
+}
+
+// giveUp ends a server that was only half started.
+func (s *Server) giveUp() error {
+	var err error
+	if s.admin != nil {
+		err = s.admin.Close()
+	}
+	if m := s.Member(); m != nil {
+		err = errors.Join(err, m.End())
+	}
+	return errors.Join(err, s.Server.Close())
+}
+
+// AdminAddr is where the AdminServer listens, host:port; empty if there is none.
+func (s *Server) AdminAddr() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.Addr()
 }
 
 // listen opens the port of a key.
@@ -139,8 +172,11 @@ func closeListeners(o *server.Options) {
 // ensemble could not go on.
 func (s *Server) Close() error {
 	var err error
+	if s.admin != nil {
+		err = s.admin.Close()
+	}
 	if s.peer != nil {
-		err = s.peer.Close()
+		err = errors.Join(err, s.peer.Close())
 	}
 	return errors.Join(err, s.Server.Close())
 }

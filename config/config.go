@@ -220,6 +220,8 @@ type Config struct {
 	AdminCommandURL string
 	// AdminIdleTimeout closes idle connections of the AdminServer.
 	AdminIdleTimeout time.Duration
+	// AdminForceHTTPS takes HTTPS only, AdminPortUnification HTTP and HTTPS. AdminNeedClientAuth needs certificates of those who come with HTTPS.
+	AdminForceHTTPS, AdminPortUnification, AdminNeedClientAuth bool
 	// AdminSnapshotEnabled and AdminRestoreEnabled allow these commands.
 	AdminSnapshotEnabled, AdminRestoreEnabled bool
 	// AdminRateLimiterInterval is the least time between two snapshot or restore commands.
@@ -247,7 +249,7 @@ type Config struct {
 	SSLQuorum bool
 	// PortUnification has the election and quorum ports take TLS and plain text.
 	PortUnification bool
-	// QuorumTLS are the settings of TLS between servers.
+	// QuorumTLS are the settings of TLS between servers, whose stores the AdminServer uses too.
 	QuorumTLS TLS
 	// QuorumCertReload reads the stores of QuorumTLS again when their files change.
 	QuorumCertReload bool
@@ -286,7 +288,8 @@ type Config struct {
 
 	electionAlg int
 	origins     map[string]Origin
-	membersSet  bool // the members come from outside of the configuration files
+	properties  map[string]string // what was set, by the names of Java system properties
+	membersSet  bool              // the members come from outside of the configuration files
 }
 
 // ConnectionThrottle is the token bucket and the BLUE drop probability for new sessions. Mirrors the Java class BlueThrottle.
@@ -347,6 +350,7 @@ func tableDefaults() *Config {
 		SecureClientPort: -1,
 		Properties:       map[string]string{},
 		origins:          map[string]Origin{},
+		properties:       map[string]string{},
 	}
 	for i := range table {
 		table[i].applyDefault(c)

@@ -368,6 +368,12 @@ func (l *loader) applyOne(name string, w winner) {
 		return
 	}
 	l.c.origins[name] = w.origin
+	switch row.Where {
+	case Both:
+		l.c.properties["zookeeper."+name] = w.value
+	case PropertyOnly:
+		l.c.properties[name] = w.value
+	}
 	if (row.Status == Warns || row.Status == Refuses) && row.asksFor(w.value) {
 		l.lacking = append(l.lacking, w)
 	}
@@ -552,9 +558,6 @@ func (l *loader) complain() {
 	var order []string
 	groups := map[string][]winner{}
 	for _, w := range l.lacking {
-		if w.row.Lacks == lacksAdmin && !l.c.AdminEnabled {
-			continue
-		}
 		group := w.row.Status.String() + w.row.Lacks
 		if groups[group] == nil {
 			order = append(order, group)

@@ -7,7 +7,8 @@ import (
 
 // What quoll lacks, in the words of [Key.Lacks]. Keys with the same text share one line at start.
 const (
-	lacksAdmin      = "have an AdminServer"
+	lacksForwarded  = "take the address of a client from a header that anybody can write (CVE-2024-51504)"
+	lacksHTTP       = "speak another version of HTTP than 1.1 at the AdminServer"
 	lacksAudit      = "write an audit log"
 	lacksSASL       = "authenticate clients with SASL"
 	lacksQuorumSASL = "authenticate servers with SASL"
@@ -327,7 +328,7 @@ var sections = []Section{
 		{Name: "X509AuthenticationProvider.superUser", Kind: String, Doc: "Subject of the certificate that may do everything, as the scheme x509 spells it.",
 			field: func(c *Config) any { return &c.X509SuperUser }},
 		{Name: "ensembleAuthName", Kind: String, Status: Warns, Lacks: lacksProvider, Doc: "Names of this ensemble for the scheme ensemble."},
-		{Name: "IPAuthenticationProvider.usexforwardedfor", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksAdmin, Doc: "Take the client's address from a header (AdminServer)."},
+		{Name: "IPAuthenticationProvider.usexforwardedfor", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksForwarded, Doc: "Take the client's address from a header (AdminServer)."},
 		{Name: "quorum.auth.enableSasl", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumSASL, Doc: "SASL between servers."},
 		{Name: "quorum.auth.learnerRequireSasl", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumSASL, Doc: "This server authenticates itself to others."},
 		{Name: "quorum.auth.serverRequireSasl", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumSASL, Doc: "Other servers must authenticate themselves."},
@@ -361,25 +362,28 @@ var sections = []Section{
 	)},
 
 	{"AdminServer", "", []Key{
-		{Name: "admin.enableServer", Kind: Word, Word: "false", Default: "true", Status: Warns, Lacks: lacksAdmin, asks: func(v string) bool { return v != "false" }, Doc: "`false`: no AdminServer.",
+		{Name: "admin.enableServer", Kind: Word, Word: "false", Default: "true", Doc: "`false`: no AdminServer.",
 			field: func(c *Config) any { return &c.AdminEnabled }},
-		{Name: "admin.serverPort", Kind: LenientInt, Default: "8080", Status: Warns, Lacks: lacksAdmin, asks: always, Doc: "Port of the AdminServer.",
+		{Name: "admin.serverPort", Kind: LenientInt, Default: "8080", Doc: "Port of the AdminServer.",
 			field: func(c *Config) any { return &c.AdminPort }},
-		{Name: "admin.serverAddress", Kind: String, Default: "0.0.0.0", Status: Warns, Lacks: lacksAdmin, asks: always, Doc: "Address of the AdminServer.",
+		{Name: "admin.serverAddress", Kind: String, Default: "0.0.0.0", Doc: "Address of the AdminServer.",
 			field: func(c *Config) any { return &c.AdminAddress }},
-		{Name: "admin.commandURL", Kind: String, Default: "/commands", Status: Warns, Lacks: lacksAdmin, Doc: "Path of the commands.",
+		{Name: "admin.commandURL", Kind: String, Default: "/commands", Doc: "Path of the commands.",
 			field: func(c *Config) any { return &c.AdminCommandURL }},
-		{Name: "admin.idleTimeout", Kind: LenientInt, Unit: "ms", Default: "30000", Status: Warns, Lacks: lacksAdmin, Doc: "Close idle connections.",
+		{Name: "admin.idleTimeout", Kind: LenientInt, Unit: "ms", Default: "30000", Doc: "Close idle connections.",
 			field: func(c *Config) any { return &c.AdminIdleTimeout }},
-		{Name: "admin.portUnification", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksAdmin, Doc: "HTTP and HTTPS on one port."},
-		{Name: "admin.forceHttps", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksAdmin, Doc: "Only HTTPS."},
-		{Name: "admin.needClientAuth", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksAdmin, Doc: "Ask for certificates."},
-		{Name: "admin.httpVersion", Kind: LenientInt, Default: "11", Status: Accepted, Doc: "HTTP version of the AdminServer."},
-		{Name: "admin.snapshot.enabled", Kind: Flag, Default: "true", Status: Warns, Lacks: lacksAdmin, Doc: "Allow the command snapshot.",
+		{Name: "admin.portUnification", Kind: Flag, Default: "false", Doc: "HTTP and HTTPS on one port, with the stores of ssl.quorum.",
+			field: func(c *Config) any { return &c.AdminPortUnification }},
+		{Name: "admin.forceHttps", Kind: Flag, Default: "false", Doc: "Only HTTPS, with the stores of ssl.quorum.",
+			field: func(c *Config) any { return &c.AdminForceHTTPS }},
+		{Name: "admin.needClientAuth", Kind: Flag, Default: "false", Doc: "HTTPS clients need certificates.",
+			field: func(c *Config) any { return &c.AdminNeedClientAuth }},
+		{Name: "admin.httpVersion", Kind: LenientInt, Default: "11", Status: Warns, Lacks: lacksHTTP, Doc: "HTTP version of the AdminServer."},
+		{Name: "admin.snapshot.enabled", Kind: Flag, Default: "true", Doc: "Allow the command snapshot.",
 			field: func(c *Config) any { return &c.AdminSnapshotEnabled }},
-		{Name: "admin.restore.enabled", Kind: Flag, Default: "true", Status: Warns, Lacks: lacksAdmin, Doc: "Allow the command restore.",
+		{Name: "admin.restore.enabled", Kind: Flag, Default: "true", Doc: "Allow the command restore.",
 			field: func(c *Config) any { return &c.AdminRestoreEnabled }},
-		{Name: "admin.rateLimiterIntervalInMS", Kind: Int, Unit: "ms", Default: "300000", Status: Warns, Lacks: lacksAdmin, Doc: "Least time between two of these commands.",
+		{Name: "admin.rateLimiterIntervalInMS", Kind: Int, Unit: "ms", Default: "300000", Doc: "Least time between two restores; between two snapshots it is a thousandth of that, as in Java.",
 			field: func(c *Config) any { return &c.AdminRateLimiterInterval }},
 	}},
 

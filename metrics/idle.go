@@ -34,12 +34,9 @@ var Idle = map[string]string{
 	"netty_queued_buffer_capacity":          noNetty,
 	"cnxn_closed_without_zk_server_running": noNetty,
 
-	"insecure_admin_count":        noAdmin,
-	"restore_time":                noAdmin,
-	"restore_error_count":         noAdmin,
-	"restore_rate_limited_count":  noAdmin,
-	"snapshot_error_count":        noAdmin,
-	"snapshot_rate_limited_count": noAdmin,
+	"restore_time":               noAdmin,
+	"restore_error_count":        noAdmin,
+	"restore_rate_limited_count": noAdmin,
 
 	"ensemble_auth_fail":    noEnsembleAuth,
 	"ensemble_auth_skip":    noEnsembleAuth,
@@ -56,6 +53,6 @@ const (
 	noCache        = "replies are encoded from the tree and not kept"
 	noCleaner      = "the watches of a connection go when it closes"
 	noNetty        = "counted by ZooKeeper's Netty connections only"
-	noAdmin        = "of the AdminServer"
+	noAdmin        = "of restores by the AdminServer, which quoll does not do"
 	noEnsembleAuth = "of the authentication scheme ensemble"
 )

@@ -40,6 +40,7 @@ type link struct {
 	done    chan struct{}                  // closed when the link is gone
 	learner atomic.Pointer[learnerMetrics] // of a learner, when it is known who it is
 	touched bool                           // it is in Peer.touched; the driver's own
+	traffic traffic
 
 	mu      sync.Mutex
 	more    *sync.Cond
@@ -79,6 +80,8 @@ type sent struct {
 func (p *Peer) newLink(c *conn, dialled bool) *link {
 	l := &link{p: p, id: zab.LinkID(p.lastLink.Add(1)), conn: c, reader: c.reader, dialled: dialled, ahead: newGauge(readAhead, nil), resume: make(chan io.Reader), done: make(chan struct{}), direct: writeDirectly(c.Conn)}
 	l.more = sync.NewCond(&l.mu)
+	l.traffic.begun = time.Now()
+	l.traffic.reset()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.detach = context.AfterFunc(p.ctx, l.end)
@@ -122,6 +125,7 @@ func (l *link) hand(packets []wire.Packet) {
 	for i := range packets {
 		size += packets[i].Size()
 	}
+	l.traffic.arrived(packets)
 	l.ahead.add(size)
 	l.p.tell(message{packets: packets, link: l, size: size, ahead: l.ahead})
 	l.ahead.wait()
@@ -179,6 +183,7 @@ func (l *link) send(p *wire.Packet, counted bool) {
 	s.b = p.Append(s.b)
 	s.queued.add(l.count)
 	l.count++
+	l.traffic.leaves(p)
 	if !counted {
 		s.uncounted += len(s.b) - before
 	}

@@ -65,8 +65,7 @@ func (p *Peer) passOn(ctx context.Context, leader int64, observer *conn, first w
 	if err := observer.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
-	p.passedOn.Add(1)
-	defer p.passedOn.Add(-1)
+	defer p.passes(observer)()
 	p.log.Info("an observer is passed on to the leader", "sid", observer.sid, "observer", observer.RemoteAddr().String(), "leader", leader)
 	p.wg.Go(func() {
 		defer hangUp()
@@ -110,6 +109,3 @@ func (p *Peer) Master() int64 {
 	}
 	return 0
 }
-
-// Observers is how many connections of observers are passed on to the leader.
-func (p *Peer) Observers() int { return int(p.passedOn.Load()) }

@@ -93,8 +93,12 @@ type Peer struct {
 	lastLink atomic.Uint64
 	members  atomic.Pointer[members]
 	role     atomic.Int32 // a zab.Role, that of the last turn
-	// learnsFrom is the follower that an observer is passed on by, 0 for none; passedOn is how many observers are passed on here.
-	learnsFrom, passedOn atomic.Int64
+	// learnsFrom is the follower that an observer is passed on by, 0 for none; passedOn are the observers that are passed on here.
+	learnsFrom atomic.Int64
+	passedOn   struct {
+		sync.Mutex
+		since map[*conn]time.Time
+	}
 
 	// The disk goroutine's own.
 	unsynced, failed bool

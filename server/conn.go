@@ -37,6 +37,7 @@ type conn struct {
 	raw    syscall.RawConn // for writes that do not wait; nil where the connection has none
 	id     int64
 	ipID   jute.ID
+	secure bool          // it came to the port for TLS
 	lock   *sync.RWMutex // this connection's shard of the tree's lock
 	opened time.Time
 	// service is the one that the connection belongs to, see Server.service; set once, with the session.

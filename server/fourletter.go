@@ -9,39 +9,51 @@ import (
 	"time"
 )
 
-// word is one row of the four-letter words.
+// word is one row of what can be asked without a session: a four-letter word, a command of the AdminServer, or both where they tell the same.
 type word struct {
-	name  string
+	name  string // empty where there is no such word
 	bytes string // on the wire, where that is not the name
 	// run writes the answer; nil for what is known and does nothing.
 	run func(c *conn, w *bufio.Writer)
 	// idle is the answer of a server that does not serve; empty for a word that works all the same.
 	idle string
+	// command is what the AdminServer offers; nil for nothing.
+	command *Command
 }
 
 // notServing is what a server says that looks for a leader, or that leads and takes no clients.
 const notServing = "This ZooKeeper instance is not currently serving requests\n"
 
-// wordTable is the list of everything that can be asked without a session (FourLetterCommands).
+// wordTable is the list of everything that can be asked without a session (FourLetterCommands, Commands).
 var wordTable = []word{
-	{name: "conf", run: (*conn).wordConf, idle: notServing},
-	{name: "cons", run: (*conn).wordCons, idle: notServing},
-	{name: "crst", run: (*conn).wordCrst, idle: notServing},
-	{name: "dirs", run: (*conn).wordDirs, idle: notServing},
-	{name: "dump", run: (*conn).wordDump, idle: notServing},
-	{name: "envi", run: (*conn).wordEnvi},
-	{name: "gtmk", run: (*conn).wordGtmk},
-	{name: "hash", run: (*conn).wordHash, idle: strings.TrimSuffix(notServing, "\n")},
-	{name: "isro", run: (*conn).wordIsro, idle: "null"},
-	{name: "mntr", run: (*conn).wordMntr, idle: notServing},
-	{name: "ruok", run: func(_ *conn, w *bufio.Writer) { w.WriteString("imok") }},
-	{name: "srst", run: (*conn).wordSrst, idle: notServing},
-	{name: "srvr", run: (*conn).wordSrvr, idle: notServing},
-	{name: "stat", run: (*conn).wordStat, idle: notServing},
-	{name: "stmk", run: (*conn).wordStmk},
-	{name: "wchc", run: (*conn).wordWchc, idle: notServing},
-	{name: "wchp", run: (*conn).wordWchp, idle: notServing},
-	{name: "wchs", run: (*conn).wordWchs, idle: notServing},
+	{name: "conf", run: (*conn).wordConf, idle: notServing, command: &Command{Names: []string{"configuration", "conf", "config"}, Heavy: true, facts: (*Server).configurationFacts}},
+	{name: "cons", run: (*conn).wordCons, idle: notServing, command: &Command{Names: []string{"connections", "cons"}, Heavy: true, facts: (*Server).connectionsFacts}},
+	{name: "crst", run: (*conn).wordCrst, idle: notServing, command: &Command{Names: []string{"connection_stat_reset", "crst"}, facts: (*Server).resetConnectionsFacts}},
+	{name: "dirs", run: (*conn).wordDirs, idle: notServing, command: &Command{Names: []string{"dirs"}, Heavy: true, facts: (*Server).dirsFacts}},
+	{name: "dump", run: (*conn).wordDump, idle: notServing, command: &Command{Names: []string{"dump"}, Heavy: true, facts: (*Server).dumpFacts}},
+	{name: "envi", run: (*conn).wordEnvi, command: &Command{Names: []string{"environment", "env", "envi"}, Always: true, facts: (*Server).environmentFacts}},
+	{name: "gtmk", run: (*conn).wordGtmk, command: &Command{Names: []string{"get_trace_mask", "gtmk"}, Always: true, facts: (*Server).traceMaskFacts}},
+	{name: "hash", run: (*conn).wordHash, idle: strings.TrimSuffix(notServing, "\n"), command: &Command{Names: []string{"hash"}, Heavy: true, facts: (*Server).hashFacts}},
+	{command: &Command{Names: []string{"initial_configuration", "icfg"}, facts: (*Server).initialConfigurationFacts}},
+	{name: "isro", run: (*conn).wordIsro, idle: "null", command: &Command{Names: []string{"is_read_only", "isro"}, facts: (*Server).readOnlyFacts}},
+	{command: &Command{Names: []string{"last_snapshot", "lsnp"}, facts: (*Server).lastSnapshotFacts}},
+	{command: &Command{Names: []string{"leader", "lead"}, facts: (*Server).leaderFacts}},
+	{name: "mntr", run: (*conn).wordMntr, idle: notServing, command: &Command{Names: []string{"monitor", "mntr"}, Heavy: true, facts: (*Server).monitorFacts}},
+	{command: &Command{Names: []string{"observer_connection_stat_reset", "orst"}, facts: (*Server).resetObserversFacts}},
+	{command: &Command{Names: []string{"observers", "obsr"}, facts: (*Server).observersFacts}},
+	{command: &Command{Names: []string{"restore", "rest"}, Guarded: true, Post: true}},
+	{name: "ruok", run: func(_ *conn, w *bufio.Writer) { w.WriteString("imok") }, command: &Command{Names: []string{"ruok"}, facts: noFacts}},
+	{command: &Command{Names: []string{"snapshot", "snap"}, Guarded: true}},
+	{name: "srst", run: (*conn).wordSrst, idle: notServing, command: &Command{Names: []string{"stat_reset", "srst"}, facts: (*Server).resetStatsFacts}},
+	{name: "srvr", run: (*conn).wordSrvr, idle: notServing, command: &Command{Names: []string{"server_stats", "srvr"}, Heavy: true, facts: (*Server).statsFacts}},
+	{name: "stat", run: (*conn).wordStat, idle: notServing, command: &Command{Names: []string{"stats", "stat"}, Heavy: true, facts: (*Server).statFacts}},
+	{name: "stmk", run: (*conn).wordStmk, command: &Command{Names: []string{"set_trace_mask", "stmk"}, Always: true, facts: (*Server).setTraceMaskFacts}},
+	{command: &Command{Names: []string{"system_properties", "sysp"}, Always: true, facts: (*Server).systemPropertiesFacts}},
+	{command: &Command{Names: []string{"voting_view"}, facts: (*Server).votingViewFacts}},
+	{name: "wchc", run: (*conn).wordWchc, idle: notServing, command: &Command{Names: []string{"watches", "wchc"}, Heavy: true, facts: (*Server).watchesFacts}},
+	{name: "wchp", run: (*conn).wordWchp, idle: notServing, command: &Command{Names: []string{"watches_by_path", "wchp"}, Heavy: true, facts: (*Server).watchesByPathFacts}},
+	{name: "wchs", run: (*conn).wordWchs, idle: notServing, command: &Command{Names: []string{"watch_summary", "wchs"}, Heavy: true, facts: (*Server).watchSummaryFacts}},
+	{command: &Command{Names: []string{"zabstate"}, Always: true, facts: (*Server).zabStateFacts}},
 	{name: "telnet close", bytes: "\xff\xf4\xff\xfd"}, // what telnet sends for ^C
 }
 
@@ -54,7 +66,9 @@ func init() {
 		if w.bytes == "" {
 			w.bytes = w.name
 		}
-		fourLetterWords[w.bytes] = w
+		if w.name != "" {
+			fourLetterWords[w.bytes] = w
+		}
 	}
 }
 

@@ -95,6 +95,9 @@ type Ensemble interface {
 	// Master is the sid of the server that an observer learns from, 0 if this is none; Observers is how many a follower passes on to the leader.
 	Master() int64
 	Observers() int
+	// ObserverLinks are the observers that are served or passed on; ResetObserverLinks makes their numbers begin anew.
+	ObserverLinks() []ensemble.Link
+	ResetObserverLinks()
 }
 
 // queued is a request in a leader's line.

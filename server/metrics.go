@@ -96,7 +96,7 @@ func (m *Member) registerGauges(role zab.Role) {
 			return !l.Observer && !committed.IsVoter(l.SID)
 		}))
 		g.PendingSyncs.Register(func() int64 { return int64(m.status().Syncs) })
-		g.LeaderUptime.Register(func() int64 { return s.clock(time.Now()) - s.stats.since.Load() })
+		g.LeaderUptime.Register(s.uptime)
 		g.LastProposalSize.Register(s.stats.proposal.last.Load)
 		g.MinProposalSize.Register(s.stats.proposal.min.Load)
 		g.MaxProposalSize.Register(s.stats.proposal.max.Load)
@@ -125,6 +125,21 @@ func (m *Member) master() (sid int64) {
 		sid = (*p).Master()
 	}
 	return sid
+}
+
+// observerLinks are the observers that this server serves, as a leader or as one that passes them on.
+func (m *Member) observerLinks() []ensemble.Link {
+	if p := m.peer.Load(); p != nil {
+		return (*p).ObserverLinks()
+	}
+	return nil
+}
+
+// resetObserverLinks makes their numbers begin anew.
+func (m *Member) resetObserverLinks() {
+	if p := m.peer.Load(); p != nil {
+		(*p).ResetObserverLinks()
+	}
 }
 
 // observers is how many observers this follower passes on to the leader.

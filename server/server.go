@@ -364,7 +364,7 @@ func (s *Server) admit(nc newcomer) {
 	}
 	s.conns.next++
 	c := &conn{
-		s: s, net: nc.Conn, in: nc.begin, w: len(nc.begin), id: s.conns.next, ipID: jute.ID{Scheme: "ip", ID: ip}, opened: time.Now(),
+		s: s, net: nc.Conn, secure: nc.secure, in: nc.begin, w: len(nc.begin), id: s.conns.next, ipID: jute.ID{Scheme: "ip", ID: ip}, opened: time.Now(),
 		lock: &s.locks[int(s.conns.next)%len(s.locks)].RWMutex,
 	}
 	ids := append([]jute.ID{c.ipID}, nc.ids...)

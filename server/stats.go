@@ -44,7 +44,15 @@ type serverStats struct {
 	// The service that the numbers are of: ZooKeeper makes a new server for each role of a member, and the numbers begin anew.
 	role  atomic.Int32 // zab.Role, of a member
 	since atomic.Int64 // when it began, milliseconds of the server's clock
+	// active says that there is one: a leader that takes no clients has one too.
+	active atomic.Bool
 }
+
+// Active reports whether the server is at work, alone, in a role or read-only, be it that it takes no clients: then the AdminServer's commands answer.
+func (s *Server) Active() bool { return s.stats.active.Load() }
+
+// uptime is how long it has been, in milliseconds.
+func (s *Server) uptime() int64 { return s.clock(time.Now()) - s.stats.since.Load() }
 
 // role is what a member does, or last did, for clients that write.
 func (s *Server) role() zab.Role { return zab.Role(s.stats.role.Load()) }
@@ -55,6 +63,7 @@ func (s *Server) beginService(role zab.Role) {
 	s.stats.proposal.reset()
 	s.stats.role.Store(int32(role))
 	s.stats.since.Store(s.clock(time.Now()))
+	s.stats.active.Store(true)
 	s.registerGauges()
 	if role != zab.Looking {
 		s.member.registerGauges(role)
@@ -62,7 +71,10 @@ func (s *Server) beginService(role zab.Role) {
 }
 
 // endService hides the gauges of a member.
-func (s *Server) endService() { s.metrics.Unregister() }
+func (s *Server) endService() {
+	s.stats.active.Store(false)
+	s.metrics.Unregister()
+}
 
 func (st *serverStats) requestsDone(n int, took time.Duration) {
 	st.latency.ObserveN(took.Milliseconds(), int64(n))

@@ -3,14 +3,18 @@ package server
 import (
 	"container/list"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
+	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
 	"quoll/jute"
 	"quoll/tlsconf"
+	"quoll/tree"
 )
 
 const (
@@ -31,8 +35,9 @@ const (
 // newcomer is a connection that may be admitted.
 type newcomer struct {
 	net.Conn
-	begin []byte    // what was read of it already
-	ids   []jute.ID // what it has proved to be
+	begin  []byte    // what was read of it already
+	ids    []jute.ID // what it has proved to be
+	secure bool      // it came to the port for TLS
 }
 
 // doorstep is where connections, all of TCP and not yet of TLS, are between accept and admit: until it is known that they speak plain text, or their handshake is done. There is room for so many. When it is
@@ -127,7 +132,7 @@ func (d *doorstep) identify(nc net.Conn, how security) (newcomer, error) {
 	}
 	c := tls.Server(in, d.tls.Config())
 	err := c.Handshake()
-	n := newcomer{Conn: c}
+	n := newcomer{Conn: c, secure: how == secure}
 	if err == nil {
 		n.ids, err = d.s.auth.certified(c.ConnectionState(), d.tls, nc.RemoteAddr())
 	}
@@ -198,4 +203,68 @@ func (a *authenticator) x509(c *conn, _ []byte) (ids []jute.ID, ok bool) {
 		ok = ok || id.Scheme == "x509"
 	}
 	return nil, ok
+}
+
+var (
+	// ErrNotAuthenticated is the error of credentials that prove nothing.
+	ErrNotAuthenticated = errors.New("server: not authenticated")
+	// ErrNotAuthorized is the error of somebody who lacks a permission.
+	ErrNotAuthorized = errors.New("server: not authorized")
+)
+
+// AdmitAdmin is an error unless who asks the AdminServer has all permissions on the root: credentials are those of an Authorization header, a scheme and what it takes. The address is
+// that of the connection, whatever headers say, and a certificate must be trusted at the ports of clients too. Mirrors the Java class Commands.
+func (s *Server) AdmitAdmin(credentials, remote string, state *tls.ConnectionState) error {
+	ids, err := s.adminIDs(strings.Split(strings.TrimRight(credentials, " "), " "), remote, state)
+	if err != nil {
+		return err
+	}
+	var acl []jute.ACL
+	s.readTree(func(t *tree.Tree) { acl = t.ACL(t.Lookup(tree.RootPath)) })
+	for _, permission := range []int32{jute.PermRead, jute.PermWrite, jute.PermCreate, jute.PermDelete, jute.PermAdmin} {
+		if !s.auth.allowed(acl, permission, ids) {
+			return ErrNotAuthorized
+		}
+	}
+	return nil
+}
+
+func (s *Server) adminIDs(parts []string, remote string, state *tls.ConnectionState) (ids []jute.ID, err error) {
+	var data []byte
+	if len(parts) == 2 {
+		data = []byte(parts[1])
+	}
+	if s.auth.schemes[parts[0]] == nil || len(parts) > 2 {
+		return nil, ErrNotAuthenticated
+	}
+	address, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return nil, ErrNotAuthenticated
+	}
+	from := net.TCPAddrFromAddrPort(address)
+	switch parts[0] {
+	case "ip":
+		ids = []jute.ID{{Scheme: "ip", ID: javaAddress(from.IP, from.Zone)}}
+	case "digest":
+		ids, _ = s.auth.digest(nil, data)
+	case "x509":
+		if state == nil || s.doorstep == nil || len(state.PeerCertificates) == 0 {
+			return nil, ErrNotAuthenticated
+		}
+		others := x509.NewCertPool()
+		for _, c := range state.PeerCertificates[1:] {
+			others.AddCert(c)
+		}
+		options := x509.VerifyOptions{Roots: s.doorstep.tls.Config().ClientCAs, Intermediates: others, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+		if _, err := state.PeerCertificates[0].Verify(options); err != nil {
+			return nil, ErrNotAuthenticated
+		}
+		if ids, err = s.auth.certified(*state, s.doorstep.tls, from); err != nil {
+			return nil, ErrNotAuthenticated
+		}
+	}
+	if len(ids) == 0 {
+		return nil, ErrNotAuthenticated
+	}
+	return ids, nil
 }

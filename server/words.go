@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"net"
 	"os"
@@ -86,16 +87,10 @@ func (s *Server) mode() string {
 }
 
 func (c *conn) wordMntr(w *bufio.Writer) {
-	s := c.s
-	fmt.Fprintf(w, "zk_version\t%s\nzk_server_state\t%s\n", FullVersion(), s.mode())
-	if s.member != nil && !s.ReadOnly() {
-		role := s.role()
-		fmt.Fprintf(w, "zk_peer_state\t%s\n", modes[role].peer)
-		if role == zab.Observing {
-			fmt.Fprintf(w, "zk_observer_master_id\t%d\n", s.member.master())
-		}
+	for _, f := range c.s.monitorHead() {
+		fmt.Fprintf(w, "zk_%s\t%v\n", f.Key, f.Value)
 	}
-	_, _ = w.Write(s.metrics.AppendMntr(nil))
+	_, _ = w.Write(c.s.metrics.AppendMntr(nil))
 }
 
 func (c *conn) wordIsro(w *bufio.Writer) {
@@ -107,20 +102,28 @@ func (c *conn) wordIsro(w *bufio.Writer) {
 }
 
 func (c *conn) wordSrst(w *bufio.Writer) {
-	c.s.stats.reset()
-	c.s.stats.proposal.reset()
-	c.s.metrics.Reset()
+	c.s.resetStats()
 	w.WriteString("Server stats reset.\n")
 }
 
+func (s *Server) resetStats() {
+	s.stats.reset()
+	s.stats.proposal.reset()
+	s.metrics.Reset()
+}
+
 func (c *conn) wordCrst(w *bufio.Writer) {
-	for _, other := range c.s.connections() {
-		other.received.Store(0)
-		other.out.Lock()
-		other.out.stats.reset()
-		other.out.Unlock()
-	}
+	c.s.resetConnections()
 	w.WriteString("Connection stats reset.\n")
+}
+
+func (s *Server) resetConnections() {
+	for _, c := range s.connections() {
+		c.received.Store(0)
+		c.out.Lock()
+		c.out.stats.reset()
+		c.out.Unlock()
+	}
 }
 
 func (c *conn) wordCons(w *bufio.Writer) {
@@ -143,32 +146,51 @@ func (s *Server) connectionCount() int {
 	return len(s.conns.all)
 }
 
-// writeInfo writes one line about the connection (ServerCnxn.dumpConnectionInfo).
-func (c *conn) writeInfo(w *bufio.Writer, brief bool) {
+// connInfo is what is told of a connection.
+type connInfo struct {
+	remote           string // as Java prints a socket address without a name
+	interest         int    // the bits of a Java selection key: 1 for reading, 4 for writing
+	waiting          int64
+	received, opened int64 // packets; milliseconds since 1970
+	session, timeout int64 // 0 without a session
+	operation        string
+	answered         int64 // the server's clock, 0 before the first answer
+	connStats
+}
+
+func (c *conn) info() connInfo {
+	i := connInfo{remote: c.javaRemote(), interest: 1, waiting: int64(c.waiting.Load()), received: c.received.Load(), opened: c.opened.UnixMilli()}
 	c.out.Lock()
-	st := c.out.stats
+	i.connStats = c.out.stats
 	unsent := c.unsent() > 0 || c.out.flushing
 	c.out.Unlock()
-	// The bits of a Java selection key: 1 for reading, 4 for writing.
-	interest := 1
 	switch {
 	case c.inWord.Load():
-		interest = 0
+		i.interest = 0
 	case unsent:
-		interest = 5
+		i.interest = 5
 	}
-	fmt.Fprintf(w, " %s[%x](queued=%d,recved=%d,sent=%d", c.javaRemote(), interest, c.waiting.Load(), c.received.Load(), st.sent)
-	if s := c.session.Load(); s != nil && !brief {
-		fmt.Fprintf(w, ",sid=0x%x,lop=%s,est=%d,to=%d", uint64(s.id), lastOperation(st.last.op), c.opened.UnixMilli(), s.timeout.Load())
-		if st.last.cxid >= 0 {
-			fmt.Fprintf(w, ",lcxid=0x%x", st.last.cxid)
+	i.operation = lastOperation(i.last.op)
+	if s := c.session.Load(); s != nil {
+		i.session, i.timeout = s.id, s.timeout.Load()
+	}
+	if !i.last.at.IsZero() {
+		i.answered = c.s.clock(i.last.at)
+	}
+	return i
+}
+
+// writeInfo writes one line about the connection (ServerCnxn.dumpConnectionInfo).
+func (c *conn) writeInfo(w *bufio.Writer, brief bool) {
+	i := c.info()
+	fmt.Fprintf(w, " %s[%x](queued=%d,recved=%d,sent=%d", i.remote, i.interest, i.waiting, i.received, i.sent)
+	if i.session != 0 && !brief {
+		fmt.Fprintf(w, ",sid=0x%x,lop=%s,est=%d,to=%d", uint64(i.session), i.operation, i.opened, i.timeout)
+		if i.last.cxid >= 0 {
+			fmt.Fprintf(w, ",lcxid=0x%x", i.last.cxid)
 		}
-		var at int64
-		if !st.last.at.IsZero() {
-			at = c.s.clock(st.last.at)
-		}
-		fmt.Fprintf(w, ",lzxid=%s,lresp=%d,llat=%d,minlat=%d,avglat=%d,maxlat=%d", hex(st.last.zxid), at, st.last.latency.Milliseconds(),
-			st.latency.min, st.latency.mean(), st.latency.max)
+		fmt.Fprintf(w, ",lzxid=%s,lresp=%d,llat=%d,minlat=%d,avglat=%d,maxlat=%d", hex(i.last.zxid), i.answered, i.last.latency.Milliseconds(),
+			i.latency.min, i.latency.mean(), i.latency.max)
 	}
 	w.WriteString(")\n")
 }
@@ -193,27 +215,11 @@ func (c *conn) javaRemote() string {
 }
 
 func (c *conn) wordConf(w *bufio.Writer) {
-	s, o := c.s, c.s.opts
-	port := o.ClientPort
-	if _, p, err := net.SplitHostPort(s.Addr()); err == nil {
-		port, _ = strconv.Atoi(p)
+	for _, f := range c.s.configuration() {
+		fmt.Fprintf(w, "%s=%v\n", f.Key, f.Value)
 	}
-	securePort := o.SecureClientPort
-	if _, p, err := net.SplitHostPort(s.SecureAddr()); err == nil {
-		securePort, _ = strconv.Atoi(p)
-	}
-	snap, log := s.absDirs()
-	snapSize, logSize := s.dirSizes()
-	fmt.Fprintf(w, "clientPort=%d\nsecureClientPort=%d\n", port, securePort)
-	fmt.Fprintf(w, "dataDir=%s\ndataDirSize=%d\ndataLogDir=%s\ndataLogSize=%d\n", snap, snapSize, log, logSize)
-	id := int64(0)
-	if s.member != nil {
-		id = o.MyID
-	}
-	fmt.Fprintf(w, "tickTime=%d\nmaxClientCnxns=%d\nminSessionTimeout=%d\nmaxSessionTimeout=%d\nclientPortListenBacklog=%d\nserverId=%d\n",
-		o.TickTime.Milliseconds(), o.MaxClientCnxns, o.MinSessionTimeout.Milliseconds(), o.MaxSessionTimeout.Milliseconds(), o.ClientPortListenBacklog, id)
-	if s.member != nil {
-		s.writeEnsemble(w)
+	if c.s.member != nil {
+		c.s.writeEnsemble(w)
 	}
 }
 
@@ -307,8 +313,8 @@ func (s *Server) dirSize(dir string) (size int64) {
 
 // expiring is a line of the word dump: what ends at a time of the server's clock.
 type expiring struct {
-	at   int64
-	text string
+	at, id int64
+	text   string
 }
 
 func (c *conn) wordDump(w *bufio.Writer) {
@@ -328,23 +334,33 @@ func (c *conn) wordDump(w *bufio.Writer) {
 		if session := other.session.Load(); session != nil {
 			id, at = session.id, session.deadline.Load()
 		}
-		list = append(list, expiring{(at/step + 1) * step, fmt.Sprintf("ip: %s sessionId: 0x%x", other.javaRemote(), uint64(id))})
+		list = append(list, expiring{(at/step + 1) * step, id, fmt.Sprintf("ip: %s sessionId: 0x%x", other.javaRemote(), uint64(id))})
 	}
 	s.writeBuckets(w, list)
 }
 
-// writeSessions lists the sessions with the times at which they end, those of others without (UpgradeableSessionTracker): only a leader keeps the time of global ones.
-func (s *Server) writeSessions(w *bufio.Writer) {
-	var local, global []expiring
+// expiring lists the local sessions and the others, each with the time at which it ends.
+func (s *Server) expiring() (local, global []expiring) {
 	s.sessions.each(func(session *session) {
-		e := expiring{session.deadline.Load(), fmt.Sprintf("0x%x", uint64(session.id))}
+		e := expiring{session.deadline.Load(), session.id, fmt.Sprintf("0x%x", uint64(session.id))}
 		if session.local.Load() {
 			local = append(local, e)
 		} else {
 			global = append(global, e)
 		}
 	})
-	keeps := s.member == nil || !s.ReadOnly() && s.role() == zab.Leading
+	return local, global
+}
+
+// keepsTime reports whether this server decides when a global session ends, as only a leader does.
+func (s *Server) keepsTime() bool {
+	return s.member == nil || !s.ReadOnly() && s.role() == zab.Leading
+}
+
+// writeSessions lists the sessions with the times at which they end, those of others without (UpgradeableSessionTracker).
+func (s *Server) writeSessions(w *bufio.Writer) {
+	local, global := s.expiring()
+	keeps := s.keepsTime()
 	if s.makesLocalSessions() {
 		w.WriteString("Local Session ")
 		s.writeBuckets(w, local)
@@ -381,44 +397,58 @@ func (s *Server) writeBuckets(w *bufio.Writer, list []expiring) {
 	}
 }
 
-// writeEphemerals reads the tree session by session, so that writers need not wait for a long list.
-func (s *Server) writeEphemerals(w *bufio.Writer) {
-	var ids []int64
-	s.readTree(func(t *tree.Tree) { ids = t.EphemeralOwners() })
-	slices.Sort(ids)
-	paths := make([][]string, len(ids))
-	owners := 0
-	for i, id := range ids {
-		s.readTree(func(t *tree.Tree) { paths[i] = t.Ephemerals(id) })
-		if len(paths[i]) > 0 {
-			owners++
+// ephemerals are the paths of each session that has some, in order. The tree is read session by session, so that writers need not wait for a long list.
+func (s *Server) ephemerals() iter.Seq2[int64, []string] {
+	return func(yield func(int64, []string) bool) {
+		var ids []int64
+		s.readTree(func(t *tree.Tree) { ids = t.EphemeralOwners() })
+		slices.Sort(ids)
+		for _, id := range ids {
+			var paths []string
+			s.readTree(func(t *tree.Tree) { paths = t.Ephemerals(id) })
+			slices.Sort(paths)
+			if len(paths) > 0 && !yield(id, paths) { // or the session has ended meanwhile
+				return
+			}
 		}
 	}
-	fmt.Fprintf(w, "Sessions with Ephemerals (%d):\n", owners)
-	for i, id := range ids {
-		if len(paths[i]) == 0 {
-			continue // the session has ended meanwhile
-		}
-		fmt.Fprintf(w, "0x%x:\n", uint64(id))
-		slices.Sort(paths[i])
-		for _, path := range paths[i] {
+}
+
+func (s *Server) writeEphemerals(w *bufio.Writer) {
+	type owned struct {
+		id    int64
+		paths []string
+	}
+	var owners []owned
+	for id, paths := range s.ephemerals() {
+		owners = append(owners, owned{id, paths})
+	}
+	fmt.Fprintf(w, "Sessions with Ephemerals (%d):\n", len(owners))
+	for _, o := range owners {
+		fmt.Fprintf(w, "0x%x:\n", uint64(o.id))
+		for _, path := range o.paths {
 			fmt.Fprintf(w, "\t%s\n", path)
 		}
 	}
 }
 
 func (c *conn) wordWchs(w *bufio.Writer) {
-	conns := map[*conn]struct{}{}
-	paths, total, last := 0, 0, ""
-	for path, watcher := range c.s.watches.data() {
-		conns[watcher] = struct{}{}
+	conns, paths, total := c.s.watchSummary()
+	fmt.Fprintf(w, "%d connections watching %d paths\nTotal watches:%d\n", conns, paths, total)
+}
+
+// watchSummary counts the watches of data.
+func (s *Server) watchSummary() (conns, paths, total int) {
+	watchers, last := map[*conn]struct{}{}, ""
+	for path, watcher := range s.watches.data() {
+		watchers[watcher] = struct{}{}
 		if total == 0 || path != last {
 			paths++
 		}
 		total++
 		last = path
 	}
-	fmt.Fprintf(w, "%d connections watching %d paths\nTotal watches:%d\n", len(conns), paths, total)
+	return len(watchers), paths, total
 }
 
 func (c *conn) wordWchp(w *bufio.Writer) {
@@ -439,10 +469,7 @@ func (c *conn) wordWchp(w *bufio.Writer) {
 func (c *conn) wordWchc(w *bufio.Writer) {
 	for _, watcher := range c.s.sortedConnections() {
 		first := true
-		for path := range watcher.watchedPaths() {
-			if c.s.watches.modes(path, watcher)&dataModes == 0 {
-				continue
-			}
+		for path := range c.s.watchedData(watcher) {
 			if first {
 				fmt.Fprintf(w, "0x%x\n", uint64(watcher.sessionID()))
 				first = false
@@ -453,6 +480,17 @@ func (c *conn) wordWchc(w *bufio.Writer) {
 		}
 	}
 	w.WriteByte('\n')
+}
+
+// watchedData is what a connection watches the data of.
+func (s *Server) watchedData(watcher *conn) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for path := range watcher.watchedPaths() {
+			if s.watches.modes(path, watcher)&dataModes != 0 && !yield(path) {
+				return
+			}
+		}
+	}
 }
 
 // sessionID is the id of the connection's session, 0 without one.
@@ -471,8 +509,15 @@ func (c *conn) wordHash(w *bufio.Writer) {
 	}
 }
 
-// wordEnvi has every key that ZooKeeper prints; <NA> is how Java itself calls a property that is not there.
 func (c *conn) wordEnvi(w *bufio.Writer) {
+	w.WriteString("Environment:\n")
+	for _, f := range environment() {
+		fmt.Fprintf(w, "%s=%s\n", f.Key, f.Value)
+	}
+}
+
+// environment has every key that ZooKeeper prints; <NA> is how Java itself calls a property that is not there.
+func environment() Facts {
 	const missing = "<NA>"
 	or := func(value string, err error) string {
 		if err != nil || value == "" {
@@ -487,8 +532,7 @@ func (c *conn) wordEnvi(w *bufio.Writer) {
 	memory := []runtimemetrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/total:bytes"}}
 	runtimemetrics.Read(memory)
 	megabytes := func(n uint64) string { return fmt.Sprintf("%dMB", n>>20) }
-	w.WriteString("Environment:\n")
-	for _, line := range [][2]string{
+	return Facts{
 		{"zookeeper.version", FullVersion()},
 		{"host.name", or(os.Hostname())},
 		{"java.version", missing},
@@ -507,8 +551,6 @@ func (c *conn) wordEnvi(w *bufio.Writer) {
 		{"os.memory.free", megabytes(memory[0].Value.Uint64())},
 		{"os.memory.max", megabytes(uint64(debug.SetMemoryLimit(-1)))},
 		{"os.memory.total", megabytes(memory[1].Value.Uint64())},
-	} {
-		fmt.Fprintf(w, "%s=%s\n", line[0], line[1])
 	}
 }
 

@@ -1,0 +1,268 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"quoll/config"
+	"quoll/server"
+	"quoll/tlsconf"
+)
+
+const (
+	headerLimit  = 16 << 10 // bytes of a request's first line and headers
+	headerTime   = 10 * time.Second
+	answerTime   = 30 * time.Second // that an answer may take to be written, and one to be asked for
+	turnTime     = 10 * time.Second // that a long answer waits for its turn
+	answerBuffer = 32 << 10
+)
+
+// Options say what to serve, and where.
+type Options struct {
+	Config *config.Config
+	Server *server.Server
+	// Logger gets what an operator should know.
+	Logger *slog.Logger
+}
+
+// Server is a running AdminServer.
+type Server struct {
+	Options
+	http     *http.Server
+	port     *port
+	commands map[string]*server.Command // by each name
+	listing  []byte
+	// turn has room for the one long answer that is being made.
+	turn      chan struct{}
+	streams   chan struct{}
+	snapshots limiter
+	restores  limiter
+	done      chan struct{}
+}
+
+// ErrPort is the error of a port that cannot be opened, which is no reason not to serve ZooKeeper's clients.
+var ErrPort = errors.New("the AdminServer's port cannot be opened")
+
+// Start opens the port and serves it. Its errors name the key that is wrong.
+func Start(o Options) (*Server, error) {
+	c := o.Config
+	a := &Server{
+		Options: o, commands: map[string]*server.Command{}, turn: make(chan struct{}, 1), streams: make(chan struct{}, maxStreams), done: make(chan struct{}),
+		snapshots: limiter{interval: c.AdminRateLimiterInterval / 1000}, // as ZooKeeper's, which takes the number for microseconds here
+		restores:  limiter{interval: c.AdminRateLimiterInterval},
+	}
+	var names []string
+	for _, command := range server.Commands() {
+		names = append(names, command.Names[0])
+		for _, name := range command.Names {
+			a.commands[name] = command
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		a.listing = fmt.Appendf(a.listing, "<a href=\"%s\">%s</a>\n<br/>\n", html.EscapeString(c.AdminCommandURL+"/"+name), name)
+	}
+	var configure func() *tls.Config
+	if c.AdminPortUnification || c.AdminForceHTTPS {
+		settings := c.QuorumTLS
+		settings.Protocol, settings.EnabledProtocols, settings.CipherSuites = "", []string{"TLSv1.2", "TLSv1.3"}, nil // those keys are for the quorum's ports only
+		settings.ClientAuth = "none"
+		if c.AdminNeedClientAuth {
+			settings.ClientAuth = "need"
+		}
+		material, err := tlsconf.NewServer("ssl.quorum.", settings)
+		if err != nil {
+			return nil, fmt.Errorf("the AdminServer needs the stores of the quorum's TLS for admin.forceHttps and admin.portUnification: %w", err)
+		}
+		for _, note := range material.Notes() {
+			o.Logger.Warn("AdminServer: " + note)
+		}
+		own := material.Config().Clone()
+		own.NextProtos = []string{"http/1.1"}
+		configure = func() *tls.Config { return own }
+	}
+	address := net.JoinHostPort(c.AdminAddress, strconv.Itoa(c.AdminPort))
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("admin.serverAddress, admin.serverPort: %w: %w", ErrPort, err)
+	}
+	a.port = newPort(l, configure, c.AdminPortUnification && !c.AdminForceHTTPS, o.Server.Metrics().InsecureAdmin.Inc)
+	idle := c.AdminIdleTimeout
+	if idle <= 0 {
+		idle = answerTime
+	}
+	a.http = &http.Server{
+		Handler: a, ReadHeaderTimeout: min(idle, headerTime), ReadTimeout: answerTime, IdleTimeout: idle, MaxHeaderBytes: headerLimit,
+		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, memberKey{}, memberOf(conn))
+		},
+	}
+	go func() {
+		defer close(a.done)
+		_ = a.http.Serve(a.port)
+	}()
+	o.Logger.Info(fmt.Sprintf("Started AdminServer on address %s, port %d and command URL %s", c.AdminAddress, c.AdminPort, c.AdminCommandURL), "listening", l.Addr().String())
+	return a, nil
+}
+
+type memberKey struct{}
+
+// Addr is where it listens, host:port.
+func (a *Server) Addr() string { return a.port.Addr().String() }
+
+// Close ends it; what is being answered is cut off.
+func (a *Server) Close() error {
+	err := errors.Join(a.port.Close(), a.http.Close())
+	<-a.done
+	return err
+}
+
+// ServeHTTP answers a request.
+func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m := r.Context().Value(memberKey{}).(*member)
+	m.busy.Store(true)
+	defer m.busy.Store(false)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
+	if r.TLS != nil {
+		w.Header().Set("Strict-Transport-Security", "max-age=86400; includeSubDomains")
+	}
+	if r.Method == http.MethodTrace {
+		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	path, ok := strings.CutPrefix(r.URL.Path, a.Config.AdminCommandURL)
+	if !ok || path != "" && path[0] != '/' {
+		http.NotFound(w, r)
+		return
+	}
+	path, _, _ = strings.Cut(path, ";") // parameters of the path
+	name := strings.TrimPrefix(path, "/")
+	post := false
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+	case http.MethodPost:
+		post = true
+	case http.MethodOptions:
+		w.Header().Set("Allow", "GET, HEAD, POST, TRACE, OPTIONS")
+		return
+	default:
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	if name == "" {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write(a.listing)
+		return
+	}
+	a.run(w, r, name, post)
+}
+
+// run answers a command (Commands.runCommand).
+func (a *Server) run(w http.ResponseWriter, r *http.Request, name string, post bool) {
+	command := a.commands[name]
+	switch {
+	case command == nil:
+		a.fail(w, http.StatusOK, name, "Unknown command: "+name)
+		return
+	case !command.Always && !a.Server.Active():
+		a.fail(w, http.StatusOK, name, server.NotServing)
+		return
+	case command.Guarded && !a.admit(w, r, name):
+		return
+	case post != command.Post:
+		allowed := "GET, HEAD"
+		if command.Post {
+			allowed = "POST"
+		}
+		w.Header().Set("Allow", allowed)
+		a.fail(w, http.StatusMethodNotAllowed, command.Names[0], "the command needs "+allowed)
+		return
+	case command.Guarded && post:
+		a.restore(w, r)
+		return
+	case command.Guarded:
+		a.snapshot(w, r)
+		return
+	}
+	if command.Heavy {
+		if !take(r.Context(), a.turn) {
+			w.Header().Set("Retry-After", "10")
+			a.fail(w, http.StatusServiceUnavailable, command.Names[0], "other long answers are being made")
+			return
+		}
+		defer func() { <-a.turn }()
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
+	}
+	answer(w, http.StatusOK, command.Names[0], a.Server.Facts(command, r.URL.Query()))
+}
+
+// take waits until there is room.
+func take(ctx context.Context, room chan struct{}) bool {
+	timer := time.NewTimer(turnTime)
+	defer timer.Stop()
+	select {
+	case room <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// fail answers with an error, which may be one that only the status tells.
+func (a *Server) fail(w http.ResponseWriter, status int, name, text string) {
+	if text == "" {
+		answer(w, status, name, nil)
+		return
+	}
+	encode(w, status, server.Facts{{Key: "command", Value: name}, {Key: server.ErrorKey, Value: text}})
+}
+
+// answer writes facts, and behind them the command and that there was no error, unless the facts have one (CommandResponse.toMap).
+func answer(w http.ResponseWriter, status int, name string, facts server.Facts) {
+	failed := slices.ContainsFunc(facts, func(f server.Fact) bool { return f.Key == server.ErrorKey })
+	facts = append(facts, server.Fact{Key: "command", Value: name})
+	if !failed {
+		facts = append(facts, server.Fact{Key: server.ErrorKey})
+	}
+	encode(w, status, facts)
+}
+
+func encode(w http.ResponseWriter, status int, facts server.Facts) {
+	w.Header().Set("Content-Type", "application/json")
+	out := &answerWriter{w: w, status: status}
+	b := bufio.NewWriterSize(out, answerBuffer)
+	encoder{b}.value(facts, 0)
+	if !out.begun {
+		w.Header().Set("Content-Length", strconv.Itoa(b.Buffered()))
+	}
+	_ = b.Flush()
+}
+
+// answerWriter sends the headers when there is something behind them, since the length of what fits into the buffer is one.
+type answerWriter struct {
+	w      io.Writer
+	status int
+	begun  bool
+}
+
+func (o *answerWriter) Write(p []byte) (int, error) {
+	if !o.begun {
+		o.begun = true
+		o.w.(http.ResponseWriter).WriteHeader(o.status)
+	}
+	return o.w.Write(p)
+}

@@ -1,0 +1,132 @@
+package admin
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"quoll/server"
+)
+
+const (
+	maxStreams = 4         // snapshots on their way to clients
+	chunk      = 256 << 10 // bytes of one that have answerTime to be sent
+)
+
+// limiter lets something happen once in an interval (RateLimiter).
+type limiter struct {
+	sync.Mutex
+	interval time.Duration
+	last     time.Time
+}
+
+func (l *limiter) allow() bool {
+	l.Lock()
+	defer l.Unlock()
+	now := time.Now()
+	if !l.last.IsZero() && now.Sub(l.last) < l.interval {
+		return false
+	}
+	l.last = now
+	return true
+}
+
+// admit answers who may not use a guarded command.
+func (a *Server) admit(w http.ResponseWriter, r *http.Request, name string) bool {
+	header, given := r.Header["Authorization"]
+	if !given {
+		a.fail(w, http.StatusUnauthorized, name, "Auth info is missing for the command")
+		return false
+	}
+	switch err := a.Server.AdmitAdmin(header[0], r.RemoteAddr, r.TLS); {
+	case errors.Is(err, server.ErrNotAuthenticated):
+		a.fail(w, http.StatusUnauthorized, name, "Not authenticated")
+	case err != nil:
+		a.fail(w, http.StatusForbidden, name, "Not authorized")
+	default:
+		return true
+	}
+	a.Logger.Warn("AdminServer: who has asked for a command may not use it", "command", name, "client", r.RemoteAddr)
+	return false
+}
+
+// snapshot writes a snapshot, and sends it if it is asked to.
+func (a *Server) snapshot(w http.ResponseWriter, r *http.Request) {
+	const name = "snapshot"
+	m := a.Server.Metrics()
+	switch {
+	case !a.Config.AdminSnapshotEnabled:
+		a.fail(w, http.StatusServiceUnavailable, name, "")
+		return
+	case !a.Config.SerializeLastProcessedZxid:
+		a.fail(w, http.StatusInternalServerError, name, "")
+		return
+	case !a.snapshots.allow():
+		m.SnapshotRateLimited.Inc()
+		a.fail(w, http.StatusTooManyRequests, name, "")
+		return
+	}
+	streaming := true
+	if args := r.URL.Query(); args.Has("streaming") {
+		streaming = strings.EqualFold(args.Get("streaming"), "true")
+	}
+	if streaming {
+		if !take(r.Context(), a.streams) {
+			a.fail(w, http.StatusServiceUnavailable, name, "other snapshots are being sent")
+			return
+		}
+		defer func() { <-a.streams }()
+	}
+	broken := func(err error) {
+		m.SnapshotErrors.Inc()
+		a.Logger.Error("AdminServer: the snapshot was not taken", "error", err)
+		a.fail(w, http.StatusInternalServerError, name, "")
+	}
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetWriteDeadline(time.Time{}) // a large one takes its time, and nobody is waited for meanwhile
+	taken, err := a.Server.Snapshot()
+	_ = deadline.SetWriteDeadline(time.Now().Add(answerTime))
+	if err != nil {
+		broken(err)
+		return
+	}
+	var file *os.File
+	if streaming {
+		if file, err = os.Open(taken.File); err != nil {
+			broken(err)
+			return
+		}
+		defer file.Close()
+	}
+	// In the case that ZooKeeper has them.
+	w.Header()["last_zxid"] = []string{"0x" + strconv.FormatUint(uint64(taken.Zxid), 16)}
+	w.Header()["snapshot_size"] = []string{strconv.FormatInt(taken.Size, 10)}
+	if !streaming {
+		answer(w, http.StatusOK, name, nil)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Length", strconv.FormatInt(taken.Size, 10))
+	for left := taken.Size; left > 0; {
+		_ = deadline.SetWriteDeadline(time.Now().Add(answerTime))
+		n, err := io.CopyN(w, file, min(left, chunk))
+		if left -= n; err != nil {
+			a.Logger.Warn("AdminServer: a snapshot was not sent to its end", "client", r.RemoteAddr, "file", taken.File, "error", err)
+			return
+		}
+	}
+}
+
+// restore is not there yet.
+func (a *Server) restore(w http.ResponseWriter, _ *http.Request) {
+	if !a.Config.AdminRestoreEnabled {
+		a.fail(w, http.StatusServiceUnavailable, "restore", "")
+		return
+	}
+	a.fail(w, http.StatusServiceUnavailable, "restore", "quoll restores with the command quoll restore while the server is stopped")
+}
