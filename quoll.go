@@ -43,6 +43,8 @@ type Server struct {
 	*server.Server
 	peer  *quorum.Peer  // nil if the server stands alone
 	admin *admin.Server // nil if there is none
+	// metrics is the endpoint for Prometheus, nil if there is none.
+	metrics *admin.Metrics
 }
 
 // Start starts a server. It serves when Start returns.
@@ -96,14 +98,8 @@ func Start(o Options) (*Server, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	running := &Server{Server: s}
-	if cfg.AdminEnabled {
-		running.admin, err = admin.Start(admin.Options{Config: cfg, Server: s, Logger: log})
-		switch {
-		case errors.Is(err, admin.ErrPort):
-			log.Error("there is NO AdminServer: clients are served all the same; free the port, set another one, or set admin.enableServer=false", "error", err)
-		case err != nil:
-			return nil, errors.Join(err, running.giveUp())
-		}
+	if err := running.serveHTTP(cfg, log); err != nil {
+		return nil, errors.Join(err, running.giveUp())
 	}
 	if s.Member() == nil {
 		return running, nil
@@ -125,12 +121,43 @@ func Start(o Options) (*Server, error) {
 	return running, nil
 }
 
-// giveUp ends a server that was only half started.
-func (s *Server) giveUp() error {
-	var err error
+// serveHTTP starts what operators ask: the AdminServer and the endpoint of the metrics. A port that is taken keeps no client from being served, but it is said aloud.
+func (s *Server) serveHTTP(cfg *config.Config, log *slog.Logger) (err error) {
+	o := admin.Options{Config: cfg, Server: s.Server, Logger: log}
+	if cfg.AdminEnabled {
+		s.admin, err = admin.Start(o)
+		switch {
+		case errors.Is(err, admin.ErrPort):
+			log.Error("there is NO AdminServer; clients are served all the same: free the port, set another one, or set admin.enableServer=false", "error", err)
+		case err != nil:
+			return err
+		}
+	}
+	if cfg.MetricsProvider == config.PrometheusMetricsProvider {
+		s.metrics, err = admin.StartMetrics(o)
+		if errors.Is(err, admin.ErrPort) {
+			log.Error("there are NO METRICS for Prometheus; clients are served all the same: free the port, or set another one", "error", err)
+			return nil
+		}
+		return err
+	}
+	return nil
+}
+
+// closeHTTP ends both.
+func (s *Server) closeHTTP() (err error) {
 	if s.admin != nil {
 		err = s.admin.Close()
 	}
+	if s.metrics != nil {
+		err = errors.Join(err, s.metrics.Close())
+	}
+	return err
+}
+
+// giveUp ends a server that was only half started.
+func (s *Server) giveUp() error {
+	err := s.closeHTTP()
 	if m := s.Member(); m != nil {
 		err = errors.Join(err, m.End())
 	}
@@ -143,6 +170,14 @@ func (s *Server) AdminAddr() string {
 		return ""
 	}
 	return s.admin.Addr()
+}
+
+// MetricsAddr is where the endpoint for Prometheus listens, host:port; empty if there is none.
+func (s *Server) MetricsAddr() string {
+	if s.metrics == nil {
+		return ""
+	}
+	return s.metrics.Addr()
 }
 
 // listen opens the port of a key.
@@ -171,10 +206,7 @@ func closeListeners(o *server.Options) {
 // Close stops the server and returns when all its goroutines have ended. Sessions live on in the data directory, or in the ensemble. The error is why a member of an
 // ensemble could not go on.
 func (s *Server) Close() error {
-	var err error
-	if s.admin != nil {
-		err = s.admin.Close()
-	}
+	err := s.closeHTTP()
 	if s.peer != nil {
 		err = errors.Join(err, s.peer.Close())
 	}

@@ -4,12 +4,10 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"html"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -22,9 +20,6 @@ import (
 )
 
 const (
-	headerLimit  = 16 << 10 // bytes of a request's first line and headers
-	headerTime   = 10 * time.Second
-	answerTime   = 30 * time.Second // that an answer may take to be written, and one to be asked for
 	turnTime     = 10 * time.Second // that a long answer waits for its turn
 	answerBuffer = 32 << 10
 )
@@ -40,8 +35,7 @@ type Options struct {
 // Server is a running AdminServer.
 type Server struct {
 	Options
-	http     *http.Server
-	port     *port
+	*endpoint
 	commands map[string]*server.Command // by each name
 	listing  []byte
 	// turn has room for the one long answer that is being made.
@@ -49,17 +43,13 @@ type Server struct {
 	streams   chan struct{}
 	snapshots limiter
 	restores  limiter
-	done      chan struct{}
 }
-
-// ErrPort is the error of a port that cannot be opened, which is no reason not to serve ZooKeeper's clients.
-var ErrPort = errors.New("the AdminServer's port cannot be opened")
 
 // Start opens the port and serves it. Its errors name the key that is wrong.
 func Start(o Options) (*Server, error) {
 	c := o.Config
 	a := &Server{
-		Options: o, commands: map[string]*server.Command{}, turn: make(chan struct{}, 1), streams: make(chan struct{}, maxStreams), done: make(chan struct{}),
+		Options: o, commands: map[string]*server.Command{}, turn: make(chan struct{}, 1), streams: make(chan struct{}, maxStreams),
 		snapshots: limiter{interval: c.AdminRateLimiterInterval / 1000}, // as ZooKeeper's, which takes the number for microseconds here
 		restores:  limiter{interval: c.AdminRateLimiterInterval},
 	}
@@ -76,13 +66,13 @@ func Start(o Options) (*Server, error) {
 	}
 	var configure func() *tls.Config
 	if c.AdminPortUnification || c.AdminForceHTTPS {
-		settings := c.QuorumTLS
-		settings.Protocol, settings.EnabledProtocols, settings.CipherSuites = "", []string{"TLSv1.2", "TLSv1.3"}, nil // those keys are for the quorum's ports only
-		settings.ClientAuth = "none"
+		stores := c.QuorumTLS
+		stores.Protocol, stores.EnabledProtocols, stores.CipherSuites = "", []string{"TLSv1.2", "TLSv1.3"}, nil // those keys are for the quorum's ports only
+		stores.ClientAuth = "none"
 		if c.AdminNeedClientAuth {
-			settings.ClientAuth = "need"
+			stores.ClientAuth = "need"
 		}
-		material, err := tlsconf.NewServer("ssl.quorum.", settings)
+		material, err := tlsconf.NewServer("ssl.quorum.", stores)
 		if err != nil {
 			return nil, fmt.Errorf("the AdminServer needs the stores of the quorum's TLS for admin.forceHttps and admin.portUnification: %w", err)
 		}
@@ -93,55 +83,22 @@ func Start(o Options) (*Server, error) {
 		own.NextProtos = []string{"http/1.1"}
 		configure = func() *tls.Config { return own }
 	}
-	address := net.JoinHostPort(c.AdminAddress, strconv.Itoa(c.AdminPort))
-	l, err := net.Listen("tcp", address)
+	var err error
+	a.endpoint, err = serve(settings{
+		keys: "admin.serverAddress, admin.serverPort", host: c.AdminAddress, number: c.AdminPort, idle: c.AdminIdleTimeout, tls: configure,
+		unified: !c.AdminForceHTTPS, insecure: o.Server.Metrics().InsecureAdmin.Inc, handler: a.handle, log: o.Logger,
+	})
 	if err != nil {
-		return nil, fmt.Errorf("admin.serverAddress, admin.serverPort: %w: %w", ErrPort, err)
+		return nil, err
 	}
-	a.port = newPort(l, configure, c.AdminPortUnification && !c.AdminForceHTTPS, o.Server.Metrics().InsecureAdmin.Inc)
-	idle := c.AdminIdleTimeout
-	if idle <= 0 {
-		idle = answerTime
-	}
-	a.http = &http.Server{
-		Handler: a, ReadHeaderTimeout: min(idle, headerTime), ReadTimeout: answerTime, IdleTimeout: idle, MaxHeaderBytes: headerLimit,
-		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			return context.WithValue(ctx, memberKey{}, memberOf(conn))
-		},
-	}
-	go func() {
-		defer close(a.done)
-		_ = a.http.Serve(a.port)
-	}()
-	o.Logger.Info(fmt.Sprintf("Started AdminServer on address %s, port %d and command URL %s", c.AdminAddress, c.AdminPort, c.AdminCommandURL), "listening", l.Addr().String())
+	o.Logger.Info(fmt.Sprintf("Started AdminServer on address %s, port %d and command URL %s", c.AdminAddress, c.AdminPort, c.AdminCommandURL), "listening", a.Addr())
 	return a, nil
 }
 
-type memberKey struct{}
-
-// Addr is where it listens, host:port.
-func (a *Server) Addr() string { return a.port.Addr().String() }
-
-// Close ends it; what is being answered is cut off.
-func (a *Server) Close() error {
-	err := errors.Join(a.port.Close(), a.http.Close())
-	<-a.done
-	return err
-}
-
-// ServeHTTP answers a request.
-func (a *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	m := r.Context().Value(memberKey{}).(*member)
-	m.busy.Store(true)
-	defer m.busy.Store(false)
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
+// handle answers a request.
+func (a *Server) handle(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		w.Header().Set("Strict-Transport-Security", "max-age=86400; includeSubDomains")
-	}
-	if r.Method == http.MethodTrace {
-		w.WriteHeader(http.StatusForbidden)
-		return
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, a.Config.AdminCommandURL)
 	if !ok || path != "" && path[0] != '/' {

@@ -277,9 +277,9 @@ func TestCrowd(t *testing.T) {
 			t.Errorf("one of the oldest is still there: %v", err)
 		}
 	}
-	a.port.crowd.Lock()
-	defer a.port.crowd.Unlock()
-	if n := a.port.crowd.list.Len(); n > maxConnections {
+	a.endpoint.port.crowd.Lock()
+	defer a.endpoint.port.crowd.Unlock()
+	if n := a.endpoint.port.crowd.list.Len(); n > maxConnections {
 		t.Errorf("%d connections", n)
 	}
 }

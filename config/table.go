@@ -12,7 +12,7 @@ const (
 	lacksAudit      = "write an audit log"
 	lacksSASL       = "authenticate clients with SASL"
 	lacksQuorumSASL = "authenticate servers with SASL"
-	lacksPrometheus = "have a Prometheus endpoint"
+	lacksMetricsTLS = "serve metrics over HTTPS, as ZooKeeper 3.9 does not either,"
 	lacksProvider   = "have authentication providers other than ip, digest and x509"
 	lacksRevocation = "check whether certificates are revoked"
 	lacksReverseDNS = "look up the names of clients"
@@ -389,14 +389,16 @@ var sections = []Section{
 
 	{"Metrics, audit and the rest", "", []Key{
 		{Name: "metricsProvider.className", Where: FileOnly, Kind: String, Default: DefaultMetricsProvider, Choices: []string{DefaultMetricsProvider, NullMetricsProvider, PrometheusMetricsProvider},
-			Status: Warns, Lacks: lacksPrometheus, asks: func(v string) bool { return v == PrometheusMetricsProvider }, Doc: "One of the three metrics providers of ZooKeeper; any other is an error.",
+			Doc:   "One of the three metrics providers of ZooKeeper; any other is an error.",
 			field: func(c *Config) any { return &c.MetricsProvider }},
-		{Name: "metricsProvider.httpHost", Where: FileOnly, Kind: String, Default: "0.0.0.0", Status: Warns, Lacks: lacksPrometheus, Doc: "Address of the Prometheus endpoint.",
+		{Name: "metricsProvider.httpHost", Where: FileOnly, Kind: String, Default: "0.0.0.0", Doc: "Address of the Prometheus endpoint.",
 			field: func(c *Config) any { return &c.MetricsHTTPHost }},
-		{Name: "metricsProvider.httpPort", Where: FileOnly, Kind: LenientInt, Default: "7000", Status: Warns, Lacks: lacksPrometheus, Doc: "Port of the Prometheus endpoint.",
+		{Name: "metricsProvider.httpPort", Where: FileOnly, Kind: LenientInt, Default: "7000", Doc: "Port of the Prometheus endpoint.",
 			field: func(c *Config) any { return &c.MetricsHTTPPort }},
-		{Name: "metricsProvider.exportJvmInfo", Where: FileOnly, Kind: Flag, Default: "true", Status: Warns, Lacks: lacksPrometheus, Doc: "Add metrics of the process.",
+		{Name: "metricsProvider.exportJvmInfo", Where: FileOnly, Kind: Flag, Default: "true", Doc: "Add metrics of the process and of the Go runtime.",
 			field: func(c *Config) any { return &c.MetricsExportJVMInfo }},
+		{Name: "metricsProvider.httpsPort", Where: FileOnly, Kind: String, Status: Refuses, Lacks: lacksMetricsTLS, asks: always, Doc: "Port of the endpoint with TLS, of later releases."},
+		{Name: "metricsProvider.ssl.*", Where: FileOnly, Kind: String, Status: Refuses, Lacks: lacksMetricsTLS, asks: always, Doc: "TLS of the endpoint, of later releases."},
 		{Name: "metricsProvider.*", Where: FileOnly, Kind: String, Status: Accepted, Doc: "Other settings of the provider (threads and queues of Java's)."},
 		{Name: "audit.enable", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksAudit, Doc: "Log every change with its user.",
 			field: func(c *Config) any { return &c.AuditEnabled }},
