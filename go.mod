@@ -19,6 +19,12 @@ require (
 require github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 
 require (
+	github.com/jcmturner/dnsutils/v2 v2.0.0 // indirect
+	github.com/jcmturner/gofork v1.7.6 // indirect
+	github.com/jcmturner/gokrb5/v8 v8.4.4
+)
+
+require (
 	github.com/cockroachdb/datadriven v1.0.3
 	github.com/pmezard/go-difflib v1.0.0 // indirect
 )

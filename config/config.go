@@ -19,6 +19,9 @@ package config
 
 import (
 	"net"
+	"os"
+	"os/user"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -202,6 +205,9 @@ type Config struct {
 	// EnforceAuthSchemes are the schemes that satisfy EnforceAuthEnabled.
 	EnforceAuthSchemes []string
 
+	// SASL says how clients authenticate with SASL.
+	SASL SASL
+
 	// Metrics and administration.
 
 	// MetricsProvider is the Java class name of the metrics provider, one of the three that ZooKeeper ships.
@@ -335,6 +341,32 @@ type StoreFile struct {
 	Type string
 }
 
+// SASL are the settings of SASL with clients.
+type SASL struct {
+	// LoginConfig is the JAAS file, as java.security.auth.login.config has it; empty is the one in the home directory, if it is there.
+	LoginConfig string
+	// Section is the one of the server in it.
+	Section string
+	// Required refuses the requests of clients that did not authenticate with SASL.
+	Required bool
+	// AllowFailed keeps connections whose authentication failed, where none is required.
+	AllowFailed bool
+	// SuperPassword is that of the user super, in place of the one in the JAAS file; empty for none.
+	SuperPassword string
+	// SuperUsers are the ids that may do everything.
+	SuperUsers []string
+	// LetAnyUserDo is the id of ACL entries that every user matches; empty for none.
+	LetAnyUserDo string
+	// RemoveHost and RemoveRealm leave these parts of principals out of ids.
+	RemoveHost, RemoveRealm bool
+	// AuthToLocal are the rules that make a user of a principal.
+	AuthToLocal string
+	// RequireKerberos refuses to start without a default realm.
+	RequireKerberos bool
+	// KerberosFile is the configuration of Kerberos; empty is /etc/krb5.conf.
+	KerberosFile string
+}
+
 // Defaults returns the configuration of an empty zoo.cfg: every key at its default, no directory and no client port.
 func Defaults() *Config {
 	c := tableDefaults()
@@ -389,6 +421,38 @@ func (c *Config) SecureClientAddr() string {
 // OffersX509 reports whether the scheme x509 exists: where clients can come with TLS, or if it is asked for.
 func (c *Config) OffersX509() bool {
 	return c.SecureClientPort >= 0 || c.ClientPortUnification || slices.Contains(c.AuthProviders, x509AuthClass)
+}
+
+// OffersSASL reports whether ACLs may have entries of the scheme sasl, and it may be required. Clients can authenticate with SASL without it.
+func (c *Config) OffersSASL() bool { return slices.Contains(c.AuthProviders, saslAuthClass) }
+
+// Property looks up a Java system property for a text that mentions it as ${name}: what -D or zoo.cfg sets, and the few that every JVM has.
+func (c *Config) Property(name string) (value string, ok bool) {
+	if value, ok = c.Properties[name]; ok {
+		return value, true
+	}
+	if value, ok = c.properties[name]; ok {
+		return value, true
+	}
+	var err error
+	switch name {
+	case "user.home":
+		value, err = os.UserHomeDir()
+	case "user.dir":
+		value, err = os.Getwd()
+	case "user.name":
+		var u *user.User
+		if u, err = user.Current(); err == nil {
+			value = u.Username
+		}
+	case "java.io.tmpdir":
+		value = os.TempDir()
+	case "file.separator":
+		value = string(filepath.Separator)
+	default:
+		return "", false
+	}
+	return value, err == nil
 }
 
 // derive computes the defaults that follow from other keys.

@@ -16,13 +16,17 @@ type Property struct {
 }
 
 // FromEnv reads the -D settings out of the environment variables that ZooKeeper's scripts hand to java, SERVER_JVMFLAGS and then JVMFLAGS, in the
-// order in which they are found, so that a later one wins. ZOO_DATADIR_AUTOCREATE_DISABLE counts as -Dzookeeper.datadir.autocreate=false in front.
+// order in which they are found, so that a later one wins. ZOO_DATADIR_AUTOCREATE_DISABLE counts as -Dzookeeper.datadir.autocreate=false in front,
+// and KRB5_CONFIG, which is Kerberos' own, as -Djava.security.krb5.conf.
 // Tokens are split at blanks; quotes and backslashes work as in a shell. All other JVM options are ignored with one warning.
 func FromEnv(getenv func(string) string) ([]Property, []Warning) {
 	var properties []Property
 	var warnings []Warning
 	if getenv("ZOO_DATADIR_AUTOCREATE_DISABLE") != "" {
 		properties = append(properties, Property{"zookeeper.datadir.autocreate", "false", Origin{Source: "ZOO_DATADIR_AUTOCREATE_DISABLE"}})
+	}
+	if file := getenv("KRB5_CONFIG"); file != "" {
+		properties = append(properties, Property{"java.security.krb5.conf", file, Origin{Source: "KRB5_CONFIG"}})
 	}
 	var ignored []string
 	for _, name := range []string{"SERVER_JVMFLAGS", "JVMFLAGS"} {

@@ -386,8 +386,6 @@ func (l *loader) applyOne(name string, w winner) {
 			l.fail(w.errorf("%w", err))
 		}
 		l.c.PeerType = role
-	case strings.HasPrefix(name, "authProvider."):
-		l.c.AuthProviders = append(l.c.AuthProviders, w.value)
 	}
 }
 
@@ -534,6 +532,12 @@ func (l *loader) checkAuth(bad func(key, format string, args ...any)) {
 	if slices.Contains(c.AuthProviders, digestAuthClass) {
 		c.DigestAuthEnabled = true // an explicit provider wins over the switch
 	}
+	if c.SASL.Required {
+		if !c.OffersSASL() {
+			bad("sessionRequireClientSASLAuth", "true, but the scheme sasl needs authProvider.1=%s", saslAuthClass)
+		}
+		return // enforce.auth counts for nothing beside it
+	}
 	if !c.EnforceAuthEnabled {
 		return
 	}
@@ -542,13 +546,15 @@ func (l *loader) checkAuth(bad func(key, format string, args ...any)) {
 	}
 	for _, scheme := range c.EnforceAuthSchemes {
 		switch {
-		case scheme == "ip", scheme == "digest" && c.DigestAuthEnabled, scheme == "x509" && c.OffersX509():
+		case scheme == "ip", scheme == "digest" && c.DigestAuthEnabled, scheme == "x509" && c.OffersX509(), scheme == "sasl" && c.OffersSASL():
 		case scheme == "digest":
 			bad("enforce.auth.schemes", "the scheme digest is switched off by DigestAuthenticationProvider.enabled")
 		case scheme == "x509":
 			bad("enforce.auth.schemes", "the scheme x509 needs secureClientPort or client.portUnification")
+		case scheme == "sasl":
+			bad("enforce.auth.schemes", "the scheme sasl needs authProvider.1=%s", saslAuthClass)
 		default:
-			bad("enforce.auth.schemes", "quoll does not have the scheme %q yet; it has digest, ip and x509", scheme)
+			bad("enforce.auth.schemes", "quoll does not have the scheme %q yet; it has digest, ip, sasl and x509", scheme)
 		}
 	}
 }

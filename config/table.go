@@ -10,10 +10,9 @@ const (
 	lacksForwarded  = "take the address of a client from a header that anybody can write (CVE-2024-51504)"
 	lacksHTTP       = "speak another version of HTTP than 1.1 at the AdminServer"
 	lacksAudit      = "write an audit log"
-	lacksSASL       = "authenticate clients with SASL"
 	lacksQuorumSASL = "authenticate servers with SASL"
 	lacksMetricsTLS = "serve metrics over HTTPS, as ZooKeeper 3.9 does not either,"
-	lacksProvider   = "have authentication providers other than ip, digest and x509"
+	lacksProvider   = "have authentication providers other than ip, digest, sasl and x509"
 	lacksRevocation = "check whether certificates are revoked"
 	lacksReverseDNS = "look up the names of clients"
 	lacksTLSClass   = "load Java classes for TLS"
@@ -39,6 +38,7 @@ const (
 	ipAuthClass      = authPackage + "IPAuthenticationProvider"
 	digestAuthClass  = authPackage + "DigestAuthenticationProvider"
 	x509AuthClass    = authPackage + "X509AuthenticationProvider"
+	saslAuthClass    = authPackage + "SASLAuthenticationProvider"
 	nioFactoryClass  = "org.apache.zookeeper.server.NIOServerCnxnFactory"
 	nettyFactoryName = "org.apache.zookeeper.server.NettyServerCnxnFactory"
 )
@@ -308,23 +308,42 @@ var sections = []Section{
 		{Name: "DigestAuthenticationProvider.digestAlg", Kind: String, Default: "SHA1", Doc: "Hash of the scheme digest: SHA1, SHA-256, SHA3-256 and so on; an unknown one is an error.",
 			field: func(c *Config) any { return &c.DigestAlg }},
 		{Name: "authProvider.N", Kind: String, Status: Refuses, Lacks: lacksProvider, Doc: "Class of a further authentication provider.",
-			asks: func(v string) bool { return v != ipAuthClass && v != digestAuthClass && v != x509AuthClass }},
+			field: func(c *Config) any { return &c.AuthProviders },
+			asks: func(v string) bool {
+				return v != ipAuthClass && v != digestAuthClass && v != x509AuthClass && v != saslAuthClass
+			}},
 		{Name: "enforce.auth.enabled", Kind: Flag, Default: "false", Doc: "Refuse the requests of clients that did not authenticate with one of the schemes below.",
 			field: func(c *Config) any { return &c.EnforceAuthEnabled }},
-		{Name: "enforce.auth.schemes", Kind: List, Doc: "Schemes that satisfy it: digest, ip, and x509 where clients are taken with TLS; any other is an error while enforce.auth.enabled is true.",
+		{Name: "enforce.auth.schemes", Kind: List, Doc: "Schemes that satisfy it: digest, ip, x509 where clients are taken with TLS, and sasl with its authProvider; any other is an error while enforce.auth.enabled is true.",
 			field: func(c *Config) any { return &c.EnforceAuthSchemes }},
-		{Name: "sessionRequireClientSASLAuth", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksSASL, asks: isTrue, Doc: "Refuse the requests of clients that did not authenticate with SASL."},
-		{Name: "allowSaslFailedClients", Kind: Flag, Default: "false", Status: Accepted, Doc: "Keep connections whose SASL authentication failed."},
-		{Name: "java.security.auth.login.config", Where: PropertyOnly, Kind: String, Status: Refuses, Lacks: lacksSASL, Doc: "JAAS file with the SASL users."},
-		{Name: "sasl.serverconfig", Kind: String, Default: "Server", Status: Warns, Lacks: lacksSASL, Doc: "Section of the JAAS file."},
-		{Name: "SASLAuthenticationProvider.superPassword", Kind: String, Status: Warns, Lacks: lacksSASL, Doc: "Password of the SASL user super."},
-		{Name: "superUser", Kind: String, Status: Warns, Lacks: lacksSASL, Doc: "SASL user that may do everything."},
-		{Name: "superUser.N", Kind: String, Status: Warns, Lacks: lacksSASL, Doc: "Further SASL users that may do everything."},
-		{Name: "letAnySaslUserDoX", Kind: String, Status: Warns, Lacks: lacksSASL, Doc: "ACL id that every SASL user matches."},
-		{Name: "kerberos.*", Kind: String, Status: Warns, Lacks: lacksSASL, Doc: "Kerberos names and renewal."},
-		{Name: "kinit", Kind: String, Status: Accepted, Doc: "Program that renews Kerberos tickets."},
-		{Name: "security.auth_to_local", Kind: String, Default: "DEFAULT", Status: Warns, Lacks: lacksSASL, Doc: "Rules from Kerberos principals to users."},
-		{Name: "requireKerberosConfig", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksSASL, Doc: "Insist on a Kerberos configuration."},
+		{Name: "sessionRequireClientSASLAuth", Kind: Flag, Default: "false", Doc: "Refuse the requests of clients that did not authenticate with SASL, whatever enforce.auth says; it needs the authProvider of sasl.",
+			field: func(c *Config) any { return &c.SASL.Required }},
+		{Name: "allowSaslFailedClients", Kind: Flag, Default: "false", Doc: "Keep connections whose SASL authentication failed, where none is required.",
+			field: func(c *Config) any { return &c.SASL.AllowFailed }},
+		{Name: "java.security.auth.login.config", Where: PropertyOnly, Kind: String, DefaultNote: "`.java.login.config` in the home directory, if it is there", Doc: "JAAS file with the section of the server: users for DIGEST-MD5, or a keytab for GSSAPI.",
+			field: func(c *Config) any { return &c.SASL.LoginConfig }},
+		{Name: "sasl.serverconfig", Kind: String, Default: "Server", Doc: "Section of the JAAS file; without it there is no SASL.",
+			field: func(c *Config) any { return &c.SASL.Section }},
+		{Name: "SASLAuthenticationProvider.superPassword", Kind: String, Doc: "Password of the SASL user super, in place of the one in the JAAS file, which must have the user.",
+			field: func(c *Config) any { return &c.SASL.SuperPassword }},
+		{Name: "superUser", Kind: String, Doc: "SASL user that may do everything, as its ACL id is spelled.",
+			field: func(c *Config) any { return &c.SASL.SuperUsers }},
+		{Name: "superUser.N", Kind: String, Doc: "Further SASL users that may do everything.",
+			field: func(c *Config) any { return &c.SASL.SuperUsers }},
+		{Name: "letAnySaslUserDoX", Kind: String, Doc: "ACL id that every SASL user matches.",
+			field: func(c *Config) any { return &c.SASL.LetAnyUserDo }},
+		{Name: "kerberos.removeHostFromPrincipal", Kind: Word, Word: "true", Default: "false", Doc: "Leave the host out of the ACL ids of Kerberos principals.",
+			field: func(c *Config) any { return &c.SASL.RemoveHost }},
+		{Name: "kerberos.removeRealmFromPrincipal", Kind: Word, Word: "true", Default: "false", Doc: "Leave the realm out of the ACL ids of Kerberos principals.",
+			field: func(c *Config) any { return &c.SASL.RemoveRealm }},
+		{Name: "security.auth_to_local", Kind: String, Default: "DEFAULT", Doc: "Rules from Kerberos principals to users; one that cannot be read is an error.",
+			field: func(c *Config) any { return &c.SASL.AuthToLocal }},
+		{Name: "requireKerberosConfig", Kind: Word, Word: "true", Default: "false", Doc: "Do not start without a default realm from the configuration of Kerberos.",
+			field: func(c *Config) any { return &c.SASL.RequireKerberos }},
+		{Name: "java.security.krb5.conf", Where: PropertyOnly, Kind: String, DefaultNote: "the variable KRB5_CONFIG, or `/etc/krb5.conf`", Doc: "Configuration of Kerberos.",
+			field: func(c *Config) any { return &c.SASL.KerberosFile }},
+		{Name: "kerberos.*", Kind: String, Status: Accepted, Doc: "Renewal and host names of Kerberos tickets that a client has got; a server has a keytab, which is read at start."},
+		{Name: "kinit", Kind: String, Status: Accepted, Doc: "Program that renews the tickets of a cache, which a server has no use for."},
 		{Name: "X509AuthenticationProvider.superUser", Kind: String, Doc: "Subject of the certificate that may do everything, as the scheme x509 spells it.",
 			field: func(c *Config) any { return &c.X509SuperUser }},
 		{Name: "ensembleAuthName", Kind: String, Status: Warns, Lacks: lacksProvider, Doc: "Names of this ensemble for the scheme ensemble."},

@@ -170,7 +170,11 @@ func (k *Key) parse(c *Config, value string) error {
 		case *string:
 			*p = value
 		case *[]string:
-			*p = splitList(value)
+			if k.Kind == List {
+				*p = splitList(value)
+			} else {
+				*p = append(*p, value) // each key of a pattern adds one
+			}
 		}
 	default:
 		n, err := k.Kind.number(value)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"quoll/jute"
+	"quoll/sasl"
 	"quoll/tlsconf"
 	"quoll/tree"
 )
@@ -25,7 +26,7 @@ type scheme struct {
 	// valid reports whether an ACL entry may have this id.
 	valid func(id string) bool
 	// matches reports whether the identity id is meant by the id of an ACL entry.
-	matches func(id, entry string) bool
+	matches func(a *authenticator, id, entry string) bool
 	// authenticated reports whether the scheme proves who the client is: only then does an "auth" entry take it in.
 	authenticated bool
 	// user is the name that whoAmI shows for an id; nil shows it in full.
@@ -37,13 +38,13 @@ var schemes = []scheme{
 		name:         "ip",
 		authenticate: func(_ *authenticator, c *conn, _ []byte) ([]jute.ID, bool) { return []jute.ID{c.ipID}, true },
 		valid:        func(id string) bool { _, _, ok := parseIPEntry(id); return ok },
-		matches:      matchIP,
+		matches:      func(_ *authenticator, id, entry string) bool { return matchIP(id, entry) },
 	},
 	{
 		name:          "digest",
 		authenticate:  (*authenticator).digest,
 		valid:         validDigestID,
-		matches:       func(id, entry string) bool { return id == entry },
+		matches:       func(_ *authenticator, id, entry string) bool { return id == entry },
 		authenticated: true,
 		user:          func(id string) string { user, _, _ := strings.Cut(id, ":"); return user },
 	},
@@ -51,7 +52,16 @@ var schemes = []scheme{
 		name:          "x509",
 		authenticate:  (*authenticator).x509,
 		valid:         tlsconf.ValidName,
-		matches:       func(id, entry string) bool { return id == entry },
+		matches:       func(_ *authenticator, id, entry string) bool { return id == entry },
+		authenticated: true,
+	},
+	{
+		name:         "sasl",
+		authenticate: func(*authenticator, *conn, []byte) ([]jute.ID, bool) { return nil, false }, // it has an opcode of its own
+		valid:        func(id string) bool { _, err := sasl.ParseName(id); return err == nil },
+		matches: func(a *authenticator, id, entry string) bool {
+			return id == entry || id == "super" || a.sasl.anyUser != "" && a.sasl.anyUser == entry
+		},
 		authenticated: true,
 	},
 }
@@ -63,6 +73,7 @@ type authenticator struct {
 	superX509   string
 	hash        crypto.Hash
 	schemes     map[string]*scheme
+	sasl        saslAcceptor
 	maxACL      int             // bytes that the entries for "auth" in one list may become
 	required    map[string]bool // schemes of which a connection needs one; nil if none is enforced
 }
@@ -85,16 +96,24 @@ func newAuthenticator(o *Options) (*authenticator, error) {
 	}
 	for i := range schemes {
 		s := &schemes[i]
-		if s.name == "digest" && !o.DigestAuthEnabled || s.name == "x509" && !o.OffersX509() {
+		if s.name == "digest" && !o.DigestAuthEnabled || s.name == "x509" && !o.OffersX509() || s.name == "sasl" && !o.OffersSASL() {
 			continue
 		}
 		a.schemes[s.name] = s
 	}
-	if !o.EnforceAuthEnabled {
+	var err error
+	if a.sasl, err = loadSASL(o); err != nil {
+		return nil, err
+	}
+	required := o.EnforceAuthSchemes
+	switch {
+	case o.SASL.Required:
+		required = []string{"sasl"}
+	case !o.EnforceAuthEnabled:
 		return a, nil
 	}
 	a.required = map[string]bool{}
-	for _, name := range o.EnforceAuthSchemes {
+	for _, name := range required {
 		if a.schemes[name] == nil {
 			return nil, fmt.Errorf("enforce.auth.schemes: no authentication provider for scheme %q", name)
 		}
@@ -139,7 +158,7 @@ func (a *authenticator) allowed(acl []jute.ACL, wanted int32, ids []jute.ID) boo
 			if ids[j].Scheme != acl[i].Scheme {
 				continue
 			}
-			if s := a.schemes[ids[j].Scheme]; s != nil && s.matches(ids[j].ID, acl[i].ID) {
+			if s := a.schemes[ids[j].Scheme]; s != nil && s.matches(a, ids[j].ID, acl[i].ID) {
 				return true
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"quoll/jute"
+	"quoll/sasl"
 )
 
 const (
@@ -59,6 +60,7 @@ type conn struct {
 	submit     []*Request
 	// afterSync says that the last write was a sync, which waits for a quorum: the next one must not be done before it is answered, and so waits here.
 	afterSync bool
+	exchange  sasl.Exchange // of SASL, once the client has begun one; nil before
 	query     query
 
 	// Requests whose replies wait for those before them, oldest first. The reader adds, applying removes.

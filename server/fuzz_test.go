@@ -34,6 +34,7 @@ func FuzzConnection(f *testing.F) {
 			client.MultiRequest{{Op: jute.OpGetData, Path: []byte("/a")}, {Op: jute.OpGetChildren, Path: []byte("/")}}.Append(nil),
 			(&jute.SetWatches2Request{Data: [][]byte{path}, Exist: [][]byte{}, Child: [][]byte{nil}, Persistent: [][]byte{}, PersistentRecursive: [][]byte{[]byte("/")}}).Append(nil),
 			(&jute.AuthPacket{Scheme: []byte("digest"), Auth: []byte("a:b")}).Append(nil),
+			(&jute.SASLRequest{Token: []byte(`username="bob",realm="zk-sasl-md5",nonce="n"`)}).Append(nil),
 		}
 		for _, body := range bodies {
 			request := append((&jute.RequestHeader{Xid: 1, Type: int32(op)}).Append(nil), body...)
@@ -45,7 +46,8 @@ func FuzzConnection(f *testing.F) {
 	f.Add([]byte("srvr"), false, false)
 	f.Add([]byte{0x7f, 0xff, 0xff, 0xff, 0}, true, false)
 
-	s := startServer(f, "extendedTypesEnabled=true")
+	file, _ := saslSettings(f)
+	s := startServer(f, "extendedTypesEnabled=true", file, saslProvider)
 	ctx := context.Background()
 	good, err := client.Connect(ctx, "pipe", client.Options{Dial: func(context.Context, string) (net.Conn, error) { return s.pipe(), nil }})
 	if err != nil {

@@ -162,23 +162,3 @@ func (c *conn) handleAuth(xid int32, body []byte) error {
 	c.answer(xid, jute.OpAuth, 0, jute.ErrAuthFailed, true)
 	return errHangUp
 }
-
-// handleSASL answers as a server without a SASL section in its JAAS file does: no error and a null token.
-func (c *conn) handleSASL(xid int32, body []byte) error {
-	d := jute.NewDecoder(body)
-	if token := d.Buffer(); d.Err() != nil || token == nil {
-		return errBadPacket
-	}
-	b := make([]byte, replyHeaderSize, replyHeaderSize+4)
-	b = jute.AppendBuffer(b, nil)
-	putReplyHeader(b, xid, 0, jute.OK)
-	c.endDirect()
-	c.fifo.Lock()
-	defer c.fifo.Unlock()
-	if len(c.fifo.queue) > 0 {
-		c.push(&Request{Cxid: xid, Op: jute.OpSASL, conn: c, received: c.now, answer: b})
-	} else {
-		c.send(b, nil)
-	}
-	return nil
-}

@@ -135,6 +135,7 @@ func Start(o Options) (*Server, error) {
 	if s.auth, err = newAuthenticator(&o); err != nil {
 		return nil, err
 	}
+	s.reportSASL()
 	if o.SecureListener != nil || o.ClientPortUnification {
 		if s.doorstep, err = newDoorstep(s); err != nil {
 			return nil, err

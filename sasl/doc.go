@@ -1,0 +1,28 @@
+// Package sasl has the two mechanisms of SASL that ZooKeeper knows, DIGEST-MD5 and GSSAPI, each from both sides, the JAAS file that says which of them a server or client uses, and
+// the rules that make a user of a Kerberos principal. It opens no port and writes no log.
+//
+// # Who uses it, and how
+//
+// The client port accepts: it reads the JAAS file once, at start, and takes an [Exchange] for each connection.
+//
+//	file, err := sasl.ReadFile(path, property)          // java.security.auth.login.config
+//	login, err := file.Login("Server", kerberos)        // nil without an error if there is no such section: no SASL
+//	exchange := login.Server("zookeeper", "zk-sasl-md5") // one for each connection
+//	for !exchange.Done() {
+//		answer, err := exchange.Step(token) // a token of the client; after an error the exchange is over
+//	}
+//	user := exchange.Peer()             // who the client has proved to be
+//	id, err := names.Authorize(user)    // and what it is called in ACLs
+//
+// Servers among themselves do the same with sections of their own, QuorumServer on the side that accepts and QuorumLearner on the side that dials, and other names for DIGEST-MD5:
+//
+//	acceptor.Server("zookeeper-quorum", "zk-quorum-sasl-md5")
+//	learner.Client("zookeeper-quorum", "zk-quorum-sasl-md5", "zkquorum/host")
+//
+// Whether a server with the Kerberos principal zkquorum/host@REALM may be where host is in the ensemble is asked of [ParseName].
+//
+// Which mechanism it is follows from the login modules of the section, as in Java: one of Kerberos makes it GSSAPI, otherwise it is DIGEST-MD5.
+//
+// Mirrors of the JDK and of ZooKeeper: [File] is sun.security.provider.ConfigFile, [Login] is Login with SecurityUtils, [Exchange] is SaslServer and SaslClient, [Name] and [Rules]
+// are KerberosName, [Names] is what SaslServerCallbackHandler makes of one.
+package sasl

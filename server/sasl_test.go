@@ -1,0 +1,225 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"quoll/client"
+	"quoll/config"
+	"quoll/jute"
+	"quoll/sasl"
+)
+
+const (
+	saslProvider = "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider"
+	saslFile     = `
+Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_bob="bobsecret" user_super="x"; };
+Bob { org.apache.zookeeper.server.auth.DigestLoginModule required username="bob" password="bobsecret"; };
+Al { org.apache.zookeeper.server.auth.DigestLoginModule required username="bob" password="other"; };`
+)
+
+// saslSettings are those of a server with the JAAS file above, and its path.
+func saslSettings(t testing.TB) (setting, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "jaas.conf")
+	if err := os.WriteFile(path, []byte(saslFile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "java.security.auth.login.config=" + path, path
+}
+
+// saslConn is a connection with a session, and the client's side of an exchange.
+func saslConn(t *testing.T, s *Server, path, section string) (*client.RawConn, sasl.Exchange) {
+	t.Helper()
+	file, err := sasl.ReadFile(path, s.opts.Property)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login, err := file.Login(section)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange, err := login.Client(saslProtocol, saslServer, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := net.Dial("tcp", s.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { nc.Close() })
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	c := client.NewRawConn(nc)
+	if _, err := c.Handshake(&jute.ConnectRequest{Timeout: 10000, Password: make([]byte, jute.PasswordLength), HasReadOnly: true}); err != nil {
+		t.Fatal(err)
+	}
+	return c, exchange
+}
+
+// authenticate goes through an exchange as far as it gets. The error is that of the reply.
+func authenticate(t *testing.T, c *client.RawConn, exchange sasl.Exchange) jute.Code {
+	t.Helper()
+	token, err := exchange.Step(nil)
+	for err == nil && token != nil {
+		if err = c.Request(1, jute.OpSASL, &jute.SASLRequest{Token: token}); err != nil {
+			break
+		}
+		var h jute.ReplyHeader
+		var body []byte
+		if h, body, err = c.Reply(); err != nil || h.Err != 0 {
+			return jute.Code(h.Err)
+		}
+		d := jute.NewDecoder(body)
+		answer := d.Buffer()
+		if answer == nil || exchange.Done() {
+			return jute.OK
+		}
+		token, err = exchange.Step(answer)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return jute.OK
+}
+
+// TestSASL is who gets in, what he may do, and what becomes of the connections of others.
+func TestSASL(t *testing.T) {
+	file, path := saslSettings(t)
+	ping := func(t *testing.T, c *client.RawConn) (jute.Code, error) {
+		t.Helper()
+		if err := c.Request(-2, jute.OpPing, nil); err != nil {
+			return 0, err
+		}
+		h, _, err := c.Reply()
+		return jute.Code(h.Err), err
+	}
+	for _, test := range []struct {
+		name     string
+		settings []string
+		section  string
+		code     jute.Code // of the reply to the last token
+		after    string    // what happens to a ping
+		super    bool
+	}{
+		{"good", nil, "Bob", jute.OK, "ok", false},
+		{"super", []string{"superUser.x=bob"}, "Bob", jute.OK, "ok", true},
+		{"wrong", nil, "Al", jute.ErrAuthFailed, "closed", false},
+		{"wrong and kept", []string{"allowSaslFailedClients=true"}, "Al", jute.OK, "ok", false},
+		{"wrong and required", []string{"sessionRequireClientSASLAuth=true", "allowSaslFailedClients=true"}, "Al", jute.ErrSessionClosedRequireSASL, "closed", false},
+		{"good and required", []string{"sessionRequireClientSASLAuth=true"}, "Bob", jute.OK, "ok", false},
+		{"good and enforced", []string{"enforce.auth.enabled=true", "enforce.auth.schemes=sasl"}, "Bob", jute.OK, "ok", false},
+		{"wrong and enforced", []string{"enforce.auth.enabled=true", "enforce.auth.schemes=sasl"}, "Al", jute.ErrSessionClosedRequireSASL, "closed", false},
+		{"none and required", []string{"sessionRequireClientSASLAuth=true"}, "", jute.OK, "refused", false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := startServer(t, append(test.settings, file, saslProvider)...)
+			section := test.section
+			if section == "" {
+				section = "Bob"
+			}
+			c, exchange := saslConn(t, s, path, section)
+			if test.section != "" {
+				if code := authenticate(t, c, exchange); code != test.code {
+					t.Errorf("the last reply has %v, want %v", code, test.code)
+				}
+			}
+			code, err := ping(t, c)
+			after := "ok"
+			if err != nil {
+				after = "closed"
+			} else if code == jute.ErrSessionClosedRequireSASL {
+				after = "refused"
+			}
+			if after != test.after {
+				t.Errorf("a ping is %s (%v, %v), want %s", after, code, err, test.after)
+			}
+			conns := s.connections()
+			if test.after != "ok" {
+				return
+			}
+			var ids []string
+			for _, id := range conns[0].identities() {
+				ids = append(ids, id.Scheme)
+			}
+			if got, want := strings.Join(ids, " "), map[bool]string{false: "ip sasl", true: "ip sasl super"}[test.super]; test.section == "Bob" && got != want {
+				t.Errorf("identities %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestSASLInItsTurn has an exchange and a read wait behind a write: the replies come in the order of the requests.
+func TestSASLInItsTurn(t *testing.T) {
+	file, path := saslSettings(t)
+	s := startServer(t, file, saslProvider)
+	c, _ := saslConn(t, s, path, "Bob")
+	create := &jute.CreateRequest{Path: []byte("/a"), Data: []byte("x"), ACL: []jute.ACLText{{Perms: 31, Scheme: []byte("world"), ID: []byte("anyone")}}}
+	for i := range int32(2) { // the first token brings the challenge; the second is wrong, and its reply is the last
+		if err := errors.Join(c.Request(3*i, jute.OpCreate, create), c.Request(3*i+1, jute.OpSASL, &jute.SASLRequest{Token: []byte{}}), c.Request(3*i+2, jute.OpWhoAmI, nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for want := range int32(5) {
+		if h, _, err := c.Reply(); err != nil || h.Xid != want || (h.Err == int32(jute.ErrAuthFailed)) != (want == 4) {
+			t.Fatalf("reply %d is %+v, %v", want, h, err)
+		}
+	}
+	if h, _, err := c.Reply(); !errors.Is(err, io.EOF) {
+		t.Errorf("after the last reply comes %+v, %v", h, err)
+	}
+}
+
+// TestSASLAtStart has settings with which a server does not start.
+func TestSASLAtStart(t *testing.T) {
+	file, path := saslSettings(t)
+	broken := filepath.Join(t.TempDir(), "broken.conf")
+	if err := os.WriteFile(broken, []byte("Server {\n x.Y required;\n};"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	krb5 := filepath.Join(t.TempDir(), "krb5.conf")
+	if err := os.WriteFile(krb5, []byte("[libdefaults]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		settings []string
+		want     string
+	}{
+		{[]string{"java.security.auth.login.config=" + path + "x"}, "java.security.auth.login.config: open " + path + "x: no such file"},
+		{[]string{"java.security.auth.login.config=" + broken}, "java.security.auth.login.config: " + broken + ":2: section Server: the login module x.Y is not known"},
+		{[]string{file, "security.auth_to_local=RULE"}, `security.auth_to_local: "RULE" is no rule`},
+		{[]string{file, "java.security.krb5.conf=" + krb5 + "x"}, "java.security.krb5.conf: open " + krb5 + "x: no such file"},
+		{[]string{"requireKerberosConfig=true", "java.security.krb5.conf=" + krb5}, "requireKerberosConfig: the configuration of Kerberos has no default_realm"},
+	} {
+		cfg, _, err := config.Load(config.Sources{Set: test.settings})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := Start(Options{Config: cfg, InMemory: true}); err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%s: %v", test.settings, err)
+			if s != nil {
+				s.Close()
+			}
+		}
+	}
+}
+
+// TestSASLEntries is which identities of the scheme an ACL entry means.
+func TestSASLEntries(t *testing.T) {
+	file, _ := saslSettings(t)
+	s := startServer(t, file, saslProvider, "letAnySaslUserDoX=anybody")
+	for _, test := range []struct {
+		id, entry string
+		want      bool
+	}{{"bob", "bob", true}, {"bob", "al", false}, {"bob", "anybody", true}, {"super", "al", true}, {"al", "super", false}, {"bob", "", false}} {
+		acl := []jute.ACL{{Perms: jute.PermAll, Scheme: "sasl", ID: test.entry}}
+		if got := s.auth.allowed(acl, jute.PermRead, []jute.ID{{Scheme: "sasl", ID: test.id}}); got != test.want {
+			t.Errorf("%q on an entry for %q: %v", test.id, test.entry, got)
+		}
+	}
+}
