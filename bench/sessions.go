@@ -151,6 +151,9 @@ func (c *conn) event(typ jute.EventType) error {
 // pings is how often each of the idle sessions pings.
 const pings = 5
 
+// idling is how long sessions do nothing before their memory is read: what connecting took is no cost of being there.
+const idling = 12 * time.Second
+
 // idle is what sessions cost that do nothing but ping: resident memory for each of n, and CPU time for a ping.
 func idle(n int) func(*turn) ([]figure, error) {
 	return func(t *turn) ([]figure, error) {
@@ -161,6 +164,7 @@ func idle(n int) func(*turn) ([]figure, error) {
 			return nil, err
 		}
 		defer first.close()
+		time.Sleep(t.long(idling))
 		before, err := t.resident()
 		if err != nil {
 			return nil, err
@@ -174,6 +178,7 @@ func idle(n int) func(*turn) ([]figure, error) {
 		if err := conns.each(dialing, ping); err != nil {
 			return nil, err
 		}
+		time.Sleep(t.long(idling))
 		after, err := t.resident()
 		if err != nil {
 			return nil, err

@@ -30,7 +30,7 @@ const (
 	maxIdentities = 100       // that a connection can have at a time: every check of an ACL goes through all of them
 )
 
-// conn is one client connection. Its goroutine reads, decodes in place and serves reads; a second goroutine exists only while the
+// conn is one client connection. Its goroutine reads, decodes in place and serves reads, and ends while the client is quiet; a second goroutine exists only while the
 // commit of a transaction has output for a client and this one is not about to write it itself.
 type conn struct {
 	s      *Server
@@ -79,11 +79,13 @@ type conn struct {
 		flushing bool       // a goroutine is writing
 		welcome  bool       // the session is established
 		hangUp   bool       // close once everything is written
+		parked   bool       // no goroutine reads, see lot
 		closed   bool
 		stats    connStats
 	}
-	severed      bool // a write of it failed to be logged, so later ones must not be carried out; the sequencer's own
-	pendingFlush bool // in the list of connections to flush after this Apply; its goroutine's own
+	seen         int64 // frames received when the lot looked at it last; the lot's own
+	severed      bool  // a write of it failed to be logged, so later ones must not be carried out; the sequencer's own
+	pendingFlush bool  // in the list of connections to flush after this Apply; its goroutine's own
 
 	watches struct {
 		sync.Mutex
@@ -152,38 +154,64 @@ func (c *conn) addIdentities(add []jute.ID) bool {
 	return true
 }
 
-// serve runs the connection to its end.
+// serve runs the connection from its beginning.
 func (c *conn) serve() {
-	defer c.cleanUp()
-	if !c.greet() {
-		return
+	if c.greet() {
+		if alive, _ := c.batch(); alive {
+			c.read(false)
+			return
+		}
 	}
-	max := c.s.opts.JuteMaxBuffer
+	c.cleanUp()
+}
+
+// read takes what the client sends, until the connection ends or is parked. A guest was parked, and if there is nothing but a ping it is again at once.
+func (c *conn) read(guest bool) {
 	for {
-		for {
-			frame, ok, err := c.frame(max)
-			if err != nil {
-				c.endBatch()
+		err := c.fill()
+		if errors.Is(err, os.ErrDeadlineExceeded) { // it was found quiet
+			_ = c.net.SetReadDeadline(time.Time{})
+			if c.park() {
 				return
 			}
-			if !ok {
-				break
-			}
-			if err := c.handle(frame); err != nil {
-				if c.endBatch(); err == errHangUp {
-					c.awaitClosed()
-				}
-				return
-			}
+			continue
 		}
-		if !c.endBatch() || !c.awaitCapacity() {
-			return
-		}
-		if err := c.fill(); err != nil {
-			return
+		if err != nil {
+			break
 		}
 		c.now = time.Now()
+		alive, ping := c.batch()
+		if !alive {
+			break
+		}
+		if guest = guest && ping; guest && c.park() {
+			return
+		}
 	}
+	c.cleanUp()
+}
+
+// batch takes the requests that are in the buffer. It reports whether the connection still lives, and whether there was one ping and no more.
+func (c *conn) batch() (alive, ping bool) {
+	max := c.s.opts.JuteMaxBuffer
+	for {
+		frame, ok, err := c.frame(max)
+		if err != nil {
+			c.endBatch()
+			return false, false
+		}
+		if !ok {
+			break
+		}
+		if err := c.handle(frame); err != nil {
+			if c.endBatch(); err == errHangUp {
+				c.awaitClosed()
+			}
+			return false, false
+		}
+	}
+	ping = c.frames == 1 && c.query.last.op == jute.OpPing
+	return c.endBatch() && c.awaitCapacity(), ping
 }
 
 // frame returns the next whole frame in the buffer without its length. It is valid until the next fill.
@@ -242,7 +270,9 @@ func (c *conn) fill() error {
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.s.metrics.SessionlessConnectionsExpired.Inc()
+		if c.session.Load() == nil {
+			c.s.metrics.SessionlessConnectionsExpired.Inc()
+		}
 	case !errors.Is(err, net.ErrClosed):
 		c.s.metrics.ConnectionDrops.Inc()
 	}
@@ -698,6 +728,8 @@ func (c *conn) close() {
 		c.out.space.Broadcast()
 	}
 	c.s.forget(c) // before the client sees the end, so that it does not meet itself in the limits and counts
+	parked := c.out.parked
+	c.out.parked = false
 	farewell, secured := c.net.(*tls.Conn)
 	if secured {
 		// It waits for a client that does not read, and whoever closes a connection must not. While the output is locked, the connection's own goroutine still runs.
@@ -710,7 +742,13 @@ func (c *conn) close() {
 	if tcp, ok := c.net.(*net.TCPConn); ok {
 		_ = tcp.CloseWrite()
 	}
+	if parked {
+		c.s.lot.poller.remove(c)
+	}
 	_ = c.net.Close()
+	if parked {
+		c.s.wg.Go(c.cleanUp) // otherwise it is for the goroutine that reads
+	}
 }
 
 // cleanUp forgets the connection.

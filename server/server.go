@@ -54,6 +54,7 @@ type Server struct {
 	metrics   *metrics.Set
 	auth      *authenticator
 	doorstep  *doorstep // nil if no client comes with TLS
+	lot       *lot      // nil where the system has none
 	tree      *tree.Tree
 	locks     []paddedLock // the tree's lock in shards: a reader takes one, a writer all
 	prep      *Preparer
@@ -179,6 +180,7 @@ func Start(o Options) (*Server, error) {
 	if s.local != nil {
 		s.wg.Go(s.local.run)
 	}
+	s.lot = newLot(s)
 	s.Listen(o.Listeners...)
 	if o.SecureListener != nil {
 		s.wg.Go(func() { s.accept(o.SecureListener, secure) })
@@ -258,6 +260,7 @@ func (s *Server) shutdown() {
 		for _, c := range all {
 			c.close()
 		}
+		s.lot.close()
 		s.sequencer.close()
 		if s.checkpoints != nil {
 			s.checkpoints.interrupt()
@@ -368,6 +371,9 @@ func (s *Server) admit(nc newcomer) {
 		s: s, net: nc.Conn, secure: nc.secure, in: nc.begin, w: len(nc.begin), id: s.conns.next, ipID: jute.ID{Scheme: "ip", ID: ip}, opened: time.Now(),
 		lock: &s.locks[int(s.conns.next)%len(s.locks)].RWMutex,
 	}
+	if tcp, ok := nc.Conn.(*net.TCPConn); ok {
+		c.raw, _ = tcp.SyscallConn()
+	}
 	ids := append([]jute.ID{c.ipID}, nc.ids...)
 	c.ids.Store(&ids)
 	c.query = query{s: s, c: c}
@@ -375,9 +381,6 @@ func (s *Server) admit(nc newcomer) {
 	s.conns.all[c] = struct{}{}
 	s.conns.perIP[ip]++
 	s.conns.Unlock()
-	if tcp, ok := nc.Conn.(*net.TCPConn); ok {
-		c.raw, _ = tcp.SyscallConn()
-	}
 	s.wg.Go(c.serve)
 }
 

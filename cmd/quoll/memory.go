@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
 )
 
 // Memory that the collector may leave unused: a share of what it has to look through, which the znodes are no part of, but at least so much that a server
@@ -14,9 +15,16 @@ const (
 	headroomPercent = 30
 )
 
-// tuneCollector makes memory follow what is alive, now and after each collection. Go's default lets the heap grow to twice that: too much for a tree of
-// gigabytes, too little for one of kilobytes. loaded is to be called when the tree is there: it gives back what loading took beyond that. A GOGC in the
-// environment is left alone.
+// A server that allocates less than this between two looks is at rest. Then it gives back what it does not need, if it has allocated enough since the last time.
+const (
+	restTime  = 5 * time.Second
+	restBytes = 4 << 20
+	trimBytes = 16 << 20
+)
+
+// tuneCollector makes memory follow what is alive, now, after each collection and when a server under load comes to rest. Go's default lets the heap grow to twice what is
+// alive: too much for a tree of gigabytes, too little for one of kilobytes. loaded is to be called when the tree is there: it gives back what loading took beyond that. A
+// GOGC in the environment is left alone.
 func tuneCollector() (loaded func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}
@@ -43,5 +51,25 @@ func tuneCollector() (loaded func()) {
 	}
 	arm()
 	adjust()
-	return debug.FreeOSMemory
+	return func() {
+		debug.FreeOSMemory()
+		go trimAtRest()
+	}
+}
+
+// trimAtRest gives memory back whenever the process comes to rest.
+func trimAtRest() {
+	allocated := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(allocated)
+	seen := allocated[0].Value.Uint64()
+	trimmed := seen
+	for range time.Tick(restTime) {
+		metrics.Read(allocated)
+		now := allocated[0].Value.Uint64()
+		if now-seen < restBytes && now-trimmed > trimBytes {
+			debug.FreeOSMemory()
+			trimmed = now
+		}
+		seen = now
+	}
 }
