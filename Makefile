@@ -81,8 +81,8 @@ history: ## 10,000,000 operations of 16 clients on a server that is killed again
 	QUOLL_REQUIRE_PEERS=1 QUOLL_HISTORY_OPS=10000000 $(GO) test -count=1 -timeout 60m -run TestHistory -v ./compat/history
 
 .PHONY: ensemble
-ensemble: ## mixed ensembles, rolling replacement, fail-over and chaos in their long forms, with ZooKeeper 3.4 to 3.9 (3 hours, chaos needs root and /dev/net/tun; QUOLL_ENSEMBLE_SECONDS=3600 for an hour of chaos on each)
-	QUOLL_REQUIRE_PEERS=1 QUOLL_ENSEMBLE=long $(GO) test -count=1 -timeout 12h -v ./compat/ensemble
+ensemble: ## mixed ensembles, rolling replacement, TLS between servers, fail-over and chaos in their long forms, with ZooKeeper 3.4 to 3.9 (3 hours, chaos needs root and /dev/net/tun; QUOLL_ENSEMBLE_SECONDS=3600 for an hour of chaos on each)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_ENSEMBLE=long $(GO) test -count=1 -timeout 12h -v ./compat/ensemble ./compat/quorumtls
 
 .PHONY: wayback
 wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, all of it compared (10 minutes)

@@ -40,6 +40,7 @@ type Options struct {
 // Ensemble is some servers that know of each other.
 type Ensemble struct {
 	Members []*Member
+	options Options
 }
 
 // patience ends every wait, whatever the load of the machine.
@@ -49,7 +50,7 @@ const pollInterval = 50 * time.Millisecond
 
 // New makes the directories of an ensemble and starts nothing.
 func New(o Options) (*Ensemble, error) {
-	e := &Ensemble{}
+	e := &Ensemble{options: o}
 	for i, kind := range o.Kinds {
 		m := &Member{ID: int64(i + 1), Observer: i >= len(o.Kinds)-o.Observers, kind: kind, dir: filepath.Join(o.Work, fmt.Sprint(i+1)), flags: o.Flags}
 		if o.Network != nil {
@@ -70,16 +71,21 @@ func New(o Options) (*Ensemble, error) {
 		e.Members = append(e.Members, m)
 	}
 	for _, m := range e.Members {
-		if err := os.WriteFile(filepath.Join(m.dir, "zoo.cfg"), []byte(e.config(m, o)), 0o644); err != nil {
+		if err := e.Configure(m); err != nil {
 			return nil, err
 		}
 	}
 	return e, nil
 }
 
-// config is the zoo.cfg of a member.
-func (e *Ensemble) config(m *Member, o Options) string {
-	tick := o.Tick
+// Configure writes the zoo.cfg of a member anew, with further lines of its own in place of those that it had. A member that runs reads it at its next start.
+func (e *Ensemble) Configure(m *Member, lines ...string) error {
+	return os.WriteFile(filepath.Join(m.dir, "zoo.cfg"), []byte(e.config(m, lines)), 0o644)
+}
+
+// config is the zoo.cfg of a member, with lines of its own.
+func (e *Ensemble) config(m *Member, own []string) string {
+	tick := e.options.Tick
 	if tick == 0 {
 		tick = 400
 	}
@@ -91,7 +97,7 @@ func (e *Ensemble) config(m *Member, o Options) string {
 	if m.Observer {
 		lines = append(lines, "peerType=observer")
 	}
-	lines = append(lines, o.Config...)
+	lines = append(append(lines, e.options.Config...), own...)
 	for _, other := range e.Members {
 		role := "participant"
 		if other.Observer {
