@@ -234,6 +234,8 @@ type Config struct {
 	AdminRateLimiterInterval time.Duration
 	// AuditEnabled writes the audit log.
 	AuditEnabled bool
+	// AuditFile is the file of the audit log, empty for the standard output.
+	AuditFile string
 
 	// Ensemble.
 

@@ -564,6 +564,9 @@ func (l *loader) complain() {
 	var order []string
 	groups := map[string][]winner{}
 	for _, w := range l.lacking {
+		if w.row.Lacks == lacksAuditClass && !l.c.AuditEnabled {
+			continue
+		}
 		group := w.row.Status.String() + w.row.Lacks
 		if groups[group] == nil {
 			order = append(order, group)

@@ -267,6 +267,7 @@ func TestLoadErrors(t *testing.T) {
 
 		{world{cfg: "secureClientPort=2281\nssl.crl=true\nssl.ocsp=true"},
 			"ssl.crl ($/zoo.cfg:3), ssl.ocsp ($/zoo.cfg:4): quoll does not check whether certificates are revoked" + tail},
+		{world{cfg: "audit.enable=true\naudit.impl.class=x.Y"}, "$/zoo.cfg:3: audit.impl.class: quoll does not load Java classes that write the audit log" + tail},
 		{world{cfg: "ssl.authProvider=own"}, "$/zoo.cfg:2: ssl.authProvider: quoll does not have authentication providers other than ip, digest, sasl and x509" + tail},
 		{world{cfg: "ssl.context.supplier.class=a.B"}, "$/zoo.cfg:2: ssl.context.supplier.class: quoll does not load Java classes for TLS" + tail},
 		{world{cfg: "secureClientPortAddress=127.0.0.1"}, "$/zoo.cfg:2: secureClientPortAddress: set without secureClientPort"},

@@ -9,7 +9,7 @@ import (
 const (
 	lacksForwarded  = "take the address of a client from a header that anybody can write (CVE-2024-51504)"
 	lacksHTTP       = "speak another version of HTTP than 1.1 at the AdminServer"
-	lacksAudit      = "write an audit log"
+	lacksAuditClass = "load Java classes that write the audit log"
 	lacksQuorumSASL = "authenticate servers with SASL"
 	lacksMetricsTLS = "serve metrics over HTTPS, as ZooKeeper 3.9 does not either,"
 	lacksProvider   = "have authentication providers other than ip, digest, sasl and x509"
@@ -40,6 +40,7 @@ const (
 	x509AuthClass    = authPackage + "X509AuthenticationProvider"
 	saslAuthClass    = authPackage + "SASLAuthenticationProvider"
 	nioFactoryClass  = "org.apache.zookeeper.server.NIOServerCnxnFactory"
+	auditLoggerClass = "org.apache.zookeeper.audit.Slf4jAuditLogger"
 	nettyFactoryName = "org.apache.zookeeper.server.NettyServerCnxnFactory"
 )
 
@@ -419,9 +420,12 @@ var sections = []Section{
 		{Name: "metricsProvider.httpsPort", Where: FileOnly, Kind: String, Status: Refuses, Lacks: lacksMetricsTLS, asks: always, Doc: "Port of the endpoint with TLS, of later releases."},
 		{Name: "metricsProvider.ssl.*", Where: FileOnly, Kind: String, Status: Refuses, Lacks: lacksMetricsTLS, asks: always, Doc: "TLS of the endpoint, of later releases."},
 		{Name: "metricsProvider.*", Where: FileOnly, Kind: String, Status: Accepted, Doc: "Other settings of the provider (threads and queues of Java's)."},
-		{Name: "audit.enable", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksAudit, Doc: "Log every change with its user.",
+		{Name: "audit.enable", Kind: Flag, Default: "false", Doc: "Write the audit log: every change with its user.",
 			field: func(c *Config) any { return &c.AuditEnabled }},
-		{Name: "audit.impl.class", Kind: String, Status: Warns, Lacks: lacksAudit, Doc: "Class of another audit logger."},
+		{Name: "audit.file", Kind: String, DefaultNote: "standard output", Doc: "File of the audit log, which ZooKeeper's logback.xml names for Java; it is quoll's own key. When it is renamed or removed a new one is made.",
+			field: func(c *Config) any { return &c.AuditFile }},
+		{Name: "audit.impl.class", Kind: String, Default: auditLoggerClass, Status: Refuses, Lacks: lacksAuditClass, asks: func(v string) bool { return v != auditLoggerClass },
+			Doc: "Class of another audit logger; only with audit.enable."},
 		{Name: "jvm.pause.monitor", Where: FileOnly, Kind: Bool, Default: "false", Status: Accepted, Doc: "Java's detector of pauses."},
 		{Name: "jvm.pause.warn-threshold.ms", Where: FileOnly, Kind: Long, Unit: "ms", Default: "10000", Status: Accepted, Doc: "Pause that is worth a warning."},
 		{Name: "jvm.pause.info-threshold.ms", Where: FileOnly, Kind: Long, Unit: "ms", Default: "1000", Status: Accepted, Doc: "Pause that is worth a line."},

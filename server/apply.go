@@ -76,6 +76,11 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 	clear(a.changes)
 	if s.member != nil && p.Request == nil {
 		p.Request = s.member.match(txn)
+		if s.audit != nil {
+			if r := s.member.takeAudited(txn); p.Request == nil {
+				p.Request = r
+			}
+		}
 	}
 	if r := p.Request; r != nil && r.conn != nil && r.conn.lagging.Load() {
 		r.conn.overtake(now)
@@ -97,6 +102,9 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 	case jute.OpCreateSession:
 		s.sessionCreated(p, now)
 	case jute.OpCloseSession:
+		if s.audit != nil {
+			s.auditClosed(txn.ClientID, a.changes)
+		}
 		s.sessionClosed(p, now)
 	default:
 		s.reply(p, now)
@@ -155,6 +163,9 @@ func (s *Server) reply(p *Proposal, now time.Time) {
 		return
 	}
 	a := &s.apply
+	if s.audit != nil {
+		s.auditRequest(r, &p.Txn, a.result.Err)
+	}
 	if sessionMoved(&a.result) {
 		// The client is at another server by now; were it answered here too, it could take that for where its session is (FinalRequestProcessor).
 		r.conn.hangUp()

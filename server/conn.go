@@ -15,6 +15,7 @@ import (
 
 	"quoll/jute"
 	"quoll/sasl"
+	"quoll/tree"
 )
 
 const (
@@ -417,12 +418,11 @@ func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 		return net.ErrClosed // the client has another connection by now, which must not be overtaken
 	}
 	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, service: c.service, received: c.now, write: true}
-	if !r.decodable() {
-		c.answer(xid, op, lastApplied, jute.ErrMarshalling, false)
-		return nil
-	}
-	if c.s.member != nil && op == jute.OpCreateTTL && r.op.Flags.Valid() && !r.op.Flags.TTL() {
-		c.answer(xid, op, lastApplied, jute.ErrBadArguments, false) // it would stop a leader that is Java, see 7.4 of the client protocol
+	if code := r.screen(c.s.member != nil); code != jute.OK {
+		if c.s.audit != nil {
+			c.s.auditRequest(r, &tree.Txn{TxnHeader: jute.TxnHeader{Type: int32(jute.OpError)}}, code)
+		}
+		c.answer(xid, op, lastApplied, code, false)
 		return nil
 	}
 	if c.afterSync && op != jute.OpSync && c.waiting.Load() > 0 && (!c.endBatch() || !c.awaitAnswers()) {

@@ -40,7 +40,8 @@ type Member struct {
 	driver  atomic.Pointer[driver]
 	look    atomic.Bool  // at what is due for the state's goroutine
 	abroad  atomic.Int64 // bytes of requests that are with the leader, and that connections wait for
-	held    atomic.Bool  // requests wait for there to be less of that
+	audited atomic.Int64 // bytes of those in unaudited
+	held    atomic.Bool  // requests wait for there to be less of either
 	peer    atomic.Pointer[Ensemble]
 
 	// The driver's own.
@@ -66,6 +67,7 @@ type Member struct {
 	proposed   []Proposal           // by this leader and not yet applied, in zxid order
 	creating   map[int64]*Request   // sessions that clients of this server wait for
 	validating map[int64][]*Request // questions to the leader, oldest first
+	unaudited  map[int64][]*Request // sent to the leader and to be audited when it has decided, by session, oldest first: the client may be gone by then; nil without an audit log
 	syncs      []*Request           // sent to the leader, oldest first
 	tags       map[uint64]*Request  // a leader's own syncs
 
@@ -117,7 +119,7 @@ func (s *Server) join() error {
 	if err != nil {
 		return err
 	}
-	m := &Member{s: s, replica: r, dynamic: dynamic, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]*Request{}, tags: map[uint64]*Request{}}
+	m := &Member{s: s, replica: r, dynamic: dynamic, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]*Request{}, unaudited: map[int64][]*Request{}, tags: map[uint64]*Request{}}
 	m.inbox = newInbox(m.work)
 	m.synced.moved = sync.NewCond(&m.synced.Mutex)
 	s.member, s.sequencer = m, m
@@ -269,21 +271,46 @@ func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 	if r.conn != nil && r.stage.CompareAndSwap(stageHere, stageAbroad) {
 		m.abroad.Add(int64(r.size()))
 	}
+	if m.s.audit != nil && auditOps[r.Op] != "" {
+		m.mu.Lock()
+		m.unaudited[r.Session] = append(m.unaudited[r.Session], r)
+		m.mu.Unlock()
+		m.audited.Add(int64(r.size()))
+	}
 	n.Step(now, zab.Forward{Packet: r.packet()})
 }
 
 // mayForward reports whether the leader has little enough of what connections wait for. If not, there will be a call of Work when it has.
 func (m *Member) mayForward() bool {
-	if m.abroad.Load() < abroadLimit {
+	if m.fewAbroad() {
 		return true
 	}
 	m.held.Store(true)
-	return m.abroad.Load() < abroadLimit // something may have come back before it was known that anybody waits for that
+	return m.fewAbroad() // something may have come back before it was known that anybody waits for that
+}
+
+func (m *Member) fewAbroad() bool {
+	return m.abroad.Load() < abroadLimit && m.audited.Load() < abroadLimit
+}
+
+// takeAudited returns the request of a client of this server that a transaction decides, whether or not the client is still there, and nil if there is none.
+func (m *Member) takeAudited(txn *tree.Txn) *Request {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.unaudited[txn.ClientID]
+	if len(list) == 0 || list[0].Cxid != txn.Cxid || list[0].Op != txn.Op() && txn.Op() != jute.OpError {
+		return nil
+	}
+	if m.unaudited[txn.ClientID] = list[1:]; len(list) == 1 {
+		delete(m.unaudited, txn.ClientID)
+	}
+	m.audited.Add(-int64(list[0].size()))
+	return list[0]
 }
 
 // goOn lets requests go on that were held, if enough has come back. No lock is held.
 func (m *Member) goOn() {
-	if m.abroad.Load() < abroadLimit && m.held.Load() && m.held.Swap(false) {
+	if m.fewAbroad() && m.held.Load() && m.held.Swap(false) {
 		m.work()
 	}
 }
@@ -545,6 +572,8 @@ func (m *Member) StopServing() func() {
 			}
 		}
 		clear(m.validating)
+		clear(m.unaudited)
+		m.audited.Store(0)
 		clear(m.creating)
 		clear(m.tags)
 		m.proposed, m.syncs = nil, nil

@@ -83,6 +83,17 @@ func (r *Request) decodable() bool {
 	return d.Err() == nil
 }
 
+// screen is the error of a client's write that is answered at once, and has no transaction.
+func (r *Request) screen(member bool) jute.Code {
+	switch {
+	case !r.decodable():
+		return jute.ErrMarshalling
+	case member && r.Op == jute.OpCreateTTL && r.op.Flags.Valid() && !r.op.Flags.TTL():
+		return jute.ErrBadArguments // it would stop a leader that is Java, see 7.4 of the client protocol
+	}
+	return jute.OK
+}
+
 // Proposal is a transaction and the request that it answers. Request is nil for one that came from the log or another server.
 type Proposal struct {
 	Txn     tree.Txn

@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"quoll/audit"
 	"quoll/config"
 	"quoll/jute"
 	"quoll/metrics"
@@ -53,8 +54,9 @@ type Server struct {
 	log       *slog.Logger
 	metrics   *metrics.Set
 	auth      *authenticator
-	doorstep  *doorstep // nil if no client comes with TLS
-	lot       *lot      // nil where the system has none
+	audit     *audit.Log // nil without audit.enable
+	doorstep  *doorstep  // nil if no client comes with TLS
+	lot       *lot       // nil where the system has none
 	tree      *tree.Tree
 	locks     []paddedLock // the tree's lock in shards: a reader takes one, a writer all
 	prep      *Preparer
@@ -158,10 +160,17 @@ func Start(o Options) (*Server, error) {
 		s.sequencer = s.local
 		s.service.Store(1)
 	}
+	if o.AuditEnabled {
+		if s.audit, err = audit.Open(o.AuditFile, s.log); err != nil {
+			return nil, fmt.Errorf("audit.file: %w", err)
+		}
+	}
 	if err := load(); err != nil {
 		if s.checkpoints != nil && s.checkpoints.store != nil {
 			err = errors.Join(err, s.checkpoints.store.Close())
 		}
+		s.auditServer(audit.ServerStart, audit.Failure)
+		s.closeAudit()
 		return nil, err
 	}
 	s.tree.OnWarning(s.warn)
@@ -188,8 +197,10 @@ func Start(o Options) (*Server, error) {
 	if s.doorstep != nil && o.ClientCertReload {
 		s.wg.Go(func() { s.doorstep.tls.Watch(s.stop, s.log) })
 	}
+	s.auditServer(audit.ServerStart, audit.Success)
 	go func() {
 		s.wg.Wait()
+		s.closeAudit()
 		close(s.done)
 	}()
 	return s, nil
@@ -240,6 +251,7 @@ func (s *Server) Close() error {
 
 func (s *Server) shutdown() {
 	s.once.Do(func() {
+		s.auditServer(audit.ServerStop, audit.Invoked)
 		close(s.stop)
 		s.conns.Lock()
 		s.conns.closed = true

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -525,10 +524,6 @@ func environment() Facts {
 		}
 		return value
 	}
-	name := missing
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
 	memory := []runtimemetrics.Sample{{Name: "/memory/classes/heap/free:bytes"}, {Name: "/memory/classes/total:bytes"}}
 	runtimemetrics.Read(memory)
 	megabytes := func(n uint64) string { return fmt.Sprintf("%dMB", n>>20) }
@@ -545,7 +540,7 @@ func environment() Facts {
 		{"os.name", javaName(runtime.GOOS)},
 		{"os.arch", javaName(runtime.GOARCH)},
 		{"os.version", or(osVersion())},
-		{"user.name", name},
+		{"user.name", processUser()},
 		{"user.home", or(os.UserHomeDir())},
 		{"user.dir", or(os.Getwd())},
 		{"os.memory.free", megabytes(memory[0].Value.Uint64())},
