@@ -122,11 +122,53 @@ func (a *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// restore is not there yet.
-func (a *Server) restore(w http.ResponseWriter, _ *http.Request) {
-	if !a.Config.AdminRestoreEnabled {
-		a.fail(w, http.StatusServiceUnavailable, "restore", "")
+// restore replaces the state of the server by that of the snapshot in the body.
+func (a *Server) restore(w http.ResponseWriter, r *http.Request) {
+	const name = "restore"
+	m := a.Server.Metrics()
+	switch {
+	case !a.Config.AdminRestoreEnabled:
+		a.fail(w, http.StatusServiceUnavailable, name, "")
+		return
+	case !a.Config.SerializeLastProcessedZxid:
+		a.fail(w, http.StatusInternalServerError, name, "")
+		return
+	case !a.restores.allow():
+		m.RestoreRateLimited.Inc()
+		a.fail(w, http.StatusTooManyRequests, name, "")
 		return
 	}
-	a.fail(w, http.StatusServiceUnavailable, "restore", "quoll restores with the command quoll restore while the server is stopped")
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetWriteDeadline(time.Time{})
+	zxid, err := a.Server.Restore(&patientReader{body: r.Body, deadline: deadline})
+	_ = deadline.SetWriteDeadline(time.Now().Add(answerTime))
+	switch {
+	case errors.Is(err, server.ErrCannotRestore):
+		m.RestoreErrors.Inc()
+		a.fail(w, http.StatusServiceUnavailable, name, err.Error())
+	case err != nil:
+		m.RestoreErrors.Inc()
+		a.Logger.Error("AdminServer: the state was not restored, and is as before", "client", r.RemoteAddr, "error", err)
+		a.fail(w, http.StatusInternalServerError, name, "")
+	default:
+		answer(w, http.StatusOK, name, server.Facts{{Key: "last_zxid", Value: zxid}})
+	}
+}
+
+// patientReader gives a client answerTime for each chunk of what it sends.
+type patientReader struct {
+	body     io.Reader
+	deadline *http.ResponseController
+	left     int // of the chunk
+}
+
+// Read is that of an io.Reader.
+func (p *patientReader) Read(b []byte) (int, error) {
+	if p.left <= 0 {
+		p.left = chunk
+		_ = p.deadline.SetReadDeadline(time.Now().Add(answerTime))
+	}
+	n, err := p.body.Read(b[:min(len(b), p.left)])
+	p.left -= n
+	return n, err
 }

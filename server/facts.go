@@ -331,6 +331,7 @@ func (s *Server) statFacts(args url.Values) Facts {
 	return append(s.statsFacts(args), s.connectionLists(true)...)
 }
 
+// resetStatsFacts leaves the sizes of proposals as they are, which the word srst resets too.
 func (s *Server) resetStatsFacts(url.Values) Facts {
 	s.resetStats()
 	return nil

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"quoll/adler32"
@@ -20,6 +21,8 @@ type local struct {
 	entry  []byte
 	duties duties
 	disk   diskWatch
+	// restoring is the state that is to take the place of this one; nil for none.
+	restoring atomic.Pointer[restoring]
 }
 
 func newLocal(s *Server) *local {
@@ -66,6 +69,11 @@ func (l *local) run() {
 			}
 		}
 		l.commit(l.admit(requests))
+		if r := l.restoring.Load(); r != nil {
+			zxid, err := l.restore(r.tree)
+			l.restoring.Store(nil)
+			r.done <- restored{zxid, err}
+		}
 		l.cutIfDue()
 		select {
 		case <-l.s.stop:

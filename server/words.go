@@ -102,12 +102,12 @@ func (c *conn) wordIsro(w *bufio.Writer) {
 
 func (c *conn) wordSrst(w *bufio.Writer) {
 	c.s.resetStats()
+	c.s.stats.proposal.reset()
 	w.WriteString("Server stats reset.\n")
 }
 
 func (s *Server) resetStats() {
 	s.stats.reset()
-	s.stats.proposal.reset()
 	s.metrics.Reset()
 }
 

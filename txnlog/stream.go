@@ -40,3 +40,17 @@ func ReadStream(src io.Reader, limit int, sink SnapshotSink) (rest []byte, err e
 	}
 	return r.buf[r.pos:], nil
 }
+
+// DecodeSnapshot reads a snapshot that is not compressed, as it is in a file, into a sink. Of the info only File and Zxid are not set, and what follows the snapshot is not looked at.
+// An error says at which byte. Limit is as for [LoadNewestSnapshot].
+func DecodeSnapshot(src io.Reader, limit int, sink SnapshotSink) (info SnapshotInfo, err error) {
+	if limit <= 0 {
+		limit = DefaultLimit
+	}
+	r := snapshotReader{src: src, sum: adler32.New(), limit: limit}
+	r.read(&info, sink)
+	if r.err != nil {
+		return info, fmt.Errorf("byte %d of the snapshot: %w", r.at, r.err)
+	}
+	return info, nil
+}

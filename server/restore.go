@@ -1,0 +1,145 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"quoll/replica"
+	"quoll/tree"
+	"quoll/txnlog"
+)
+
+// ErrCannotRestore is the error of a server whose state is not its own to replace.
+var ErrCannotRestore = errors.New("only a server that stands alone, with a data directory, can be restored while it runs; quoll restore does it with the members of an ensemble while they are stopped")
+
+// restoring is a state that is to take the place of the one that there is.
+type restoring struct {
+	tree *tree.Tree
+	done chan restored
+}
+
+type restored struct {
+	zxid int64
+	err  error
+}
+
+// Restore replaces the state by that of a snapshot, which is read from src, plain, and returns the zxid that the state has now: one more than the last one, so that no
+// transaction and no client that has seen one is ahead of it. What was there before stays in the logs and snapshots. Reads go on until the new state is on the disk, writes wait;
+// then every client is disconnected, and those whose sessions are not in the snapshot learn that they have expired. Mirrors ZooKeeperServer.restoreFromSnapshot.
+func (s *Server) Restore(src io.Reader) (zxid int64, err error) {
+	if s.local == nil || s.checkpoints == nil {
+		return 0, ErrCannotRestore
+	}
+	begin := time.Now()
+	loader := tree.NewLoader(false)
+	room := &limitedReader{src: src, left: spareMemory()}
+	if _, err := txnlog.DecodeSnapshot(room, s.opts.maxEntry(), loader); err != nil {
+		return 0, fmt.Errorf("server: %w", err)
+	}
+	t, err := loader.Finish()
+	if err != nil {
+		return 0, fmt.Errorf("server: %w", err)
+	}
+	t.SettleOrphans()
+	if t.NumTTLs() > 0 && !s.opts.ExtendedTypesEnabled {
+		return 0, fmt.Errorf("server: %w", ErrTTLNodes)
+	}
+	for _, id := range t.EphemeralOwners() {
+		if _, ok := t.SessionTimeout(id); !ok {
+			t.KillSession(id)
+		}
+	}
+	r := &restoring{tree: t, done: make(chan restored, 1)}
+	if !s.local.restoring.CompareAndSwap(nil, r) {
+		return 0, errors.New("server: another restore is under way")
+	}
+	s.local.poke()
+	select {
+	case result := <-r.done:
+		if result.err != nil {
+			return 0, fmt.Errorf("server: %w", result.err)
+		}
+		s.metrics.RestoreTime.Observe(time.Since(begin).Milliseconds())
+		s.log.Warn("the state was replaced by that of a snapshot; what was there before is in the older files", "zxid", hex(result.zxid), "znodes", t.Len(), "sessions", t.Sessions(), "took", time.Since(begin).Round(time.Millisecond))
+		return result.zxid, nil
+	case <-s.done:
+		return 0, fmt.Errorf("server: %w", errStopping)
+	}
+}
+
+// restore puts a tree in the place of the one that there is, between two batches. The snapshot's name is what does it: without it a start finds the old state, with it the new one,
+// and so does Java.
+func (l *local) restore(t *tree.Tree) (zxid int64, err error) {
+	s := l.s
+	if l.disk.state != diskGood {
+		return 0, errors.New("the disk takes no writes at the moment")
+	}
+	k := s.checkpoints
+	if err := k.room(); err != nil {
+		return 0, err
+	}
+	zxid = l.zxid + 1
+	t.SetLastZxid(zxid)
+	s.files.Lock()
+	defer s.files.Unlock()
+	file, size, err := replica.WriteSnapshot(&s.replica, s.dirs.snap, replica.WholeTree(t), zxid, t.Digest())
+	if err != nil {
+		return 0, err
+	}
+	k.pause()
+	k.drop() // a start would see that it is not that of the snapshot
+	s.lockTree()
+	s.tree = t
+	t.OnWarning(s.warn)
+	s.lastZxid.Store(zxid)
+	s.prepare()
+	s.sessions.reset(false)
+	s.trackSessions()
+	s.unlockTree()
+	l.zxid = zxid
+	l.log.Roll()
+	k.last.Store(&SnapshotTaken{Zxid: zxid, File: file, Size: size, At: time.Now()})
+	k.resume(nil, false, 0)
+	s.DropConnections()
+	return zxid, nil
+}
+
+// limitedReader fails where a snapshot would take more memory than there is.
+type limitedReader struct {
+	src  io.Reader
+	left int64
+}
+
+var errNoMemory = errors.New("the snapshot does not fit into the memory that is left")
+
+// Read is that of an io.Reader.
+func (r *limitedReader) Read(p []byte) (int, error) {
+	if r.left <= 0 {
+		return 0, errNoMemory
+	}
+	n, err := r.src.Read(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	return n, err
+}
+
+// spareMemory is how many bytes a second state may have: half of what the machine has left, if that is known, since a tree takes somewhat more than its snapshot.
+func spareMemory() int64 {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return math.MaxInt64
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			if kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64); err == nil {
+				return kib << 10 / 2
+			}
+		}
+	}
+	return math.MaxInt64
+}
