@@ -219,6 +219,7 @@ func lastOfEach(settings []setting, warn func(setting, string, ...any)) []settin
 func (l *loader) fileSetting(s setting) {
 	if ensemble.IsKey(s.key) {
 		l.members = append(l.members, s)
+		l.c.properties["zookeeper."+s.key] = s.value // as whatever Java's parser does not know at first
 		return
 	}
 	if row := byName.find(s.key); row != nil && row.Where != PropertyOnly {

@@ -175,7 +175,7 @@ func begin(t *testing.T, kind ensemble.Kind, prometheus bool) world {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	connect := func(addr string, readOnly bool) (*client.Client, int64) {
-		c, err := client.Connect(ctx, addr, client.Options{Timeout: patience, ReadOnly: readOnly})
+		c, err := client.Connect(ctx, addr, client.Options{Timeout: 2 * patience, ReadOnly: readOnly})
 		must(t, err)
 		t.Cleanup(c.Abandon)
 		id, _, _ := c.Session()
