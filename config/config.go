@@ -157,6 +157,8 @@ type Config struct {
 
 	// Request pipeline.
 
+	// MaxGetChildrenResponseCacheSize is the number of znodes whose lists of children are kept encoded.
+	MaxGetChildrenResponseCacheSize int
 	// GlobalOutstandingLimit is the number of requests in flight above which connections are not read.
 	GlobalOutstandingLimit int
 	// MaxBatchSize is the number of transactions per flush; 0 or less is no limit.

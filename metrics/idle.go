@@ -21,10 +21,8 @@ var Idle = map[string]string{
 	"throttled_ops":                  noThrottle,
 	"large_requests_rejected":        noThrottle,
 
-	"response_packet_cache_hits":                noCache,
-	"response_packet_cache_misses":              noCache,
-	"response_packet_get_children_cache_hits":   noCache,
-	"response_packet_get_children_cache_misses": noCache,
+	"response_packet_cache_hits":   noCache,
+	"response_packet_cache_misses": noCache,
 
 	"add_dead_watcher_stall_time":   noCleaner,
 	"dead_watchers_queued":          noCleaner,

@@ -123,7 +123,7 @@ var bufferPool = sync.Pool{New: func() any { return new([]byte) }}
 // longPool has buffers beyond readBufferMax, up to longBufferMax: of answers that list many children.
 var longPool sync.Pool
 
-const longBufferMax = 1 << 20
+const longBufferMax = 4 << 20
 
 // recycle gives a buffer back, unless it is so large that keeping it would be a waste.
 func recycle(buf *[]byte) {

@@ -861,6 +861,7 @@ func (m *Member) adopt(t *tree.Tree) {
 	s.lockTree()
 	defer s.unlockTree()
 	s.tree = t
+	s.listings.clear()
 	t.OnWarning(s.warn)
 	s.lastZxid.Store(t.LastZxid())
 	s.prepare()

@@ -35,7 +35,7 @@ func silentMetrics() map[string]string {
 		"the AdminServer":               "insecure_admin_count restore_error_count restore_rate_limited_count snapshot_error_count snapshot_rate_limited_count restore_time",
 		"the authentication ensemble":   "ensemble_auth_fail ensemble_auth_skip ensemble_auth_success",
 		"the throttle of requests":      "large_requests_rejected request_throttle_wait_count stale_requests_dropped throttled_ops request_throttle_queue_time_ms",
-		"no cache of responses":         "response_packet_cache_hits response_packet_cache_misses response_packet_get_children_cache_hits response_packet_get_children_cache_misses",
+		"no cache of responses":         "response_packet_cache_hits response_packet_cache_misses",
 		"no cleaner of watches":         "add_dead_watcher_stall_time dead_watchers_cleared dead_watchers_queued dead_watchers_cleaner_latency",
 		"no JVM":                        "jvm_pause_time_ms",
 		"what must never happen":        "digest_mismatches_count unrecoverable_error_count",

@@ -189,6 +189,17 @@ func (q *query) children() (*tree.Node, jute.Code) {
 
 func (q *query) appendChildren(path []byte, n *tree.Node) {
 	children := n.NumChildren()
+	list, put := q.s.listings.get(path, n, children)
+	if list != nil {
+		q.s.metrics.ResponseGetChildrenCacheHits.Inc()
+		q.grow(len(list))
+		q.b = append(q.b, list...)
+		q.countRead(path, len(list)-4-4*children)
+		return
+	}
+	if children >= listingMin {
+		q.s.metrics.ResponseGetChildrenCacheMisses.Inc()
+	}
 	q.b = jute.AppendInt32(q.b, int32(children))
 	start := len(q.b)
 	for child := range n.EachChild() {
@@ -196,6 +207,9 @@ func (q *query) appendChildren(path []byte, n *tree.Node) {
 			q.grow(children * (4 + len(child.Name()) + 2)) // a long list mostly has names of one kind
 		}
 		q.b = jute.AppendString(q.b, child.Name())
+	}
+	if put {
+		q.s.listings.put(path, q.b[start-4:])
 	}
 	q.countRead(path, len(q.b)-start-4*children)
 }

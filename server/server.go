@@ -65,6 +65,7 @@ type Server struct {
 	member    *Member // the sequencer of a member of an ensemble, nil in a standalone server
 	sessions  *sessionTracker
 	watches   watchTable
+	listings  listings
 	stats     serverStats
 	started   time.Time
 	traceMask atomic.Int64
@@ -144,6 +145,8 @@ func Start(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
+	s.listings.limit = o.MaxGetChildrenResponseCacheSize
+	s.listings.clear()
 	s.replica = replica.Options{Config: o.Config, FS: o.FS, StoreFS: o.StoreFS, Metrics: s.metrics, Logger: s.log}
 	load := s.recover
 	switch {
