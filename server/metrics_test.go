@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"slices"
@@ -122,6 +123,16 @@ func everything(t *testing.T, s *Server) {
 	must(c.Create(ctx, "/app/gone", nil, client.OpenACL, jute.ModePersistent))
 	must(watcher.Exists(ctx, "/app/gone", true))
 	must(nil, c.Delete(ctx, "/app/gone", -1))
+
+	for i := range listingMin {
+		_, _ = c.Create(ctx, fmt.Sprintf("/app/%d", i), nil, client.OpenACL, jute.ModePersistent)
+	}
+	for range 3 {
+		must(c.ChildNames(ctx, "/app", false))
+	}
+	for i := range listingMin {
+		must(nil, c.Delete(ctx, fmt.Sprintf("/app/%d", i), -1))
+	}
 
 	if _, err := c.Exists(ctx, "/zookeeper/quota/full", false); err != nil {
 		must(c.Create(ctx, "/full", nil, client.OpenACL, jute.ModePersistent))
