@@ -20,6 +20,7 @@ const (
 	lacksOracle     = "ask an oracle for the quorum of two servers"
 	lacksOldTTL     = "emulate the TTL nodes of release 3.5.3"
 
+	lacksKrb5Properties  = "take realm and KDC from properties, but from a krb5.conf,"
 	lacksFlushDelay      = "delay flushes"
 	lacksRequestThrottle = "throttle requests"
 	lacksLargeRequests   = "limit large requests"
@@ -344,6 +345,8 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.SASL.RequireKerberos }},
 		{Name: "java.security.krb5.conf", Where: PropertyOnly, Kind: String, DefaultNote: "the variable KRB5_CONFIG, or `/etc/krb5.conf`", Doc: "Configuration of Kerberos.",
 			field: func(c *Config) any { return &c.SASL.KerberosFile }},
+		{Name: "java.security.krb5.realm", Where: PropertyOnly, Kind: String, Status: Refuses, Lacks: lacksKrb5Properties, Doc: "Default realm in place of that of the configuration of Kerberos."},
+		{Name: "java.security.krb5.kdc", Where: PropertyOnly, Kind: String, Status: Refuses, Lacks: lacksKrb5Properties, Doc: "KDC in place of that of the configuration of Kerberos."},
 		{Name: "kerberos.*", Kind: String, Status: Accepted, Doc: "Renewal and host names of Kerberos tickets that a client has got; a server has a keytab, which is read at start."},
 		{Name: "kinit", Kind: String, Status: Accepted, Doc: "Program that renews the tickets of a cache, which a server has no use for."},
 		{Name: "X509AuthenticationProvider.superUser", Kind: String, Doc: "Subject of the certificate that may do everything, as the scheme x509 spells it.",

@@ -6,7 +6,9 @@
 // The client port accepts: it reads the JAAS file once, at start, and takes an [Exchange] for each connection.
 //
 //	file, err := sasl.ReadFile(path, property)          // java.security.auth.login.config
+//	kerberos, err := sasl.ReadKerberos("")              // krb5.conf
 //	login, err := file.Login("Server", kerberos)        // nil without an error if there is no such section: no SASL
+//	err = login.CheckServer()
 //	exchange := login.Server("zookeeper", "zk-sasl-md5") // one for each connection
 //	for !exchange.Done() {
 //		answer, err := exchange.Step(token) // a token of the client; after an error the exchange is over

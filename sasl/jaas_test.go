@@ -110,14 +110,14 @@ Other {
 		t.Fatal(err)
 	}
 	for _, section := range []string{"Empty", "Missing"} {
-		if l, err := f.Login(section); l != nil || err != nil {
+		if l, err := f.Login(section, nil); l != nil || err != nil {
 			t.Errorf("%s: %v, %v", section, l, err)
 		}
 	}
-	if _, err := f.Login("Other"); err == nil || !strings.HasPrefix(err.Error(), "jaas.conf:6: section Other: the login module org.example.LoginModule is not known") {
+	if _, err := f.Login("Other", nil); err == nil || !strings.HasPrefix(err.Error(), "jaas.conf:6: section Other: the login module org.example.LoginModule is not known") {
 		t.Error(err)
 	}
-	server, err := f.Login("Server")
+	server, err := f.Login("Server", nil)
 	if err != nil || server.Mechanism() != DigestMD5 {
 		t.Fatal(server, err)
 	}
@@ -129,7 +129,7 @@ Other {
 	if _, err := server.Client("p", "s", ""); err == nil {
 		t.Error("a section without a username begins an exchange")
 	}
-	client, err := f.Login("Client")
+	client, err := f.Login("Client", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func FuzzJAASFile(f *testing.F) {
 			return
 		}
 		for name := range file.sections {
-			_, _ = file.Login(name)
+			_, _ = file.Login(name, nil)
 		}
 	})
 }

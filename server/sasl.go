@@ -45,7 +45,10 @@ func loadSASL(o *Options) (a saslAcceptor, err error) {
 	if file == nil || err != nil {
 		return a, err
 	}
-	if a.login, err = file.Login(set.Section); err != nil {
+	if a.login, err = file.Login(set.Section, kerberos); err == nil && a.login != nil {
+		err = a.login.CheckServer()
+	}
+	if err != nil {
 		return a, fmt.Errorf("java.security.auth.login.config: %w", err)
 	}
 	if a.login != nil && set.SuperPassword != "" {

@@ -41,7 +41,7 @@ func saslConn(t *testing.T, s *Server, path, section string) (*client.RawConn, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	login, err := file.Login(section)
+	login, err := file.Login(section, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

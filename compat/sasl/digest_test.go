@@ -64,6 +64,8 @@ type talk struct {
 	proof  string // what the server has to answer to the last response
 	record []string
 	over   bool
+	answer []byte // the last token of the server
+	opaque bool   // tokens of servers are different each time
 }
 
 // begin makes a session.
@@ -106,6 +108,13 @@ func (k *talk) request(op jute.Op, body []byte) {
 	}
 	if k.proof != "" {
 		shown = strings.ReplaceAll(shown, k.proof, "PROOF")
+	}
+	if op == jute.OpSASL && len(answer) >= 20 {
+		d := jute.NewDecoder(answer[16:])
+		k.answer = bytes.Clone(d.Buffer())
+	}
+	if k.opaque && op == jute.OpSASL && len(answer) > 24 {
+		answer, shown = answer[:20], "some token"
 	}
 	if op == jute.OpWhoAmI {
 		shown = identities(k.t, answer[16:])
