@@ -16,6 +16,10 @@ type Options struct {
 	// read-order only what sync promises is left.
 	Members bool
 
+	// Java says that a leader may be Apache ZooKeeper, which counts the ephemerals of a session that ends as children until that is applied: a delete of their
+	// parent that is already under way may fail for them, though they are gone when its turn comes (PrepRequestProcessor, closeSession).
+	Java bool
+
 	// Logged is what the servers' logs say of a zxid: whose request it is, and which one of its connection, counted from 0; -1 for the
 	// expiry of the session. It is believed first when the checker looks for what unanswered writes have done, and not if nothing fits then.
 	// ok is false for what no log has; nil means that nobody has looked.
@@ -81,7 +85,7 @@ func (s shown) String() string { return s.conn.describe(s.op) }
 
 // NewChecker returns a checker of a history that begins with an empty server.
 func NewChecker(opts Options) *Checker {
-	return &Checker{opts: opts, broken: map[ruleID]int{}, sessions: map[int64]*session{}, replay: newReplay(opts.Logged)}
+	return &Checker{opts: opts, broken: map[ruleID]int{}, sessions: map[int64]*session{}, replay: newReplay(opts)}
 }
 
 // Check checks a whole history.

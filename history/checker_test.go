@@ -89,6 +89,46 @@ func TestMembers(t *testing.T) {
 	}
 }
 
+// TestLateEphemerals has a delete fail for an ephemeral that went with its session just before, as a leader that is Java may have it.
+func TestLateEphemerals(t *testing.T) {
+	const first = 1<<32 + 1
+	for _, c := range []struct {
+		java   bool
+		behind int64 // the session's end
+		want   []string
+	}{
+		{true, 1, nil},
+		{true, underWay, []string{"reply-code"}},
+		{false, 1, []string{"reply-code"}},
+	} {
+		op := func(op jute.Op, path string, mode int32, code jute.Code, zxid int64) Op {
+			o := Op{Part: Part{Op: op, Path: path, Mode: mode, Version: -1, Err: code}, Zxid: zxid, Call: 10 * (zxid - first), Return: 10*(zxid-first) + 15}
+			if op == jute.OpCreate && code == jute.OK {
+				o.Made = path
+			}
+			return o
+		}
+		end := first + c.behind
+		stays := []Op{op(jute.OpCreate, "/a", 0, jute.OK, first), op(jute.OpDelete, "/a", 0, jute.ErrNotEmpty, end+2), op(jute.OpCreate, "/a", 0, jute.ErrNodeExists, end+3)}
+		goes := []Op{op(jute.OpCreate, "/a/x", 1, jute.OK, first+1), op(jute.OpCloseSession, "", 0, jute.OK, end+1)}
+		if c.behind == underWay {
+			stays[1].Zxid += underWay
+			stays[2].Zxid += underWay
+		}
+		lives := []*Connection{
+			{Session: 1, New: true, Call: 1, Return: 2, Ops: stays, Replies: len(stays)},
+			{Session: 2, New: true, Call: 1, Return: 2, Ops: goes, Replies: len(goes)},
+		}
+		var got []string
+		for _, v := range Check(Options{Java: c.java}, lives).Violations {
+			got = append(got, v.Rule)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+}
+
 func BenchmarkCheck(b *testing.B) {
 	s := simulate(simConfig{seed: 1, clients: 16, steps: 100_000, multis: true})
 	ops := 0

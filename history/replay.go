@@ -67,10 +67,12 @@ type mismatch struct {
 // effortLimit is how many steps the search for what unanswered writes have done may take.
 const effortLimit = 5_000_000
 
-func newReplay(logged func(int64) (int64, int, bool)) *replay {
+func newReplay(opts Options) *replay {
 	j := &journal{}
+	t := newTree(j)
+	t.java = opts.Java
 	return &replay{
-		logged: logged, journal: j, tree: newTree(j), watches: watches{journal: j, paths: map[string][]watcher{}},
+		logged: opts.Logged, journal: j, tree: t, watches: watches{journal: j, paths: map[string][]watcher{}},
 		seen: map[string][]fact{}, touched: map[string]struct{}{}, unknown: map[string]struct{}{}, failed: map[uint64]struct{}{},
 	}
 }

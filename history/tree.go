@@ -44,10 +44,15 @@ type tree struct {
 	owned   map[int64]map[string]struct{} // ephemerals by session
 	ended   map[int64]bool                // sessions
 	ghosts  map[string]struct{}           // ephemerals that went with their sessions, in this life; only to name a violation
+	java    bool                          // see Options
+	emptied map[string]int64              // znodes that lost children with a session, and the zxid of that
 
 	results []result // of the write applied last
 	changes []change
 }
+
+// underWay is more than the number of transactions that a leader has under way at a time.
+const underWay = 1000
 
 // author is who a write comes from.
 type author struct {
@@ -72,7 +77,7 @@ type change struct {
 
 // newTree is the tree of a new server.
 func newTree(j *journal) *tree {
-	t := &tree{journal: j, nodes: map[string]*node{}, owned: map[int64]map[string]struct{}{}, ended: map[int64]bool{}, ghosts: map[string]struct{}{}}
+	t := &tree{journal: j, nodes: map[string]*node{}, owned: map[int64]map[string]struct{}{}, ended: map[int64]bool{}, ghosts: map[string]struct{}{}, emptied: map[string]int64{}}
 	for _, path := range []string{"/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"} {
 		n := &node{data: DataOf([]byte{})}
 		t.nodes[path] = n
@@ -159,7 +164,7 @@ func (t *tree) single(a author, p *Part, zxid int64) result {
 	}
 	switch p.Op {
 	case jute.OpDelete:
-		if n.stat.NumChildren > 0 {
+		if n.stat.NumChildren > 0 || t.java && p.Err == jute.ErrNotEmpty && zxid-t.emptied[p.Path] < underWay {
 			return result{err: jute.ErrNotEmpty}
 		}
 		t.remove(a, p.Path, zxid)
@@ -251,6 +256,11 @@ func (t *tree) end(a author, zxid int64) {
 		t.remove(a, path, zxid)
 		t.ghosts[path] = struct{}{}
 		t.journal.add(func() { delete(t.ghosts, path) })
+		if parent := parentOf(path); t.java {
+			was := t.emptied[parent]
+			t.emptied[parent] = zxid
+			t.journal.add(func() { t.emptied[parent] = was })
+		}
 	}
 	delete(t.owned, a.session)
 	t.ended[a.session] = true

@@ -68,7 +68,7 @@ func newChaos(t *testing.T, kinds []Kind, seed int64) *chaos {
 	x := &chaos{
 		T: t, Ensemble: e, network: network, rng: rand.New(rand.NewPCG(uint64(seed), 0)), faults: map[string]int{}, logged: map[int64]request{},
 	}
-	x.checker = history.NewChecker(history.Options{Members: true, Logged: func(zxid int64) (int64, int, bool) {
+	x.checker = history.NewChecker(history.Options{Members: true, Java: slices.ContainsFunc(kinds, func(k Kind) bool { return k != Quoll }), Logged: func(zxid int64) (int64, int, bool) {
 		r, ok := x.logged[zxid]
 		return r.session, r.index, ok
 	}})
