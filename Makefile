@@ -76,6 +76,10 @@ oracle: ## 1,000,000 random operations on ZooKeeper and quoll, all compared, and
 	QUOLL_REQUIRE_PEERS=1 QUOLL_ORACLE_SEED=0 QUOLL_ORACLE_OPS=1000000 $(GO) test -count=1 -timeout 120m -run TestOracle -v ./compat/oracle
 	QUOLL_REQUIRE_PEERS=1 QUOLL_ORACLE_MUTANTS=all $(GO) test -count=1 -timeout 60m -run TestMutants -v ./compat/oracle
 
+.PHONY: admin
+admin: ## the AdminServer and the metrics beside ZooKeeper's, in every role (1 minute; make compat has a shorter form)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_ADMIN=long $(GO) test -count=1 -timeout 30m -v ./compat/admin
+
 .PHONY: history
 history: ## 10,000,000 operations of 16 clients on a server that is killed again and again, every answer and event checked (10 minutes)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_HISTORY_OPS=10000000 $(GO) test -count=1 -timeout 60m -run TestHistory -v ./compat/history

@@ -32,10 +32,6 @@ var Idle = map[string]string{
 	"netty_queued_buffer_capacity":          noNetty,
 	"cnxn_closed_without_zk_server_running": noNetty,
 
-	"restore_time":               noAdmin,
-	"restore_error_count":        noAdmin,
-	"restore_rate_limited_count": noAdmin,
-
 	"ensemble_auth_fail":    noEnsembleAuth,
 	"ensemble_auth_skip":    noEnsembleAuth,
 	"ensemble_auth_success": noEnsembleAuth,
@@ -51,6 +47,5 @@ const (
 	noCache        = "replies are encoded from the tree and not kept"
 	noCleaner      = "the watches of a connection go when it closes"
 	noNetty        = "counted by ZooKeeper's Netty connections only"
-	noAdmin        = "of restores by the AdminServer, which quoll does not do"
 	noEnsembleAuth = "of the authentication scheme ensemble"
 )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the commands of README.md and of docs/ensemble.md as a newcomer would, on port 2181 with the data in a temporary directory's ./quoll-data. It takes the
+# Runs the commands of README.md, docs/ensemble.md and docs/monitor.md as a newcomer would, on port 2181 with the data in a temporary directory's ./quoll-data. It takes the
 # commands out of the page, so the page cannot promise what does not work.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -42,6 +42,17 @@ echo "+ docs/ensemble.md"
 . ./ensemble.sh >out # without a pipe: the servers are jobs of this shell
 cat out
 grep -qx ensemble out
+# shellcheck disable=SC2046
+kill $(jobs -p)
+wait
+
+awk '/^```sh/ { code = 1; next } /^```/ { code = 0 } code' "$repo/docs/monitor.md" > monitor.sh
+echo "+ docs/monitor.md"
+. ./monitor.sh >out
+grep -qx 'zk_znode_count	6.0' out # mntr, with /app
+grep -q '"error" : null' out
+grep -qx 'znode_count 6' out
+grep -qx x out # /app after the restore
 # shellcheck disable=SC2046
 kill $(jobs -p)
 wait

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"quoll/config"
 	"quoll/ensemble"
 	"quoll/jute"
 	"quoll/metrics"
@@ -81,7 +82,7 @@ func (m *Member) registerGauges(role zab.Role) {
 	}
 	switch role {
 	case zab.Following:
-		if s.opts.ObserverMasterPort > 0 {
+		if s.opts.ObserverMasterPort > 0 || s.opts.MetricsProvider == config.PrometheusMetricsProvider { // which shows 0 for what has no value
 			g.SyncedObservers.Register(m.observers)
 		}
 	case zab.Leading:

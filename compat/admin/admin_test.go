@@ -1,8 +1,13 @@
 package admin
 
 import (
+	"flag"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,17 +21,16 @@ func TestCommands(t *testing.T) {
 	c := &comparison{t: t, used: map[*difference]bool{}}
 	list := questions()
 	capture := func(kind ensemble.Kind) map[string][]answer {
-		w := begin(t, kind, false)
 		all := map[string][]answer{}
-		for _, role := range roles {
+		visitRoles(t, kind, false, func(role string, s *target) {
 			for _, q := range list {
-				a := w[role].ask(t, q)
-				if kind == ensemble.Quoll && secrets.MatchString(a.body) {
+				a := s.ask(t, q)
+				if kind == ensemble.Quoll && strings.Contains(a.body, secret) {
 					t.Errorf("%s %s shows a secret:\n%s", role, q, a.body)
 				}
 				all[role] = append(all[role], a)
 			}
-		}
+		})
 		return all
 	}
 	java, quoll := capture(ensemble.Java), capture(ensemble.Quoll)
@@ -49,18 +53,23 @@ func (c *comparison) complete(of func(*difference) bool) {
 
 // TestMetrics scrapes servers of either kind in every role, and compares names, types and labels; and the keys of mntr and of monitor in the form that this provider has.
 func TestMetrics(t *testing.T) {
+	if os.Getenv("QUOLL_ADMIN") != "long" && !*update {
+		t.Skip("QUOLL_ADMIN=long compares with a running ZooKeeper; TestGolden does with what was recorded of it")
+	}
 	peer.RequireJVM(t)
 	c := &comparison{t: t, used: map[*difference]bool{}}
 	capture := func(kind ensemble.Kind) map[string]scrape {
-		w := begin(t, kind, true)
 		all := map[string]scrape{}
-		for _, role := range roles {
-			all[role] = take(t, w[role])
-		}
+		visitRoles(t, kind, true, func(role string, s *target) { all[role] = take(t, s) })
 		return all
 	}
-	java, quoll := capture(ensemble.Java), capture(ensemble.Quoll)
+	java := capture(ensemble.Java)
 	for _, role := range roles {
+		golden(t, role, java[role], *update)
+	}
+	quoll := capture(ensemble.Quoll)
+	for _, role := range roles {
+		golden(t, role, quoll[role], false)
 		a, b := java[role], quoll[role]
 		place := role + " GET /metrics"
 		c.sets(place, "sample", a.samples, b.samples)
@@ -73,6 +82,52 @@ func TestMetrics(t *testing.T) {
 		c.sets(role+" monitor", "sample", a.monitor, b.monitor)
 	}
 	c.complete(func(d *difference) bool { return d.metric })
+}
+
+// TestGolden compares what quoll shows in every role with what was recorded of ZooKeeper, which needs no virtual machine.
+func TestGolden(t *testing.T) {
+	visitRoles(t, ensemble.Quoll, true, func(role string, s *target) { golden(t, role, take(t, s), false) })
+}
+
+var update = flag.Bool("update", false, "write testdata/prometheus with what ZooKeeper shows, instead of comparing with it")
+
+// golden compares a scrape with the file of its role, or writes that: names, types and labels of ZooKeeper's metrics, without those of process and virtual machine.
+func golden(t *testing.T, role string, s scrape, write bool) {
+	t.Helper()
+	var lines []string
+	others := regexp.MustCompile(`^(jvm_[^p]|process_|go_|quoll_)`).MatchString
+	for _, sample := range s.samples {
+		name, _, _ := strings.Cut(sample, "{")
+		kind := s.types[name]
+		for _, end := range []string{"_sum", "_count"} {
+			if base := strings.TrimSuffix(name, end); base != name && s.types[base] == "summary" {
+				kind = "part of a summary"
+			}
+		}
+		if !others(sample) {
+			lines = append(lines, sample+" "+kind)
+		}
+	}
+	slices.Sort(lines)
+	file := filepath.Join("..", "..", "testdata", "prometheus", role+"-3.9.5.txt")
+	if write {
+		head := "# Samples of the metrics of Apache ZooKeeper 3.9.5 and their types, recorded by: go test ./compat/admin -run TestMetrics -update\n"
+		must(t, os.WriteFile(file, []byte(head+strings.Join(lines, "\n")+"\n"), 0o644))
+		return
+	}
+	text, err := os.ReadFile(file)
+	must(t, err)
+	want := strings.Split(strings.TrimSpace(string(text)), "\n")[1:]
+	for _, line := range want {
+		if !slices.Contains(lines, line) {
+			t.Errorf("%s: there is no %s", role, line)
+		}
+	}
+	for _, line := range lines {
+		if !slices.Contains(want, line) {
+			t.Errorf("%s: there is %s, which ZooKeeper has not", role, line)
+		}
+	}
 }
 
 // scrape is what a server shows of its metrics: types by name, and samples with their labels, without their values.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -136,13 +136,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// world is servers of a kind in every role.
-type world map[string]*target
-
-// begin starts them and runs the program on each that can. With Prometheus the metrics provider is that one.
-func begin(t *testing.T, kind ensemble.Kind, prometheus bool) world {
+// visitRoles starts servers of a kind in every role, one ensemble after the other, runs the program on each that can, and calls visit for each. With Prometheus the metrics provider is that one.
+func visitRoles(t *testing.T, kind ensemble.Kind, prometheus bool, visit func(role string, s *target)) {
 	t.Helper()
-	w := world{}
 	listen := func(s *target) []string {
 		admin, err := peer.FreePort()
 		must(t, err)
@@ -172,7 +168,7 @@ func begin(t *testing.T, kind ensemble.Kind, prometheus bool) world {
 		}
 		s.hide = strings.NewReplacer(pairs...)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	connect := func(addr string, readOnly bool) (*client.Client, int64) {
 		c, err := client.Connect(ctx, addr, client.Options{Timeout: 2 * patience, ReadOnly: readOnly})
@@ -187,12 +183,13 @@ func begin(t *testing.T, kind ensemble.Kind, prometheus bool) world {
 	if kind == ensemble.Quoll {
 		start = peer.Quoll
 	}
-	s := start(t, peer.Options{Config: append([]string{"4lw.commands.whitelist=*", "maxSessionTimeout=120000", "ssl.keyStore.password=very-secret"}, listen(alone)...)})
+	s := start(t, peer.Options{Config: append([]string{"4lw.commands.whitelist=*", "maxSessionTimeout=120000", "ssl.keyStore.password=" + secret}, listen(alone)...)})
 	alone.word = s.FourLetter
 	c, id := connect(s.Addr(), false)
 	program(ctx, t, c, "/standalone", true)
 	hide(alone, &ensemble.Ensemble{}, s.Dir(), s.Addr(), id)
-	w["standalone"] = alone
+	visit("standalone", alone)
+	must(t, s.Close())
 
 	start2 := func(o ensemble.Options, ids ...int64) (*ensemble.Ensemble, []*target) {
 		o.Work = t.TempDir()
@@ -218,9 +215,6 @@ func begin(t *testing.T, kind ensemble.Kind, prometheus bool) world {
 		}
 		return e, targets
 	}
-	// Each of the last is alone in an ensemble of three, and starts while the other one does.
-	readOnly, readOnlyTargets := start2(ensemble.Options{Kinds: []ensemble.Kind{kind, kind, kind}, Flags: []string{"-Dreadonlymode.enabled=true"}, Config: []string{"localSessionsEnabled=true"}}, 1)
-	looking, lookingTargets := start2(ensemble.Options{Kinds: []ensemble.Kind{kind, kind, kind}}, 1)
 	e, targets := start2(ensemble.Options{Kinds: []ensemble.Kind{kind, kind, kind, kind}, Observers: 1}, 2, 3)
 	leader, err := e.Serving()
 	must(t, err)
@@ -243,8 +237,9 @@ func begin(t *testing.T, kind ensemble.Kind, prometheus bool) world {
 		m := e.Member(members[role])
 		s := targets[m.ID-1]
 		hide(s, e, m.Dir(), m.Addr(), ids...)
-		w[role] = s
+		visit(role, s)
 	}
+	must(t, e.Close())
 	await := func(e *ensemble.Ensemble, what string) {
 		for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 			if answer, err := e.Member(1).Word("srvr"); err == nil && strings.Contains(answer, what) {
@@ -255,14 +250,46 @@ func begin(t *testing.T, kind ensemble.Kind, prometheus bool) world {
 			}
 		}
 	}
-	await(readOnly, "Mode: read-only")
-	c, id = connect(readOnly.Member(1).Addr(), true)
+	// Each of the last is alone in an ensemble of three.
+	e, targets = start2(ensemble.Options{Kinds: []ensemble.Kind{kind, kind, kind}, Flags: []string{"-Dreadonlymode.enabled=true"}, Config: []string{"localSessionsEnabled=true"}}, 1)
+	await(e, "Mode: read-only")
+	c, id = connect(e.Member(1).Addr(), true)
 	_, err = c.ChildNames(ctx, "/", true)
 	must(t, err)
-	hide(readOnlyTargets[0], readOnly, readOnly.Member(1).Dir(), readOnly.Member(1).Addr(), id)
-	await(looking, "not currently serving")
-	w["read-only"], w["looking"] = readOnlyTargets[0], lookingTargets[0]
-	return w
+	hide(targets[0], e, e.Member(1).Dir(), e.Member(1).Addr(), id)
+	targets[0].listens(t)
+	visit("read-only", targets[0])
+	must(t, e.Close())
+
+	e, targets = start2(ensemble.Options{Kinds: []ensemble.Kind{kind, kind, kind}}, 1)
+	await(e, "not currently serving")
+	targets[0].listens(t) // clients are taken before
+	visit("looking", targets[0])
+	must(t, e.Close())
+}
+
+// listens waits until it can be asked.
+func (s *target) listens(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		var err error
+		for _, address := range []string{s.admin, s.metrics} {
+			if address == "" {
+				continue
+			}
+			var c net.Conn
+			if c, err = net.Dial("tcp", address); err != nil {
+				break
+			}
+			_ = c.Close()
+		}
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
 }
 
 // program leaves something of everything that is told: znodes, a watch of each kind, ephemerals, a quota, digests if it is to, and a root that a user may do everything with.
@@ -299,5 +326,5 @@ func program(ctx context.Context, t *testing.T, c *client.Client, app string, fi
 	must(t, err)
 }
 
-// secrets must not be in any answer of quoll.
-var secrets = regexp.MustCompile(`very-secret`)
+// secret is in the configuration, and must not be in any answer of quoll.
+const secret = "very-secret"
