@@ -127,15 +127,14 @@ func TestLoad(t *testing.T) {
 		{"purge", world{cfg: "clientPort=1\nautopurge.snapRetainCount=1\nautopurge.purgeInterval=24"}, show("%d %v", func(c *Config) []any { return []any{c.AutopurgeSnapRetainCount, c.AutopurgePurgeInterval} }), "3 24h0m0s",
 			"$/zoo.cfg:3: autopurge.snapRetainCount: 1 is too few, 3 is used"},
 		{"flush delay", world{cfg: "clientPort=1\nflushDelay=10"}, show("%v %v", func(c *Config) []any { return []any{c.FlushDelay, c.MaxWriteQueuePollTime} }), "10ms 3ms",
-			"$/zoo.cfg:3: flushDelay: no effect, quoll does not delay flushes yet"},
+			""},
 		{"observer.syncEnabled wins", world{cfg: "clientPort=1\nsyncEnabled=true", flags: "-Dzookeeper.observer.syncEnabled=no"}, show("%v", func(c *Config) []any { return []any{c.SyncEnabled} }), "false", ""},
 		{"throttle weights", world{cfg: "clientPort=1\nconnection_throttle_local_session_weight=4\nconnection_throttle_renew_session_weight=0"}, show("%+v", func(c *Config) []any {
 			return []any{[]int{c.ConnectionThrottle.GlobalWeight, c.ConnectionThrottle.RenewWeight, c.ConnectionThrottle.LocalWeight}}
 		}), "[4 4 4]",
 			"$/zoo.cfg:4: connection_throttle_renew_session_weight: 0 is not positive; 2 is used\n" +
 				"$/zoo.cfg: connection_throttle_global_session_weight: 3 is less than the weight of a local session, 4, which is used\n" +
-				"$/zoo.cfg:4: connection_throttle_renew_session_weight: 2 is less than the weight of a local session, 4, which is used\n" +
-				"connection_throttle_renew_session_weight ($/zoo.cfg:4), connection_throttle_local_session_weight ($/zoo.cfg:3): no effect, quoll does not throttle new sessions yet"},
+				"$/zoo.cfg:4: connection_throttle_renew_session_weight: 2 is less than the weight of a local session, 4, which is used"},
 
 		{"no client port", world{cfg: "tickTime=2000"}, client, " id=-1 distributed=false", "$/zoo.cfg: no client port: neither clientPort nor a client part on the line of this server"},
 		{"the official image", world{cfg: "dataLogDir=/datalog\ntickTime=2000\ninitLimit=5\nsyncLimit=2\nautopurge.snapRetainCount=3\nautopurge.purgeInterval=0\nmaxClientCnxns=60\nstandaloneEnabled=true\nadmin.enableServer=true\nserver.1=localhost:2888:3888;2181", files: map[string]string{"data/myid": "1\n"}},

@@ -7,24 +7,19 @@ import (
 
 // What quoll lacks, in the words of [Key.Lacks]. Keys with the same text share one line at start.
 const (
-	lacksForwarded  = "take the address of a client from a header that anybody can write (CVE-2024-51504)"
-	lacksHTTP       = "speak another version of HTTP than 1.1 at the AdminServer"
-	lacksAuditClass = "load Java classes that write the audit log"
-	lacksQuorumSASL = "authenticate servers with SASL"
-	lacksMetricsTLS = "serve metrics over HTTPS, as ZooKeeper 3.9 does not either,"
-	lacksProvider   = "have authentication providers other than ip, digest, sasl and x509"
-	lacksRevocation = "check whether certificates are revoked"
-	lacksReverseDNS = "look up the names of clients"
-	lacksTLSClass   = "load Java classes for TLS"
-	lacksTLSSetting = "know that TLS setting"
-	lacksOracle     = "ask an oracle for the quorum of two servers"
-	lacksOldTTL     = "emulate the TTL nodes of release 3.5.3"
-
-	lacksKrb5Properties  = "take realm and KDC from properties, but from a krb5.conf,"
-	lacksFlushDelay      = "delay flushes"
-	lacksRequestThrottle = "throttle requests"
-	lacksLargeRequests   = "limit large requests"
-	lacksSessionThrottle = "throttle new sessions"
+	lacksForwarded      = "take the address of a client from a header that anybody can write (CVE-2024-51504)"
+	lacksHTTP           = "speak another version of HTTP than 1.1 at the AdminServer"
+	lacksAuditClass     = "load Java classes that write the audit log"
+	lacksQuorumSASL     = "authenticate servers with SASL"
+	lacksMetricsTLS     = "serve metrics over HTTPS, as ZooKeeper 3.9 does not either,"
+	lacksProvider       = "have authentication providers other than ip, digest, sasl and x509"
+	lacksRevocation     = "check whether certificates are revoked"
+	lacksReverseDNS     = "look up the names of clients"
+	lacksTLSClass       = "load Java classes for TLS"
+	lacksTLSSetting     = "know that TLS setting"
+	lacksOracle         = "ask an oracle for the quorum of two servers"
+	lacksOldTTL         = "emulate the TTL nodes of release 3.5.3"
+	lacksKrb5Properties = "take realm and KDC from properties, but from a krb5.conf,"
 )
 
 // The metrics providers of ZooKeeper.
@@ -212,30 +207,30 @@ var sections = []Section{
 	}},
 
 	{"Requests", "", []Key{
-		{Name: "globalOutstandingLimit", Kind: LenientInt, Default: "1000", Doc: "Requests in flight above which connections are not read.",
+		{Name: "globalOutstandingLimit", Kind: LenientInt, Default: "1000", Doc: "Writes in flight above which connections are not read; in an ensemble of more than two voters each has its share of it.",
 			field: func(c *Config) any { return &c.GlobalOutstandingLimit }},
 		{Name: "maxBatchSize", Kind: LenientInt, Default: "1000", Doc: "Transactions per flush; 0 is no limit.",
 			field: func(c *Config) any { return &c.MaxBatchSize }},
-		{Name: "flushDelay", Kind: LenientLong, Unit: "ms", Default: "0", Status: Warns, Lacks: lacksFlushDelay, Doc: "How long a batch of transactions waits for more before it is flushed.",
+		{Name: "flushDelay", Kind: LenientLong, Unit: "ms", Default: "0", Status: Accepted, Doc: "How long a batch of transactions waits for more before it is flushed; quoll flushes what has come while the last batch was written, without a wait.",
 			field: func(c *Config) any { return &c.FlushDelay }},
-		{Name: "maxWriteQueuePollTime", Kind: LenientLong, Unit: "ms", DefaultNote: "flushDelay / 3", Status: Warns, Lacks: lacksFlushDelay, Doc: "Flush a waiting batch when no write arrives in this time.",
+		{Name: "maxWriteQueuePollTime", Kind: LenientLong, Unit: "ms", DefaultNote: "flushDelay / 3", Status: Accepted, Doc: "Flush a waiting batch when no write arrives in this time.",
 			field: func(c *Config) any { return &c.MaxWriteQueuePollTime }},
-		{Name: "request_throttle_max_requests", Kind: LenientInt, Default: "0", Status: Warns, Lacks: lacksRequestThrottle, Doc: "Outstanding requests above which requests are stalled; 0 is off.",
+		{Name: "request_throttle_max_requests", Kind: LenientInt, Default: "0", Doc: "Outstanding requests above which requests are stalled; 0 is off.",
 			field: func(c *Config) any { return &c.RequestThrottleMaxRequests }},
-		{Name: "request_throttle_stall_time", Kind: LenientInt, Unit: "ms", Default: "100", Status: Warns, Lacks: lacksRequestThrottle, Doc: "Longest stall per step.",
+		{Name: "request_throttle_stall_time", Kind: LenientInt, Unit: "ms", Default: "100", Doc: "Longest stall per step.",
 			field: func(c *Config) any { return &c.RequestThrottleStallTime }},
-		{Name: "request_throttle_drop_stale", Kind: Flag, Default: "true", Status: Warns, Lacks: lacksRequestThrottle, Doc: "Drop stale requests while stalling.",
+		{Name: "request_throttle_drop_stale", Kind: Flag, Default: "true", Doc: "Drop stale requests while stalling.",
 			field: func(c *Config) any { return &c.RequestThrottleDropStale }},
 		{Name: "request_stale_connection_check", Kind: Flag, Default: "true", Doc: "A request of a closed connection is stale.",
 			field: func(c *Config) any { return &c.RequestStaleConnectionCheck }},
-		{Name: "request_stale_latency_check", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksRequestThrottle, Doc: "A request older than its session timeout is stale.",
+		{Name: "request_stale_latency_check", Kind: Flag, Default: "false", Doc: "A request older than its session timeout is stale.",
 			field: func(c *Config) any { return &c.RequestStaleLatencyCheck }},
 		{Name: "request_throttler.shutdownTimeout", Kind: LenientInt, Unit: "ms", Default: "10000", Status: Accepted, Doc: "Java's wait for the throttling thread at shutdown."},
-		{Name: "throttled_op_wait_time", Kind: LenientInt, Unit: "ms", Default: "0", Status: Warns, Lacks: lacksRequestThrottle, Doc: "Answer THROTTLEDOP to a request that waited longer in the throttle; 0 is off.",
+		{Name: "throttled_op_wait_time", Kind: LenientInt, Unit: "ms", Default: "0", Doc: "Answer THROTTLEDOP to a request that waited longer in the throttle; 0 is off.",
 			field: func(c *Config) any { return &c.ThrottledOpWaitTime }},
-		{Name: "largeRequestThreshold", Kind: LenientInt, Unit: "bytes", Default: "-1", Status: Warns, Lacks: lacksLargeRequests, Doc: "Size above which a request counts as large; -1 is off.",
+		{Name: "largeRequestThreshold", Kind: LenientInt, Unit: "bytes", Default: "-1", Doc: "Size above which a request counts as large; -1 is off.",
 			field: func(c *Config) any { return &c.LargeRequestThreshold }},
-		{Name: "largeRequestMaxBytes", Kind: LenientInt, Unit: "bytes", Default: "104857600", Status: Warns, Lacks: lacksLargeRequests, Doc: "Sum of large requests in flight above which a connection with another one is closed.",
+		{Name: "largeRequestMaxBytes", Kind: LenientInt, Unit: "bytes", Default: "104857600", Doc: "Sum of large requests in flight above which a connection with another one is closed.",
 			field: func(c *Config) any { return &c.LargeRequestMaxBytes }},
 		{Name: "commitProcessor.numWorkerThreads", Kind: LenientInt, DefaultNote: "cores", Status: Accepted, Doc: "Java's threads for reads."},
 		{Name: "commitProcessor.maxReadBatchSize", Kind: LenientInt, Default: "-1", Status: Accepted, Doc: "Java's fairness between reads and commits."},
@@ -250,27 +245,27 @@ var sections = []Section{
 	{"Connections", "", []Key{
 		{Name: "maxCnxns", Kind: LenientInt, Default: "0", Doc: "Client connections in total; 0 is no limit.",
 			field: func(c *Config) any { return &c.MaxCnxns }},
-		{Name: "connection_throttle_tokens", Kind: LenientInt, Default: "0", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Size of the token bucket for new sessions; 0 is off.",
+		{Name: "connection_throttle_tokens", Kind: LenientInt, Default: "0", Doc: "Size of the token bucket for new sessions; 0 is off.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.Tokens }},
-		{Name: "connection_throttle_fill_time", Kind: LenientInt, Unit: "ms", Default: "1", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Time after which tokens return.",
+		{Name: "connection_throttle_fill_time", Kind: LenientInt, Unit: "ms", Default: "1", Doc: "Time after which tokens return.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.FillTime }},
-		{Name: "connection_throttle_fill_count", Kind: LenientInt, Default: "1", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Tokens that return after each fill time.",
+		{Name: "connection_throttle_fill_count", Kind: LenientInt, Default: "1", Doc: "Tokens that return after each fill time.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.FillCount }},
-		{Name: "connection_throttle_freeze_time", Kind: LenientInt, Unit: "ms", Default: "-1", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Least time between changes of the probability to drop a new session; -1 is off.",
+		{Name: "connection_throttle_freeze_time", Kind: LenientInt, Unit: "ms", Default: "-1", Doc: "Least time between changes of the probability to drop a new session; -1 is off.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.FreezeTime }},
-		{Name: "connection_throttle_drop_increase", Kind: Double, Default: "0.02", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Step up of that probability.",
+		{Name: "connection_throttle_drop_increase", Kind: Double, Default: "0.02", Doc: "Step up of that probability.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.DropIncrease }},
-		{Name: "connection_throttle_drop_decrease", Kind: Double, Default: "0.002", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Step down of that probability.",
+		{Name: "connection_throttle_drop_decrease", Kind: Double, Default: "0.002", Doc: "Step down of that probability.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.DropDecrease }},
-		{Name: "connection_throttle_decrease_ratio", Kind: Double, Default: "0", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Share of free tokens above which the probability goes down.",
+		{Name: "connection_throttle_decrease_ratio", Kind: Double, Default: "0", Doc: "Share of free tokens above which the probability goes down.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.DecreaseRatio }},
-		{Name: "connection_throttle_weight_enabled", Kind: Flag, Default: "false", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Sessions cost tokens by their kind.",
+		{Name: "connection_throttle_weight_enabled", Kind: Flag, Default: "false", Doc: "Sessions cost tokens by their kind.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.WeightEnabled }},
-		{Name: "connection_throttle_global_session_weight", Kind: LenientInt, Default: "3", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Tokens of a new session.",
+		{Name: "connection_throttle_global_session_weight", Kind: LenientInt, Default: "3", Doc: "Tokens of a new session.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.GlobalWeight }},
-		{Name: "connection_throttle_renew_session_weight", Kind: LenientInt, Default: "2", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Tokens of a renewed session.",
+		{Name: "connection_throttle_renew_session_weight", Kind: LenientInt, Default: "2", Doc: "Tokens of a renewed session.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.RenewWeight }},
-		{Name: "connection_throttle_local_session_weight", Kind: LenientInt, Default: "1", Status: Warns, Lacks: lacksSessionThrottle, Doc: "Tokens of a new local session.",
+		{Name: "connection_throttle_local_session_weight", Kind: LenientInt, Default: "1", Doc: "Tokens of a new local session.",
 			field: func(c *Config) any { return &c.ConnectionThrottle.LocalWeight }},
 		{Name: "clientTcpKeepAlive", Kind: Flag, Default: "false", Doc: "SO_KEEPALIVE on client connections.",
 			field: func(c *Config) any { return &c.ClientTCPKeepAlive }},

@@ -28,6 +28,7 @@ const (
 	readsPerLock  = 64        // reads that keep transactions waiting together
 	queueLength   = 1000      // requests of one connection that wait for their turn before more are read
 	watchLimit    = 128 << 20 // bytes of paths that a connection may watch
+	connectLimit  = 4 << 10   // bytes of the request that begins a session; those of all clients known are below 100
 	maxIdentities = 100       // that a connection can have at a time: every check of an ACL goes through all of them
 )
 
@@ -49,6 +50,7 @@ type conn struct {
 	ids      atomic.Pointer[[]jute.ID]
 	received atomic.Int64 // frames
 	inWord   atomic.Bool  // serves a four-letter word
+	answerBy time.Time    // when the answer to it has to be written; zero for no limit beyond that of each part
 
 	// The reading goroutine's own.
 	in         []byte
@@ -224,6 +226,9 @@ func (c *conn) frame(max int) (frame []byte, ok bool, err error) {
 	if n < 0 || n > max {
 		return nil, false, errFrameLength
 	}
+	if !c.s.mayBeLarge(n) {
+		return nil, false, errLargeRequest
+	}
 	if c.w-c.r-4 < n {
 		return nil, false, nil
 	}
@@ -305,6 +310,11 @@ func (c *conn) handle(frame []byte) error {
 		return nil // the close follows
 	}
 	c.s.sessions.touch(session, c.s.clock(c.now))
+	if c.s.crowded() {
+		if proceed, err := c.stall(xid, op); !proceed {
+			return err
+		}
+	}
 	switch {
 	case row.kind == refused:
 		c.answer(xid, op, -1, jute.ErrUnimplemented, true)
@@ -407,6 +417,10 @@ func (c *conn) push(r *Request) {
 // left notes that no connection waits for a write any more.
 func (s *Server) left(r *Request) {
 	s.outstanding.Add(-1)
+	if s.opts.RequestThrottleMaxRequests > 0 {
+		s.oneDone()
+	}
+	s.large.Add(-int64(r.large))
 	if m := s.member; m != nil && r.stage.Swap(stageDone) == stageAbroad {
 		m.abroad.Add(-int64(r.size()))
 	}
@@ -427,6 +441,9 @@ func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 	}
 	if c.afterSync && op != jute.OpSync && c.waiting.Load() > 0 && (!c.endBatch() || !c.awaitAnswers()) {
 		return net.ErrClosed
+	}
+	if err := c.s.takeLarge(r, 8+len(body)); err != nil {
+		return err
 	}
 	c.afterSync = op == jute.OpSync
 	c.fifo.Lock()
@@ -505,7 +522,7 @@ func (c *conn) endBatch() bool {
 // awaitCapacity waits while the client has too much unread output, too many waiting requests, or the server too many outstanding
 // ones. Every write to the socket and every startFlush wakes it.
 func (c *conn) awaitCapacity() bool {
-	limit := int64(c.s.opts.GlobalOutstandingLimit)
+	limit := c.s.outstandingLimit()
 	c.out.Lock()
 	defer c.out.Unlock()
 	for !c.out.closed && (c.unsent() > outSoftLimit || c.waitingBytes.Load() > queueLimit || c.waiting.Load() > queueLength ||

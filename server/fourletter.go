@@ -15,6 +15,8 @@ type word struct {
 	bytes string // on the wire, where that is not the name
 	// run writes the answer; nil for what is known and does nothing.
 	run func(c *conn, w *bufio.Writer)
+	// long says that the answer has a line for each session or watch: one of them is made at a time.
+	long bool
 	// idle is the answer of a server that does not serve; empty for a word that works all the same.
 	idle string
 	// command is what the AdminServer offers; nil for nothing.
@@ -27,10 +29,10 @@ const notServing = "This ZooKeeper instance is not currently serving requests\n"
 // wordTable is the list of everything that can be asked without a session (FourLetterCommands, Commands).
 var wordTable = []word{
 	{name: "conf", run: (*conn).wordConf, idle: notServing, command: &Command{Names: []string{"configuration", "conf", "config"}, Heavy: true, facts: (*Server).configurationFacts}},
-	{name: "cons", run: (*conn).wordCons, idle: notServing, command: &Command{Names: []string{"connections", "cons"}, Heavy: true, facts: (*Server).connectionsFacts}},
+	{name: "cons", run: (*conn).wordCons, long: true, idle: notServing, command: &Command{Names: []string{"connections", "cons"}, Heavy: true, facts: (*Server).connectionsFacts}},
 	{name: "crst", run: (*conn).wordCrst, idle: notServing, command: &Command{Names: []string{"connection_stat_reset", "crst"}, facts: (*Server).resetConnectionsFacts}},
 	{name: "dirs", run: (*conn).wordDirs, idle: notServing, command: &Command{Names: []string{"dirs"}, Heavy: true, facts: (*Server).dirsFacts}},
-	{name: "dump", run: (*conn).wordDump, idle: notServing, command: &Command{Names: []string{"dump"}, Heavy: true, facts: (*Server).dumpFacts}},
+	{name: "dump", run: (*conn).wordDump, long: true, idle: notServing, command: &Command{Names: []string{"dump"}, Heavy: true, facts: (*Server).dumpFacts}},
 	{name: "envi", run: (*conn).wordEnvi, command: &Command{Names: []string{"environment", "env", "envi"}, Always: true, facts: (*Server).environmentFacts}},
 	{name: "gtmk", run: (*conn).wordGtmk, command: &Command{Names: []string{"get_trace_mask", "gtmk"}, Always: true, facts: (*Server).traceMaskFacts}},
 	{name: "hash", run: (*conn).wordHash, idle: strings.TrimSuffix(notServing, "\n"), command: &Command{Names: []string{"hash"}, Heavy: true, facts: (*Server).hashFacts}},
@@ -50,9 +52,9 @@ var wordTable = []word{
 	{name: "stmk", run: (*conn).wordStmk, command: &Command{Names: []string{"set_trace_mask", "stmk"}, Always: true, facts: (*Server).setTraceMaskFacts}},
 	{command: &Command{Names: []string{"system_properties", "sysp"}, Always: true, facts: (*Server).systemPropertiesFacts}},
 	{command: &Command{Names: []string{"voting_view"}, facts: (*Server).votingViewFacts}},
-	{name: "wchc", run: (*conn).wordWchc, idle: notServing, command: &Command{Names: []string{"watches", "wchc"}, Heavy: true, facts: (*Server).watchesFacts}},
-	{name: "wchp", run: (*conn).wordWchp, idle: notServing, command: &Command{Names: []string{"watches_by_path", "wchp"}, Heavy: true, facts: (*Server).watchesByPathFacts}},
-	{name: "wchs", run: (*conn).wordWchs, idle: notServing, command: &Command{Names: []string{"watch_summary", "wchs"}, Heavy: true, facts: (*Server).watchSummaryFacts}},
+	{name: "wchc", run: (*conn).wordWchc, long: true, idle: notServing, command: &Command{Names: []string{"watches", "wchc"}, Heavy: true, facts: (*Server).watchesFacts}},
+	{name: "wchp", run: (*conn).wordWchp, long: true, idle: notServing, command: &Command{Names: []string{"watches_by_path", "wchp"}, Heavy: true, facts: (*Server).watchesByPathFacts}},
+	{name: "wchs", run: (*conn).wordWchs, long: true, idle: notServing, command: &Command{Names: []string{"watch_summary", "wchs"}, Heavy: true, facts: (*Server).watchSummaryFacts}},
 	{command: &Command{Names: []string{"zabstate"}, Always: true, facts: (*Server).zabStateFacts}},
 	{name: "telnet close", bytes: "\xff\xf4\xff\xfd"}, // what telnet sends for ^C
 }
@@ -83,13 +85,40 @@ func (c *conn) serveWord(word *word) {
 		w.WriteString(word.name + " is not executed because it is not in the whitelist.\n")
 	case word.idle != "" && !c.s.Serving():
 		w.WriteString(word.idle)
+	case word.long && !c.s.takeTurn():
+		w.WriteString(notYourTurn)
 	case word.run != nil:
+		if word.long {
+			defer c.s.endTurn()
+			c.answerBy = time.Now().Add(longAnswerTime)
+		}
 		word.run(c, w)
 	}
 	_ = w.Flush()
 	c.hangUp()
 	c.flush()
 }
+
+const (
+	turnTime       = 10 * time.Second // that a long answer waits for others
+	longAnswerTime = time.Minute      // that one may take, so that who reads slowly does not keep the others from theirs
+	notYourTurn    = "Other long answers are being made\n"
+)
+
+// takeTurn waits until no other long answer is made. It reports whether there is a turn, which endTurn ends.
+func (s *Server) takeTurn() bool {
+	timer := time.NewTimer(turnTime)
+	defer timer.Stop()
+	select {
+	case s.turn <- struct{}{}:
+		return true
+	case <-timer.C:
+	case <-s.stop:
+	}
+	return false
+}
+
+func (s *Server) endTurn() { <-s.turn }
 
 // wordOutput writes the answer to a word. Each Write is a packet.
 type wordOutput struct{ c *conn }
@@ -98,7 +127,11 @@ var errAskerGone = errors.New("who asked is gone")
 
 func (o wordOutput) Write(p []byte) (int, error) {
 	// Who does not read the answer is not waited for.
-	_ = o.c.net.SetWriteDeadline(time.Now().Add(o.c.s.opts.SessionlessCnxnTimeout))
+	deadline := time.Now().Add(o.c.s.opts.SessionlessCnxnTimeout)
+	if by := o.c.answerBy; !by.IsZero() && by.Before(deadline) {
+		deadline = by
+	}
+	_ = o.c.net.SetWriteDeadline(deadline)
 	o.c.write(p, 1, nil)
 	if !o.c.flush() {
 		return 0, errAskerGone

@@ -25,7 +25,7 @@ func (c *conn) greet() bool {
 	var frame []byte
 	for ok := false; !ok; {
 		var err error
-		if frame, ok, err = c.frame(c.s.opts.JuteMaxBuffer); err != nil {
+		if frame, ok, err = c.frame(min(c.s.opts.JuteMaxBuffer, connectLimit)); err != nil {
 			return false
 		}
 		if !ok && c.fill() != nil {
@@ -43,8 +43,10 @@ func (c *conn) greet() bool {
 	if c.service = c.s.service.Load(); c.service == 0 {
 		return false // there is no quorum; the client tries another server
 	}
+	if !c.mayBegin(&req) {
+		return false
+	}
 	c.s.metrics.ConnectionRequests.Inc()
-	c.s.metrics.ConnectionTokenDeficit.Observe(0) // no throttle takes tokens
 	if c.readOnly() && !c.welcomesReadOnly(&req) {
 		return false
 	}

@@ -43,7 +43,7 @@ func (s *Server) registerGauges() {
 	m.OpenFileDescriptorCount.Register(metrics.OpenFDs)
 	m.MaxFileDescriptorCount.Register(metrics.MaxFDs)
 	m.LocalSessions.Register(s.localSessions)
-	m.ConnectionDropChance.Register(func() float64 { return 0 }) // there is no throttle
+	m.ConnectionDropChance.Register(s.throttle.dropChance)
 	m.OutstandingTLSHandshake.Register(func() int64 {
 		if s.doorstep == nil {
 			return 0

@@ -67,6 +67,7 @@ func replyData(b []byte, r *tree.Result) []byte { return r.Stat.Append(jute.Appe
 // config comes by election and synchronization as well as by a transaction (ZKDatabase.initConfigInZKDatabase).
 // A config that is older than the newest reconfig of the history is not told: it is forgotten after the next start, and the history must not be (zab.Disk.Config).
 func (s *Server) setConfig(c *ensemble.Config) {
+	s.shareOutstanding(c)
 	s.lockTree()
 	if n := s.tree.Lookup(tree.ConfigPath); n != nil && s.opts.ReconfigEnabled && n.Persisted().Mzxid > c.Version {
 		s.unlockTree()

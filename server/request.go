@@ -28,6 +28,7 @@ type Request struct {
 	failed   jute.Code // the reply is this error and nothing else, with the zxid of its turn
 	hangUp   bool      // the connection closes after this reply
 	write    bool      // goes through the pipeline
+	large    int       // what it counts for as a large request
 	internal bool      // made by the server itself
 
 	stage atomic.Int32 // how far it has come at a learner

@@ -70,6 +70,7 @@ type Server struct {
 	started   time.Time
 	traceMask atomic.Int64
 
+	turn         chan struct{}   // has room for the one long answer to a word that is being made
 	allowedWords map[string]bool // the four-letter words of the whitelist; "*" is all
 
 	replyDelay atomic.Int64 // nanoseconds, see DelayReplies
@@ -77,9 +78,14 @@ type Server struct {
 	// service counts the times that this server began to serve, is 0 while it does not, and negative while it serves read-only clients: a request belongs to the
 	// one that it was read in. A standalone server has one.
 	service     atomic.Int64
-	warned      atomic.Int64 // when warn last logged, milliseconds of the server's clock
-	outstanding atomic.Int64 // requests on their way through the pipeline
-	unsent      atomic.Int64 // bytes of output of all connections
+	warned      atomic.Int64     // when warn last logged, milliseconds of the server's clock
+	outstanding atomic.Int64     // requests on their way through the pipeline
+	large       atomic.Int64     // bytes of the large ones among them
+	finished    chan struct{}    // a request is done, for those that are stalled
+	throttle    *sessionThrottle // nil if there is none
+	// outstandingShare is what this server may have of globalOutstandingLimit.
+	outstandingShare atomic.Int64
+	unsent           atomic.Int64 // bytes of output of all connections
 
 	conns struct {
 		sync.Mutex
@@ -109,7 +115,7 @@ type paddedLock struct {
 func Start(o Options) (*Server, error) {
 	s := &Server{
 		opts: &o, log: o.Logger, started: time.Now(), stop: make(chan struct{}), done: make(chan struct{}),
-		locks: make([]paddedLock, max(1, runtime.GOMAXPROCS(0))),
+		locks: make([]paddedLock, max(1, runtime.GOMAXPROCS(0))), finished: make(chan struct{}, 1), turn: make(chan struct{}, 1),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -135,6 +141,8 @@ func Start(o Options) (*Server, error) {
 	for _, name := range o.FourLetterWhitelist {
 		s.allowedWords[name] = true
 	}
+	s.throttle = newSessionThrottle(o.ConnectionThrottle, time.Now())
+	s.outstandingShare.Store(int64(o.GlobalOutstandingLimit))
 	s.conns.all, s.conns.perIP = map[*conn]struct{}{}, map[string]int{}
 	if s.auth, err = newAuthenticator(&o); err != nil {
 		return nil, err

@@ -13,3 +13,13 @@ func writeNow(raw syscall.RawConn, p []byte) (n int, err error) {
 	})
 	return max(n, 0), err
 }
+
+// hungUp reports whether the client has closed its side, and nothing that it sent before is left to be read.
+func hungUp(raw syscall.RawConn) (closed bool) {
+	_ = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		closed = n == 0 && err == nil || err == syscall.ECONNRESET
+	})
+	return closed
+}
