@@ -88,6 +88,10 @@ history: ## 10,000,000 operations of 16 clients on a server that is killed again
 ensemble: ## mixed ensembles, rolling replacement, TLS between servers, fail-over and chaos in their long forms, with ZooKeeper 3.4 to 3.9 (3 hours, chaos needs root and /dev/net/tun; QUOLL_ENSEMBLE_SECONDS=3600 for an hour of chaos on each)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_ENSEMBLE=long $(GO) test -count=1 -timeout 12h -v ./compat/ensemble ./compat/quorumtls
 
+.PHONY: sasl
+sasl: ## DIGEST-MD5 and GSSAPI under all settings, byte for byte and with real clients and a KDC, on ZooKeeper and quoll (5 minutes)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_SASL=long $(GO) test -count=1 -timeout 30m -v ./compat/sasl
+
 .PHONY: wayback
 wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, all of it compared (10 minutes)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_WAYBACK_INSTANTS=100 $(GO) test -count=1 -timeout 90m -run TestWayBack -v ./compat/crash

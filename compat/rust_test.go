@@ -17,7 +17,6 @@ import (
 const (
 	oldServer = "expects an event with the zxid -1 that only servers before 3.9 send"
 	needsTLS  = "quoll has no TLS so far"
-	needsSASL = "quoll has no SASL so far"
 )
 
 var rustSkips = skips{
@@ -27,8 +26,6 @@ var rustSkips = skips{
 	"test_readonly_tls":                             needsEnsemble,
 	"test_update_ensemble":                          needsEnsemble,
 	"test_tls":                                      needsTLS,
-	"test_sasl_digest_md5":                          needsSASL,
-	"test_auth_failed":                              needsSASL,
 }
 
 // rustRaces are tests that fail now and then by their own doing, the faster the server the more often. One of

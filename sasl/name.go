@@ -57,7 +57,7 @@ var ruleSyntax = regexp.MustCompile(`^\s*(?:(DEFAULT)|RULE:\[(\d+):([^\]]*)\](?:
 // one that looks ahead, is an error.
 func ParseRules(text, defaultRealm string) (Rules, error) {
 	var rules Rules
-	for rest := strings.TrimSpace(text); rest != ""; {
+	for rest := strings.TrimFunc(text, func(r rune) bool { return r <= ' ' }); rest != ""; {
 		m := ruleSyntax.FindStringSubmatch(rest)
 		if m == nil {
 			return nil, fmt.Errorf("%q is no rule; there are DEFAULT and RULE:[parts:format](match)s/search/replacement/g", rest)

@@ -77,7 +77,7 @@ func loginFile(o *Options) (*sasl.File, error) {
 	return file, nil
 }
 
-// report says at start what clients can do.
+// reportSASL says at start what clients can do.
 func (s *Server) reportSASL() {
 	a := &s.auth.sasl
 	switch {
