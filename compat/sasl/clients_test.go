@@ -31,15 +31,15 @@ func run(t *testing.T, env []string, program string, args ...string) (string, er
 	return string(out), err
 }
 
-// javaClient is the Java client: it authenticates with one section of a JAAS file after the other, and what it returns is what it prints.
-func javaClient(t *testing.T, jaas string, sections []string, flags ...string) func(t *testing.T, addr string) string {
+// javaClient is the Java client: it authenticates with one section of a JAAS file after the other, and what it returns is what it has printed.
+func javaClient(t *testing.T, jaas string, flags ...string) func(t *testing.T, addr string, sections ...string) string {
 	t.Helper()
 	classes := t.TempDir()
 	peer.Check(t, peer.Compile("zookeeper", classes, "Client.java"))
 	classpath, err := peer.Classpath("zookeeper", classes)
 	peer.Check(t, err)
 	file := write(t, "client.conf", jaas)
-	return func(t *testing.T, addr string) string {
+	return func(t *testing.T, addr string, sections ...string) string {
 		t.Helper()
 		args := append([]string{
 			"-Xmx128m", "-cp", classpath, "-Dlogback.configurationFile=../javaclient/logback.xml", "-Dzookeeper.fips-mode=false", "-Djava.security.auth.login.config=" + file,
@@ -79,8 +79,8 @@ func TestJavaClient(t *testing.T) {
 	for i, user := range [][2]string{{"bob", users["bob"]}, {"super", users["super"]}, {"eve@R", users["eve@R"]}, {"bob", "wrong"}, {"nemo", "x"}} {
 		fmt.Fprintf(&sections, "%s { org.apache.zookeeper.server.auth.DigestLoginModule required username=%q password=%q; };\n", names[i], user[0], user[1])
 	}
-	client, seen := javaClient(t, sections.String(), names), map[string]string{}
-	peer.Each(t, peer.Options{Flags: flags(jaas(t))}, func(t *testing.T, s *peer.Server) { seen[s.Kind()] = client(t, s.Addr()) })
+	client, seen := javaClient(t, sections.String()), map[string]string{}
+	peer.Each(t, peer.Options{Flags: flags(jaas(t))}, func(t *testing.T, s *peer.Server) { seen[s.Kind()] = client(t, s.Addr(), names...) })
 	same(t, seen, "who sasl bob\n", "who sasl eve@R\n", "'sasl,'super}", "/Wrong AuthFailed\n", "/Unknown AuthFailed\n")
 }
 

@@ -115,7 +115,7 @@ func (k *kdc) section(name, principal string) string {
 func TestGSSAPI(t *testing.T) {
 	peer.RequireJVM(t)
 	k := startKDC(t, "zookeeper/localhost", "bob", "alice/host.quoll.test", "carl/a")
-	client := javaClient(t, k.section("Bob", "bob")+k.section("Alice", "alice/host.quoll.test")+k.section("Carl", "carl/a"), []string{"Bob", "Alice", "Carl"},
+	client := javaClient(t, k.section("Bob", "bob")+k.section("Alice", "alice/host.quoll.test")+k.section("Carl", "carl/a"),
 		"-Djava.security.krb5.conf="+k.file("krb5.conf"), "-Dzookeeper.server.principal=zookeeper/localhost")
 	server := write(t, "server.conf", k.section("Server", "zookeeper/localhost@"+realm))
 	all := []struct {
@@ -139,7 +139,7 @@ func TestGSSAPI(t *testing.T) {
 				all = append(all, "-Dzookeeper."+f)
 			}
 			seen := map[string]string{}
-			peer.Each(t, peer.Options{Flags: all}, func(t *testing.T, s *peer.Server) { seen[s.Kind()] = client(t, s.Addr()) })
+			peer.Each(t, peer.Options{Flags: all}, func(t *testing.T, s *peer.Server) { seen[s.Kind()] = client(t, s.Addr(), "Bob", "Alice", "Carl") })
 			same(t, seen, test.words...)
 		})
 	}
