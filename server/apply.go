@@ -13,6 +13,9 @@ import (
 // than the writing.
 const flushSelf = 2
 
+// flushShare is how many of more than that are one goroutine's.
+const flushShare = 16
+
 // applier is the working memory of Apply, which one goroutine at a time runs.
 type applier struct {
 	result   tree.Result
@@ -57,17 +60,25 @@ func (s *Server) Apply(batch []Proposal) {
 // flushAll has the output of the connections that flushLater noted written.
 func (s *Server) flushAll() {
 	a := &s.apply
-	few := len(a.flush) <= flushSelf
 	for _, c := range a.flush {
 		c.pendingFlush = false
-		if few {
-			c.tryFlush()
-		} else {
-			c.startFlush()
+	}
+	if len(a.flush) <= flushSelf {
+		flushEach(a.flush)
+	} else {
+		for part := range slices.Chunk(a.flush, flushShare) {
+			part = slices.Clone(part)
+			s.wg.Go(func() { flushEach(part) })
 		}
 	}
 	clear(a.flush)
 	a.flush = a.flush[:0]
+}
+
+func flushEach(list []*conn) {
+	for _, c := range list {
+		c.tryFlush()
+	}
 }
 
 func (s *Server) applyOne(p *Proposal, now time.Time) {
