@@ -287,6 +287,9 @@ func TestKerberosLoginErrors(t *testing.T) {
 			t.Errorf("%s: %v", options, err)
 		}
 	}
+	if _, err := (&world{}).login(`useKeyTab=true`); !errors.Is(err, ErrNoKerberos) {
+		t.Error(err)
+	}
 	w.add(t, "bob", "secret", etypeID.AES256_CTS_HMAC_SHA1_96)
 	for options, want := range map[string]string{
 		`useTicketCache=true ticketCache="/tmp/x"`:     "a server needs a keytab",

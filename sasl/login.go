@@ -69,10 +69,13 @@ func (f *File) Login(section string, kerberos *Kerberos) (*Login, error) {
 	return l, nil
 }
 
+// ErrNoKerberos is wrapped by the error of a section for GSSAPI where there is no configuration of Kerberos.
+var ErrNoKerberos = errors.New("it needs the configuration of Kerberos")
+
 // newPrincipal reads the options of a login module of Kerberos (com.sun.security.auth.module.Krb5LoginModule).
 func newPrincipal(m *Module, kerberos *Kerberos) (*principal, error) {
 	if kerberos == nil {
-		return nil, errors.New("it needs the configuration of Kerberos, which cannot be read")
+		return nil, ErrNoKerberos
 	}
 	p := &principal{kerberos: kerberos}
 	is := func(option string) bool { return strings.EqualFold(m.Options[option], "true") }

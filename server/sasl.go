@@ -30,9 +30,9 @@ type saslAcceptor struct {
 func loadSASL(o *Options) (a saslAcceptor, err error) {
 	set := &o.SASL
 	a = saslAcceptor{superUsers: set.SuperUsers, anyUser: set.LetAnyUserDo, keepFailed: set.AllowFailed}
-	kerberos, err := sasl.ReadKerberos(set.KerberosFile)
-	if err != nil && (set.RequireKerberos || set.KerberosFile != "") {
-		return a, fmt.Errorf("java.security.krb5.conf: %w", err)
+	kerberos, unread := sasl.ReadKerberos(set.KerberosFile)
+	if unread != nil && (set.RequireKerberos || set.KerberosFile != "") {
+		return a, fmt.Errorf("java.security.krb5.conf: %w", unread)
 	}
 	if set.RequireKerberos && kerberos.DefaultRealm() == "" {
 		return a, errors.New("requireKerberosConfig: the configuration of Kerberos has no default_realm")
@@ -47,6 +47,9 @@ func loadSASL(o *Options) (a saslAcceptor, err error) {
 	}
 	if a.login, err = file.Login(set.Section, kerberos); err == nil && a.login != nil {
 		err = a.login.CheckServer()
+	}
+	if errors.Is(err, sasl.ErrNoKerberos) {
+		err = fmt.Errorf("%w: %w", err, unread)
 	}
 	if err != nil {
 		return a, fmt.Errorf("java.security.auth.login.config: %w", err)
@@ -83,8 +86,11 @@ func (s *Server) reportSASL() {
 	switch {
 	case a.login != nil:
 		s.log.Info("clients can authenticate with SASL", "mechanism", a.login.Mechanism(), "section", s.opts.SASL.Section)
-	case s.opts.SASL.LoginConfig != "":
-		s.log.Warn("clients cannot authenticate with SASL: the JAAS file has no such section, or nothing in it", "file", s.opts.SASL.LoginConfig, "section", s.opts.SASL.Section)
+	case s.opts.SASL.LoginConfig != "" || s.opts.IsSet("sasl.serverconfig"):
+		s.log.Warn("clients cannot authenticate with SASL: there is no such section in a JAAS file, or nothing in it", "file", s.opts.SASL.LoginConfig, "section", s.opts.SASL.Section)
+	}
+	if a.login == nil && len(s.auth.required) == 1 && s.auth.required["sasl"] {
+		s.log.Warn("every client is refused: SASL is required, and there is no section for it in a JAAS file")
 	}
 }
 

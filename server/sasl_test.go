@@ -182,6 +182,10 @@ func TestSASLAtStart(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("Server {\n x.Y required;\n};"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	ticket := filepath.Join(t.TempDir(), "ticket.conf")
+	if err := os.WriteFile(ticket, []byte("Server { com.sun.security.auth.module.Krb5LoginModule required principal=x; };"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	krb5 := filepath.Join(t.TempDir(), "krb5.conf")
 	if err := os.WriteFile(krb5, []byte("[libdefaults]\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -194,6 +198,7 @@ func TestSASLAtStart(t *testing.T) {
 		{[]string{"java.security.auth.login.config=" + broken}, "java.security.auth.login.config: " + broken + ":2: section Server: the login module x.Y is not known"},
 		{[]string{file, "security.auth_to_local=RULE"}, `security.auth_to_local: "RULE" is no rule`},
 		{[]string{file, "java.security.krb5.conf=" + krb5 + "x"}, "java.security.krb5.conf: open " + krb5 + "x: no such file"},
+		{[]string{"java.security.auth.login.config=" + ticket, "java.security.krb5.conf=" + krb5}, "java.security.auth.login.config: " + ticket + ":1: section Server: it needs useKeyTab=true"},
 		{[]string{"requireKerberosConfig=true", "java.security.krb5.conf=" + krb5}, "requireKerberosConfig: the configuration of Kerberos has no default_realm"},
 	} {
 		cfg, _, err := config.Load(config.Sources{Set: test.settings})

@@ -168,9 +168,15 @@ func (k *kdc) client(t *testing.T, who, service, encryption string) sasl.Exchang
 	conf, err := os.ReadFile(k.file("krb5.conf"))
 	peer.Check(t, err)
 	restricted := write(t, "krb5.conf", strings.Replace(string(conf), "[libdefaults]\n", fmt.Sprintf("[libdefaults]\n\tdefault_tkt_enctypes = %s\n\tdefault_tgs_enctypes = %s\n", encryption, encryption), 1))
-	kerberos, err := sasl.ReadKerberos(restricted)
+	return k.exchange(t, restricted, k.section("Client", who), service)
+}
+
+// exchange is a client's side of an exchange, as a section named Client says.
+func (k *kdc) exchange(t *testing.T, conf, section, service string) sasl.Exchange {
+	t.Helper()
+	kerberos, err := sasl.ReadKerberos(conf)
 	peer.Check(t, err)
-	file, err := sasl.ParseFile("client.conf", k.section("Client", who), func(string) (string, bool) { return "", false })
+	file, err := sasl.ParseFile("client.conf", section, func(string) (string, bool) { return "", false })
 	peer.Check(t, err)
 	login, err := file.Login("Client", kerberos)
 	peer.Check(t, err)
@@ -229,7 +235,12 @@ func (k *kdc) scenes(t *testing.T) []scene {
 		}
 	}
 	var shown []byte
+	k.tool(t, "bin/kinit", "-k", "-t", k.file("bob.keytab"), "-c", "FILE:"+k.file("cache"), "bob")
 	list = append(list,
+		scene{"good with a ticket cache", func(talk *talk) {
+			section := fmt.Sprintf("Client { com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true ticketCache=%q; };", k.file("cache"))
+			play(k.exchange(t, k.file("krb5.conf"), section, "zookeeper/localhost"), nil)(talk)
+		}},
 		scene{"another service", func(talk *talk) { play(k.client(t, "bob", "other/localhost", aes256), nil)(talk) }},
 		scene{"shown once", func(talk *talk) {
 			play(k.client(t, "bob", "zookeeper/localhost", aes256), at(0, func(token []byte) []byte { shown = token; return token }))(talk)
