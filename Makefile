@@ -3,6 +3,7 @@
 GO ?= go
 export CGO_ENABLED = 0
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Packages whose tests need nothing but Go.
 OWN = $(shell $(GO) list ./... | grep -v /compat)
 
@@ -45,6 +46,11 @@ fuzz: ## every fuzz target for FUZZTIME (5s)
 			{ cat /tmp/quoll-fuzz.log; exit 1; }; \
 		done; \
 	done
+
+VULNDB ?= https://vuln.go.dev
+.PHONY: vuln
+vuln: ## known vulnerabilities in what the code calls, from the database at VULNDB (https://vuln.go.dev, or file:///a/copy)
+	$(GO) run $(GOVULNCHECK) -db $(VULNDB) ./...
 
 .PHONY: readme
 readme: ## run the commands that README.md shows, on ports 2181 and 2182

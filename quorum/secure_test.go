@@ -129,6 +129,20 @@ func refuses(t *testing.T, port int, conf *tls.Config) {
 	}
 }
 
+// TestCVE2018_8012 is that nobody joins an ensemble without being asked who it is, where the ensemble wants to know: neither in plain text nor without a certificate of its authority, at any
+// of its ports. Without sslQuorum whoever reaches them can join, as with ZooKeeper; docs/security.md says so.
+func TestCVE2018_8012(t *testing.T) {
+	a, other := newAuthority(t, "ours"), newAuthority(t, "other")
+	c := secured(t, 3, a, "sslQuorum=true")
+	c.start()
+	leader := c.leader()
+	for _, port := range []int{leader.quorum, leader.election} {
+		refuses(t, port, nil)
+		refuses(t, port, a.config(nil, nil))
+		refuses(t, port, other.config(other.issue("server-3", nil)))
+	}
+}
+
 // TestTLS has an ensemble with an observer behind a follower speak TLS and nothing else.
 func TestTLS(t *testing.T) {
 	a := newAuthority(t, "ours")

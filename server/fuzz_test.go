@@ -95,3 +95,117 @@ func FuzzConnection(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAuth sends an authentication packet of any scheme with any data, on a connection that has shown no certificate. Either it is refused and the connection closed, or the connection
+// has not become anybody that the data does not prove.
+func FuzzAuth(f *testing.F) {
+	for _, scheme := range []string{"digest", "ip", "x509", "sasl", "super", "world", "auth", "ensemble", "key", ""} {
+		for _, auth := range []string{"", "bob:pw", ":", "super:", "super", "127.0.0.1", "CN=bob", "\x00\xff"} {
+			f.Add([]byte(scheme), []byte(auth), int32(0))
+		}
+	}
+	file, _ := saslSettings(f)
+	s := startServer(f, "maxClientCnxns=0", file, saslProvider, "DigestAuthenticationProvider.superDigest=super:AAAAAAAAAAAAAAAAAAAAAAAAAAA=")
+	f.Fuzz(func(t *testing.T, scheme, auth []byte, typ int32) {
+		nc := s.pipe()
+		c := client.NewRawConn(nc)
+		defer nc.Close()
+		if _, err := c.Handshake(&jute.ConnectRequest{Timeout: 30_000}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Request(jute.XidAuth, jute.OpAuth, &jute.AuthPacket{Type: typ, Scheme: scheme, Auth: auth}); err != nil {
+			t.Fatal(err)
+		}
+		h, _, err := c.Reply()
+		if err != nil {
+			return // what cannot be decoded
+		}
+		if err := c.Request(1, jute.OpWhoAmI, nil); err != nil && h.Err == 0 {
+			t.Fatal(err)
+		}
+		_, body, err := c.Reply()
+		if (err == nil) != (h.Err == 0) {
+			t.Fatalf("scheme %q: the answer is %d, and then %v", scheme, h.Err, err)
+		}
+		if err != nil {
+			return
+		}
+		var who jute.WhoAmIResponse
+		d := jute.NewDecoder(body)
+		who.Decode(&d)
+		for _, id := range who.ClientInfo {
+			if id.AuthScheme != "ip" && (id.AuthScheme != "digest" || jute.JavaText(scheme) != "digest") {
+				t.Fatalf("scheme %q with %q has become %v", scheme, auth, who)
+			}
+		}
+	})
+}
+
+// FuzzACL makes the ACL to store of any list, and asks it for every permission. What a list means does not change when it is made anew of what was stored.
+func FuzzACL(f *testing.F) {
+	for _, id := range []string{
+		"anyone", "127.0.0.1/33", "127.0.0.1/+8", "::/129", "::1/-1", "1:2:3:4:5:6:7:8/128", "::ffff:1.2.3.4", "bob:x", "::::", "CN=a\\,b", "O=#0401", "a/b@R", "\xff",
+	} {
+		for _, scheme := range []string{"world", "auth", "ip", "digest", "x509", "sasl", "super", ""} {
+			f.Add([]byte(scheme), []byte(id), int32(31), []byte("ip"), []byte("10.0.0.0/8"), "127.0.0.1")
+		}
+	}
+	file, _ := saslSettings(f)
+	s := startServer(f, file, saslProvider, "authProvider.9=org.apache.zookeeper.server.auth.X509AuthenticationProvider")
+	f.Fuzz(func(t *testing.T, scheme1, id1 []byte, perms int32, scheme2, id2 []byte, from string) {
+		ids := []jute.ID{{Scheme: "ip", ID: from}, {Scheme: "digest", ID: "bob:x"}, {Scheme: "x509", ID: string(id1)}}
+		acl, code := s.auth.fix([]jute.ACLText{{Perms: perms, Scheme: scheme1, ID: id1}, {Perms: 1, Scheme: scheme2, ID: id2}}, ids)
+		if code != jute.OK {
+			return
+		}
+		var stored []jute.ACLText
+		for _, a := range acl {
+			if a.Scheme == "auth" || a.Scheme == "super" || s.auth.schemes[a.Scheme] == nil && (a.Scheme != "world" || a.ID != "anyone") {
+				t.Fatalf("%v is stored", a)
+			}
+			stored = append(stored, jute.ACLText{Perms: a.Perms, Scheme: []byte(a.Scheme), ID: []byte(a.ID)})
+		}
+		again, code := s.auth.fix(stored, ids)
+		for _, wanted := range []int32{jute.PermRead, jute.PermWrite, jute.PermCreate, jute.PermDelete, jute.PermAdmin} {
+			if code == jute.OK && s.auth.allowed(acl, wanted, ids) != s.auth.allowed(again, wanted, ids) {
+				t.Fatalf("%v and %v differ", acl, again)
+			}
+			if s.auth.allowed(acl, wanted, nil) && !slices.ContainsFunc(acl, func(a jute.ACL) bool { return a.Scheme == "world" && a.Perms&wanted != 0 }) {
+				t.Fatalf("%v lets nobody in", acl)
+			}
+		}
+	})
+}
+
+// FuzzConnect begins a session with any values and any end of the request: it is answered or closed, and whoever is welcome has asked for a new session.
+func FuzzConnect(f *testing.F) {
+	f.Add(int32(0), int64(0), int32(5000), int64(0), make([]byte, 16), []byte{0})
+	f.Add(int32(-1), int64(-1), int32(-1), int64(-1), []byte(nil), []byte(nil))
+	f.Add(int32(1), int64(1<<62), int32(1<<31-1), int64(1), []byte("x"), []byte{1, 2, 3})
+	s := startServer(f, "maxClientCnxns=0")
+	f.Fuzz(func(t *testing.T, version int32, seen int64, timeout int32, session int64, password, end []byte) {
+		body := jute.AppendInt32(jute.AppendInt64(jute.AppendInt32(nil, version), seen), timeout)
+		body = append(jute.AppendBuffer(jute.AppendInt64(body, session), password), end...)
+		nc := s.pipe()
+		defer nc.Close()
+		c := client.NewRawConn(nc)
+		if err := c.Send(body); err != nil {
+			if len(body) <= connectLimit {
+				t.Fatal(err)
+			}
+			return
+		}
+		frame, err := c.Recv()
+		if err != nil {
+			return
+		}
+		var r jute.ConnectResponse
+		d := jute.NewDecoder(frame)
+		if r.Decode(&d); d.Err() != nil {
+			t.Fatal(d.Err())
+		}
+		if r.SessionID != 0 && session != 0 {
+			t.Fatalf("session 0x%x is renewed with %x", session, password)
+		}
+	})
+}

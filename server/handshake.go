@@ -160,7 +160,7 @@ func (c *conn) handleAuth(xid int32, body []byte) error {
 		}
 	}
 	c.s.stats.authFailed.Add(1)
-	c.s.log.Warn("authentication failed", "client", c.remote(), "scheme", name)
+	c.s.log.Warn("authentication failed", "client", c.remote(), "scheme", name[:min(len(name), 64)])
 	c.answer(xid, jute.OpAuth, 0, jute.ErrAuthFailed, true)
 	return errHangUp
 }

@@ -170,6 +170,20 @@ connect string "host:port/x/": chroot: Path must not end with / character
 	}
 }
 
+// TestCVE2016_5017 gives the shell a command, an argument and a line of a megabyte each, as an argument and as a line to read: the shell of the C client wrote them past the end of a buffer.
+func TestCVE2016_5017(t *testing.T) {
+	addr, _ := serve(t)
+	long := strings.Repeat("A", 1<<20)
+	for _, args := range [][]string{{long}, {"create", "/" + long}, {"cmd:" + long}, {"get", long}} {
+		if r := runShell("", append([]string{"-server", addr}, args...)...); r.code == 0 || strings.Contains(r.out+r.err, "panic") {
+			t.Errorf("%.20q: %d, %.200q, %.200q", args, r.code, r.out, r.err)
+		}
+	}
+	if r := runShell(long+"\ncreate /"+long+"\ncreate /after\nls /\n", "-server", addr); !strings.Contains(r.out, "[after, zookeeper]") {
+		t.Errorf("the shell does not go on: %d, %.200q", r.code, r.out)
+	}
+}
+
 func TestDeleteAllOfALargeTree(t *testing.T) {
 	addr, c := serve(t)
 	const depth, width = 300, 3000
