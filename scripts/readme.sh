@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the commands of README.md, docs/ensemble.md and docs/monitor.md as a newcomer would, on port 2181 with the data in a temporary directory's ./quoll-data. It takes the
+# Runs the commands of README.md, docs/operate.md, docs/ensemble.md and docs/monitor.md as a newcomer would, on port 2181 with the data in a temporary directory's ./quoll-data. It takes the
 # commands out of the page, so the page cannot promise what does not work.
 set -euo pipefail
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -37,7 +37,16 @@ done
 kill "$server"
 wait "$server"
 
-awk '/^```sh/ { code = 1; next } /^```/ { code = 0 } code' "$repo/docs/ensemble.md" > ensemble.sh
+# shell PAGE prints what the page has in its blocks of shell.
+shell() { awk '/^```sh/ { code = 1; next } /^```/ { code = 0 } code' "$repo/docs/$1"; }
+
+echo "+ docs/operate.md"
+shell operate.md >operate.sh
+(set -x; . ./operate.sh) >out
+cat out
+grep -qx 'Mode: standalone' out
+
+shell ensemble.md >ensemble.sh
 echo "+ docs/ensemble.md"
 . ./ensemble.sh >out # without a pipe: the servers are jobs of this shell
 cat out

@@ -25,13 +25,7 @@ var clientKeys = []string{
 
 // configure reads the client's properties: the -D settings of CLIENT_JVMFLAGS, and over them the file of -client-configuration.
 func (s *Shell) configure() error {
-	properties := map[string]string{}
-	for _, word := range strings.Fields(s.Getenv("CLIENT_JVMFLAGS")) {
-		if setting, ok := strings.CutPrefix(word, "-D"); ok {
-			key, value, _ := strings.Cut(setting, "=")
-			properties[key] = value
-		}
-	}
+	properties := definitions(s.Getenv("CLIENT_JVMFLAGS"))
 	if s.configuration != "" {
 		if err := readProperties(s.configuration, properties); err != nil {
 			return err
@@ -52,18 +46,41 @@ func (s *Shell) configure() error {
 	if !strings.EqualFold(properties["zookeeper.client.secure"], "true") {
 		return nil
 	}
+	var err error
+	s.options.Dial, err = dialTLS(properties)
+	return err
+}
+
+// Dial connects to host:port.
+type Dial func(ctx context.Context, addr string) (net.Conn, error)
+
+// DialTLS connects with the stores that the -D settings of some flags name, as a client that is given those flags.
+func DialTLS(flags string) (Dial, error) { return dialTLS(definitions(flags)) }
+
+// definitions are the -D settings among the flags of a JVM.
+func definitions(flags string) map[string]string {
+	properties := map[string]string{}
+	for _, word := range strings.Fields(flags) {
+		if setting, ok := strings.CutPrefix(word, "-D"); ok {
+			key, value, _ := strings.Cut(setting, "=")
+			properties[key] = value
+		}
+	}
+	return properties
+}
+
+func dialTLS(properties map[string]string) (Dial, error) {
 	secured, err := tlsconf.NewClient("zookeeper.ssl.", tlsSettings(properties))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.options.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+	return func(ctx context.Context, addr string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
 			return nil, err
 		}
 		return (&tls.Dialer{Config: secured(host)}).DialContext(ctx, "tcp", addr)
-	}
-	return nil
+	}, nil
 }
 
 // readProperties adds the lines key=value of a Java properties file to properties.

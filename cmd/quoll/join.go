@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -304,31 +303,13 @@ func (m *members) step(ctx context.Context, next func(*ensemble.Config) (move, e
 // lost reports whether an error says that the connection broke, so that it is not known what happened.
 func lost(err error) bool { return errors.Is(err, jute.ErrConnectionLoss) }
 
-// lookTimeout is how long a server may take to say what it is.
-const lookTimeout = 2 * time.Second
-
 // look asks a server what it is (four-letter word srvr). Whatever goes wrong, it does not serve.
 func look(ctx context.Context, address string) sighting {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	text, err := askWord(ctx, dialPlain, address, "srvr")
 	if err != nil {
 		return sighting{}
 	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return sighting{}
-		}
-	}
-	if _, err := conn.Write([]byte("srvr")); err != nil {
-		return sighting{}
-	}
-	text, err := io.ReadAll(io.LimitReader(conn, 1<<20))
-	if err != nil {
-		return sighting{}
-	}
-	return parseSrvr(string(text))
+	return parseSrvr(text)
 }
 
 // parseSrvr reads the answer to srvr.

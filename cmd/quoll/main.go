@@ -36,22 +36,6 @@ func (f failure) Error() string {
 
 func (f failure) Unwrap() error { return f.err }
 
-// aliases are names under which the binary is a command, so that a link can stand in for a script of ZooKeeper. Each makes the words of the
-// command out of the script's arguments.
-var aliases = map[string]func(args []string) ([]string, error){
-	"zkCli.sh":                             as("cli"),
-	"zkCleanup.sh":                         cleanup,
-	"zkSnapShotToolkit.sh":                 as("snapshot", "print"),
-	"zkSnapshotComparer.sh":                as("snapshot", "compare"),
-	"zkSnapshotRecursiveSummaryToolkit.sh": as("snapshot", "summarize"),
-	"zkTxnLogToolkit.sh":                   txnLogToolkit,
-}
-
-// as puts the words of a command in front of arguments that it understands.
-func as(command ...string) func([]string) ([]string, error) {
-	return func(args []string) ([]string, error) { return slices.Concat(command, args), nil }
-}
-
 func main() {
 	err := run(os.Args, os.Stdin, os.Stdout)
 	if err == nil {
@@ -80,6 +64,11 @@ func run(args []string, in io.Reader, out io.Writer) error {
 			restoreCommand(),
 			joinCommand(),
 			leaveCommand(),
+			statusCommand(),
+			scriptsCommand(),
+			zkServerCommand(),
+			initializeCommand(),
+			entrypointCommand(),
 			versionCommand(),
 		},
 		Reader:          in,

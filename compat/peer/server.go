@@ -189,7 +189,12 @@ func (s *Server) FourLetter(word string) (string, error) {
 }
 
 func (s *Server) fourLetter(word string, timeout time.Duration) (string, error) {
-	conn, err := net.DialTimeout("tcp", s.addr, timeout)
+	return AskWord(s.addr, word, timeout)
+}
+
+// AskWord sends a four-letter word to any server and returns the whole answer.
+func AskWord(addr, word string, timeout time.Duration) (string, error) {
+	conn, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {
 		return "", err
 	}
