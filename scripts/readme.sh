@@ -55,7 +55,7 @@ grep -qx ensemble out
 kill $(jobs -p)
 wait
 
-awk '/^```sh/ { code = 1; next } /^```/ { code = 0 } code' "$repo/docs/monitor.md" > monitor.sh
+shell monitor.md >monitor.sh
 echo "+ docs/monitor.md"
 . ./monitor.sh >out
 grep -qx 'zk_znode_count	6.0' out # mntr, with /app
