@@ -53,7 +53,7 @@ vuln: ## known vulnerabilities in what the code calls, from the database at VULN
 	$(GO) run $(GOVULNCHECK) -db $(VULNDB) ./...
 
 .PHONY: readme
-readme: ## run the commands that README.md shows, on ports 2181 and 2182
+readme: ## run the commands that README.md, docs/ensemble.md and docs/monitor.md show, on ports 2181 to 2184, 8080 to 8084 and 7004
 	scripts/readme.sh
 
 .PHONY: bench-short
