@@ -88,9 +88,9 @@ func (a *authority) config(cert *x509.Certificate, key *ecdsa.PrivateKey) *tls.C
 	return c
 }
 
-// secured makes servers that have stores; nil is a certificate for the loopback address. What is set is for all of them.
+// secured makes servers that have stores. What is set is for all of them. Who is silent on a connection is not closed for that in the lifetime of the test.
 func secured(t *testing.T, n int, a *authority, set ...string) *cluster {
-	c := layOut(t, n, set...)
+	c := layOut(t, n, append(set, "initLimit=1000", "syncLimit=1000")...)
 	for _, m := range c.members {
 		cert, key := a.issue(fmt.Sprint("server-", m.id), nil)
 		a.write(m.file("key.pem"), cert, key)
@@ -289,7 +289,7 @@ func TestHalfOpen(t *testing.T) {
 	for name, begin := range map[string]string{"silent": "", "half": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
 		t.Run(name, func(t *testing.T) {
 			a := newAuthority(t, "ours")
-			c := secured(t, 3, a, "sslQuorum=true", "portUnification=true", "initLimit=1000", "syncLimit=1000", "ssl.quorum.handshakeDetectionTimeoutMillis=100000")
+			c := secured(t, 3, a, "sslQuorum=true", "portUnification=true", "ssl.quorum.handshakeDetectionTimeoutMillis=100000")
 			for _, m := range c.members[1:] {
 				m.start()
 			}
@@ -324,7 +324,7 @@ func TestHalfOpen(t *testing.T) {
 		})
 	}
 	t.Run("time", func(t *testing.T) {
-		c := secured(t, 1, newAuthority(t, "ours"), "standaloneEnabled=false", "server.2=other.member:1:2:observer", "sslQuorum=true", "initLimit=1000", "syncLimit=1000", "ssl.quorum.handshakeDetectionTimeoutMillis=1")
+		c := secured(t, 1, newAuthority(t, "ours"), "standaloneEnabled=false", "server.2=other.member:1:2:observer", "sslQuorum=true", "ssl.quorum.handshakeDetectionTimeoutMillis=1")
 		c.start()
 		for _, port := range []int{c.leader().quorum, c.members[0].election} {
 			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
