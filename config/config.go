@@ -82,7 +82,7 @@ type Config struct {
 	ClientTLS TLS
 	// ClientCertReload reads the stores of ClientTLS again when their files change.
 	ClientCertReload bool
-	// FIPSMode leaves certificates between servers uncompared with hosts.
+	// FIPSMode leaves certificates between servers uncompared with hosts, and DIGEST-MD5 unused by who connects to a server.
 	FIPSMode bool
 	// OutstandingHandshakeLimit is the number of TLS handshakes in flight, 0 or less for the default.
 	OutstandingHandshakeLimit int
@@ -265,6 +265,8 @@ type Config struct {
 	QuorumCertReload bool
 	// HandshakeDetectionTimeout is how long another server may take for its first bytes where it may speak TLS; positive.
 	HandshakeDetectionTimeout time.Duration
+	// QuorumSASL are the settings of SASL between servers.
+	QuorumSASL QuorumSASL
 	// SyncEnabled makes observers write logs and snapshots.
 	SyncEnabled bool
 	// LeaderServes lets the leader take clients.
@@ -343,6 +345,17 @@ type StoreFile struct {
 	Password, PasswordPath string
 	// Type is JKS, PEM or PKCS12, or empty.
 	Type string
+}
+
+// QuorumSASL are the settings of SASL between servers. The JAAS file is that of [SASL].
+type QuorumSASL struct {
+	Enabled bool
+	// LearnerRequires has this server authenticate itself to others, ServerRequires has others do so.
+	LearnerRequires, ServerRequires bool
+	// LearnerSection and ServerSection are those of the JAAS file.
+	LearnerSection, ServerSection string
+	// Principal is the one of the servers that are connected to; a second part _HOST stands for the host of each.
+	Principal string
 }
 
 // SASL are the settings of SASL with clients.

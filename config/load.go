@@ -439,6 +439,16 @@ func (l *loader) check() {
 		adjust("autopurge.snapRetainCount", "%d is too few, 3 is used", c.AutopurgeSnapRetainCount)
 		c.AutopurgeSnapRetainCount = 3
 	}
+	q := &c.QuorumSASL
+	if !q.Enabled && q.ServerRequires {
+		bad("quorum.auth.serverRequireSasl", "true without quorum.auth.enableSasl")
+	}
+	if !q.Enabled && q.LearnerRequires {
+		bad("quorum.auth.learnerRequireSasl", "true without quorum.auth.enableSasl")
+	}
+	if !q.LearnerRequires && q.ServerRequires {
+		bad("quorum.auth.serverRequireSasl", "true without quorum.auth.learnerRequireSasl")
+	}
 	if c.HandshakeDetectionTimeout <= 0 {
 		c.HandshakeDetectionTimeout = 5 * time.Second
 		adjust("ssl.quorum.handshakeDetectionTimeoutMillis", "must be positive; the default 5000 is used")

@@ -10,7 +10,6 @@ const (
 	lacksForwarded      = "take the address of a client from a header that anybody can write (CVE-2024-51504)"
 	lacksHTTP           = "speak another version of HTTP than 1.1 at the AdminServer"
 	lacksAuditClass     = "load Java classes that write the audit log"
-	lacksQuorumSASL     = "authenticate servers with SASL"
 	lacksMetricsTLS     = "serve metrics over HTTPS, as ZooKeeper 3.9 does not either,"
 	lacksProvider       = "have authentication providers other than ip, digest, sasl and x509"
 	lacksRevocation     = "check whether certificates are revoked"
@@ -348,12 +347,18 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.X509SuperUser }},
 		{Name: "ensembleAuthName", Kind: String, Status: Warns, Lacks: lacksProvider, Doc: "Names of this ensemble for the scheme ensemble."},
 		{Name: "IPAuthenticationProvider.usexforwardedfor", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksForwarded, Doc: "Take the client's address from a header (AdminServer)."},
-		{Name: "quorum.auth.enableSasl", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumSASL, Doc: "SASL between servers."},
-		{Name: "quorum.auth.learnerRequireSasl", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumSASL, Doc: "This server authenticates itself to others."},
-		{Name: "quorum.auth.serverRequireSasl", Where: FileOnly, Kind: Bool, Default: "false", Status: Refuses, Lacks: lacksQuorumSASL, Doc: "Other servers must authenticate themselves."},
-		{Name: "quorum.auth.learner.saslLoginContext", Where: FileOnly, Kind: String, Default: "QuorumLearner", Status: Accepted, Doc: "Section of the JAAS file for it."},
-		{Name: "quorum.auth.server.saslLoginContext", Where: FileOnly, Kind: String, Default: "QuorumServer", Status: Accepted, Doc: "Section of the JAAS file for it."},
-		{Name: "quorum.auth.kerberos.servicePrincipal", Where: FileOnly, Kind: String, Default: "zkquorum/localhost", Status: Accepted, Doc: "Kerberos principal of the servers."},
+		{Name: "quorum.auth.enableSasl", Where: FileOnly, Kind: Bool, Default: "false", Doc: "SASL between servers; the JAAS file must have both sections.",
+			field: func(c *Config) any { return &c.QuorumSASL.Enabled }},
+		{Name: "quorum.auth.learnerRequireSasl", Where: FileOnly, Kind: Bool, Default: "false", Doc: "This server authenticates itself to those that it connects to; with DIGEST-MD5 it needs fips-mode=false.",
+			field: func(c *Config) any { return &c.QuorumSASL.LearnerRequires }},
+		{Name: "quorum.auth.serverRequireSasl", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Servers that connect must authenticate themselves; it needs learnerRequireSasl.",
+			field: func(c *Config) any { return &c.QuorumSASL.ServerRequires }},
+		{Name: "quorum.auth.learner.saslLoginContext", Where: FileOnly, Kind: String, Default: "QuorumLearner", Doc: "Section of the JAAS file for who connects.",
+			field: func(c *Config) any { return &c.QuorumSASL.LearnerSection }},
+		{Name: "quorum.auth.server.saslLoginContext", Where: FileOnly, Kind: String, Default: "QuorumServer", Doc: "Section of the JAAS file for who is connected to.",
+			field: func(c *Config) any { return &c.QuorumSASL.ServerSection }},
+		{Name: "quorum.auth.kerberos.servicePrincipal", Where: FileOnly, Kind: String, Default: "zkquorum/localhost", Doc: "Kerberos principal of the servers that this one connects to; zkquorum/_HOST has each one's host.",
+			field: func(c *Config) any { return &c.QuorumSASL.Principal }},
 		{Name: "quorum.cnxn.threads.size", Where: FileOnly, Kind: Int, Default: "20", Status: Accepted, Doc: "Java's threads for connections between servers with SASL."},
 	}},
 
@@ -366,7 +371,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.QuorumCertReload }},
 		{Name: "ssl.authProvider", Kind: String, Default: "x509", Status: Refuses, Lacks: lacksProvider, Doc: "Scheme that gets the client's certificate."},
 		{Name: "ssl.sslProvider", Kind: String, Default: "JDK", Status: Accepted, Doc: "TLS library of Java's Netty."},
-		{Name: "fips-mode", Kind: Flag, Default: "true", Doc: "`true`: between servers no certificate is compared with a host, whatever ssl.quorum.hostnameVerification says. With clients it changes nothing.",
+		{Name: "fips-mode", Kind: Flag, Default: "true", Doc: "`true`: between servers no certificate is compared with a host, whatever ssl.quorum.hostnameVerification says, and no server uses DIGEST-MD5 to authenticate itself. With clients it changes nothing.",
 			field: func(c *Config) any { return &c.FIPSMode }},
 	},
 		tlsKeys("ssl.", "false", func(c *Config) *TLS { return &c.ClientTLS }),

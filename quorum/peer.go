@@ -48,7 +48,7 @@ type Options struct {
 	// says: TCP, or TLS.
 	Secure func(conn net.Conn, host string) (net.Conn, error)
 	// Authenticate comes next, on the election port behind the initial message: as the client on a connection that was dialled, as the server on one that was
-	// accepted. sid is 0 where it is not known yet. Everything is read from r. It has to return when the connection is closed. Nil is none.
+	// accepted. sid is 0 where it is not known yet. Everything is read from r. It has to return when the connection is closed. Nil is what Config says: none, or SASL.
 	Authenticate func(conn net.Conn, r *wire.Reader, sid int64, dialled bool) error
 }
 
@@ -126,6 +126,20 @@ func (m *members) server(sid int64) *ensemble.Server {
 	return m.lastSeen.Server(sid)
 }
 
+// hosts are the names and addresses of all members.
+func (m *members) hosts() (hosts []string) {
+	for _, c := range []*ensemble.Config{m.committed, m.lastSeen} {
+		for _, server := range c.Servers {
+			for _, a := range slices.Concat(server.Quorum, server.Election) {
+				if a.Host != "" && !slices.Contains(hosts, a.Host) {
+					hosts = append(hosts, a.Host)
+				}
+			}
+		}
+	}
+	return hosts
+}
+
 // message is an event for the driver.
 type message struct {
 	event   zab.Event
@@ -168,6 +182,13 @@ func Start(o Options, app App) (*Peer, error) {
 	if material != nil && p.opts.Secure == nil {
 		p.opts.Secure = material.secure
 	}
+	identity, err := newAuthentication(c, p.members.Load, p.log)
+	if err != nil {
+		return nil, fmt.Errorf("quorum: %w", err)
+	}
+	if identity != nil && p.opts.Authenticate == nil {
+		p.opts.Authenticate = identity.authenticate
+	}
 	handshake := c.QuorumCnxnTimeout
 	if handshake <= 0 {
 		handshake = time.Duration(c.SyncLimit) * c.TickTime
@@ -177,7 +198,7 @@ func Start(o Options, app App) (*Peer, error) {
 		KeepAlive: c.TCPKeepAlive, MultiAddress: c.MultiAddressEnabled, RefuseStrangers: !c.ReconfigEnabled,
 		Heard:      p.hear,
 		BindFailed: func(err error) { p.fail(fmt.Errorf("quorum: the election port: %w", err)) },
-		Secure:     p.opts.Secure, Authenticate: o.Authenticate, Logger: p.log,
+		Secure:     p.opts.Secure, Authenticate: p.opts.Authenticate, Logger: p.log,
 	}, committed, lastSeen)
 	if err != nil {
 		return nil, fmt.Errorf("quorum: %w", err)

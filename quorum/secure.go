@@ -8,13 +8,11 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"quoll/config"
-	"quoll/ensemble"
 	"quoll/tlsconf"
 )
 
@@ -30,7 +28,7 @@ type security struct {
 	config  *config.Config
 	members func() *members
 	log     *slog.Logger
-	warned  atomic.Int64 // when a handshake was last said to have failed
+	often   onceASecond
 }
 
 // newSecurity reads the stores; without TLS it is nil. The errors name the key that is wrong.
@@ -105,7 +103,7 @@ func (s *security) accepted(conn net.Conn) (net.Conn, error) {
 			if len(state.PeerCertificates) == 0 {
 				return nil // ssl.quorum.clientAuth allows it
 			}
-			return isFor(state.PeerCertificates[0], conn.RemoteAddr(), s.hosts()...)
+			return isFor(state.PeerCertificates[0], conn.RemoteAddr(), s.members().hosts()...)
 		}
 	}
 	secured := tls.Server(b, c)
@@ -116,33 +114,27 @@ func (s *security) accepted(conn net.Conn) (net.Conn, error) {
 	return secured, nil
 }
 
-// warn says that somebody could not be let in. Strangers can make this happen as often as they like, so it says so once a second at most.
+// warn says that somebody could not be let in.
 func (s *security) warn(conn net.Conn, err error) {
-	now := time.Now().Unix()
-	if last := s.warned.Load(); now > last && s.warned.CompareAndSwap(last, now) {
+	if s.often.due() {
 		s.log.Warn("a server cannot connect here with TLS", "peer", conn.RemoteAddr().String(), "error", err)
 	}
+}
+
+// onceASecond keeps out of the log what strangers can make happen as often as they like.
+type onceASecond struct{ last atomic.Int64 }
+
+// due reports whether it is time for a line.
+func (o *onceASecond) due() bool {
+	now := time.Now().Unix()
+	last := o.last.Load()
+	return now > last && o.last.CompareAndSwap(last, now)
 }
 
 // looksLikeTLS tells the first bytes of TLS 1.0 to 1.3 from those of a server in plain text.
 func looksLikeTLS(header []byte) bool {
 	const lowest, highest = 20, 24 // types of records
 	return header[0] >= lowest && header[0] <= highest && header[1] == 3 && header[3]|header[4] != 0
-}
-
-// hosts are the names and addresses of all members.
-func (s *security) hosts() (hosts []string) {
-	m := s.members()
-	for _, c := range []*ensemble.Config{m.committed, m.lastSeen} {
-		for _, server := range c.Servers {
-			for _, a := range slices.Concat(server.Quorum, server.Election) {
-				if a.Host != "" && !slices.Contains(hosts, a.Host) {
-					hosts = append(hosts, a.Host)
-				}
-			}
-		}
-	}
-	return hosts
 }
 
 // isFor is an error if a certificate is neither for the address at which its owner is nor for any of the hosts. Nobody is asked for the name of an address; Java asks.

@@ -1,7 +1,9 @@
 package sasl
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -47,6 +49,22 @@ func ReadFile(value string, property func(name string) (string, bool)) (*File, e
 		return nil, err
 	}
 	return ParseFile(path, string(text), property)
+}
+
+// FindFile is ReadFile for a setting that may be empty: then it is .java.login.config in the home directory, and nil without an error if there is none.
+func FindFile(value string, property func(name string) (string, bool)) (*File, error) {
+	if value != "" {
+		return ReadFile(value, property)
+	}
+	home, ok := property("user.home")
+	if !ok {
+		return nil, nil
+	}
+	file, err := ReadFile(filepath.Join(home, ".java.login.config"), property)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return file, err
 }
 
 // ParseFile reads the text of a JAAS file; name is for the errors.

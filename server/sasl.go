@@ -3,8 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"slices"
 
 	"quoll/jute"
@@ -41,9 +39,12 @@ func loadSASL(o *Options) (a saslAcceptor, err error) {
 	if a.names.Rules, err = sasl.ParseRules(set.AuthToLocal, kerberos.DefaultRealm()); err != nil {
 		return a, fmt.Errorf("security.auth_to_local: %w", err)
 	}
-	file, err := loginFile(o)
-	if file == nil || err != nil {
-		return a, err
+	file, err := sasl.FindFile(set.LoginConfig, o.Property)
+	if err != nil {
+		return a, fmt.Errorf("java.security.auth.login.config: %w", err)
+	}
+	if file == nil {
+		return a, nil
 	}
 	if a.login, err = file.Login(set.Section, kerberos); err == nil && a.login != nil {
 		err = a.login.CheckServer()
@@ -60,33 +61,13 @@ func loadSASL(o *Options) (a saslAcceptor, err error) {
 	return a, nil
 }
 
-// loginFile reads the JAAS file; nil without an error if there is none.
-func loginFile(o *Options) (*sasl.File, error) {
-	path := o.SASL.LoginConfig
-	if path == "" {
-		home, ok := o.Property("user.home")
-		if !ok {
-			return nil, nil
-		}
-		path = filepath.Join(home, ".java.login.config")
-	}
-	file, err := sasl.ReadFile(path, o.Property)
-	if errors.Is(err, fs.ErrNotExist) && o.SASL.LoginConfig == "" {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("java.security.auth.login.config: %w", err)
-	}
-	return file, nil
-}
-
 // reportSASL says at start what clients can do.
 func (s *Server) reportSASL() {
 	a := &s.auth.sasl
 	switch {
 	case a.login != nil:
 		s.log.Info("clients can authenticate with SASL", "mechanism", a.login.Mechanism(), "section", s.opts.SASL.Section)
-	case s.opts.SASL.LoginConfig != "" || s.opts.IsSet("sasl.serverconfig"):
+	case s.opts.SASL.LoginConfig != "" && !s.opts.QuorumSASL.Enabled || s.opts.IsSet("sasl.serverconfig"): // the file may be for the servers alone
 		s.log.Warn("clients cannot authenticate with SASL: there is no such section in a JAAS file, or nothing in it", "file", s.opts.SASL.LoginConfig, "section", s.opts.SASL.Section)
 	}
 	if a.login == nil && len(s.auth.required) == 1 && s.auth.required["sasl"] {

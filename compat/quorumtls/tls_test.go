@@ -34,8 +34,13 @@ func long() bool { return os.Getenv("QUOLL_ENSEMBLE") == "long" }
 // build makes an ensemble that is gone when the test ends; its logs must have no complaint then.
 func build(t *testing.T, kinds []ensemble.Kind, config ...string) *ensemble.Ensemble {
 	t.Helper()
+	return buildWith(t, ensemble.Options{Work: t.TempDir(), Kinds: kinds, Config: config})
+}
+
+func buildWith(t *testing.T, o ensemble.Options) *ensemble.Ensemble {
+	t.Helper()
 	peer.RequireJVM(t)
-	e, err := ensemble.New(ensemble.Options{Work: t.TempDir(), Kinds: kinds, Config: config})
+	e, err := ensemble.New(o)
 	peer.Check(t, err)
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
@@ -187,55 +192,66 @@ func documented(t *testing.T) (lines []string) {
 // TestRolling changes ensembles from plain text to TLS as docs/security.md says, and back in the long form, while clients write.
 func TestRolling(t *testing.T) {
 	steps := [][]string{{"portUnification=true"}, {"portUnification=true", "sslQuorum=true"}, {"sslQuorum=true"}}
-	all := [][]ensemble.Kind{{quoll, java, quoll}}
 	if long() {
 		steps = append(steps, steps[1], steps[0], nil)
-		all = append(all, []ensemble.Kind{java, quoll, java}, []ensemble.Kind{quoll, quoll, quoll}, []ensemble.Kind{java, java, java})
 	}
-	for _, kinds := range all {
+	for _, kinds := range rolled() {
 		t.Run(fmt.Sprint(kinds), func(t *testing.T) {
-			const writers, between = 4, 100
 			a := newAuthority(t)
 			e := build(t, kinds, "fips-mode=false", "sslQuorumReloadCertFiles=true")
 			stores := map[*ensemble.Member][]string{}
 			for _, m := range e.Members {
 				stores[m] = a.pem(fmt.Sprint("server-", m.ID), nil)
 			}
-			peer.Check(t, e.Start())
-			serving(t, e)
-			create(t, "/load", e.Members...)
-			load := e.StartLoad("/load", writers)
-			for _, step := range steps {
-				for _, m := range e.Members {
-					_, err := load.Await(between)
-					peer.Check(t, err)
-					peer.Check(t, m.Stop())
-					lines := step
-					if step != nil {
-						lines = slices.Concat(stores[m], step)
-					}
-					peer.Check(t, e.Configure(m, lines...))
-					peer.Check(t, m.Start())
-					serving(t, e)
-					port(t, m, nil, !slices.Equal(step, steps[2]))
-					if step != nil {
-						port(t, m, a.config("x"), true)
-					}
+			roll(t, e, steps, func(m *ensemble.Member, step []string) []string { return append(step, stores[m]...) }, func(m *ensemble.Member, step []string) {
+				port(t, m, nil, !slices.Equal(step, steps[2]))
+				if step != nil {
+					port(t, m, a.config("x"), true)
 				}
-			}
-			_, err := load.Await(between)
-			peer.Check(t, err)
-			result, err := load.Stop()
-			peer.Check(t, err)
-			peer.Check(t, load.Present(e))
-			_, err = e.SameTrees()
-			peer.Check(t, err)
-			peer.Check(t, e.Settle("/settled"))
-			peer.Check(t, e.Stop())
-			peer.Check(t, e.SameDigests())
-			t.Logf("%d writes acknowledged in %d restarts, all present; the longest pause of all writers was %v", result.Acked, len(steps)*len(kinds), result.Pause.Round(time.Millisecond))
+			})
 		})
 	}
+}
+
+// rolled are the ensembles that are changed server by server.
+func rolled() [][]ensemble.Kind {
+	if long() {
+		return [][]ensemble.Kind{{quoll, java, quoll}, {java, quoll, java}, {quoll, quoll, quoll}, {java, java, java}}
+	}
+	return [][]ensemble.Kind{{quoll, java, quoll}}
+}
+
+// roll takes an ensemble from no settings of its own through some steps, server by server, while clients write. lines are the settings of a member at a step, and changed looks at it
+// when it serves again.
+func roll(t *testing.T, e *ensemble.Ensemble, steps [][]string, lines func(m *ensemble.Member, step []string) []string, changed func(m *ensemble.Member, step []string)) {
+	t.Helper()
+	const writers, between = 4, 100
+	peer.Check(t, e.Start())
+	serving(t, e)
+	create(t, "/load", e.Members...)
+	load := e.StartLoad("/load", writers)
+	for _, step := range steps {
+		for _, m := range e.Members {
+			_, err := load.Await(between)
+			peer.Check(t, err)
+			peer.Check(t, m.Stop())
+			peer.Check(t, e.Configure(m, lines(m, slices.Clip(step))...))
+			peer.Check(t, m.Start())
+			serving(t, e)
+			changed(m, step)
+		}
+	}
+	_, err := load.Await(between)
+	peer.Check(t, err)
+	result, err := load.Stop()
+	peer.Check(t, err)
+	peer.Check(t, load.Present(e))
+	_, err = e.SameTrees()
+	peer.Check(t, err)
+	peer.Check(t, e.Settle("/settled"))
+	peer.Check(t, e.Stop())
+	peer.Check(t, e.SameDigests())
+	t.Logf("%d writes acknowledged in %d restarts, all present; the longest pause of all writers was %v", result.Acked, len(steps)*len(e.Members), result.Pause.Round(time.Millisecond))
 }
 
 // TestRefused has a third server, of each kind, with certificates that do not do: no server of either kind takes it, or is taken in by it. With the right one it is a member.
