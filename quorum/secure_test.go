@@ -1,6 +1,7 @@
 package quorum_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -140,6 +142,32 @@ func TestCVE2018_8012(t *testing.T) {
 		refuses(t, port, nil)
 		refuses(t, port, a.config(nil, nil))
 		refuses(t, port, other.config(other.issue("server-3", nil)))
+	}
+}
+
+// TestReverseDNS has a certificate for the name that the server's address has in DNS, which whoever controls that zone can choose: it is refused, and nobody is asked (what was published
+// about ZooKeeper in 2026).
+func TestReverseDNS(t *testing.T) {
+	asked := atomic.Int64{}
+	usual := net.DefaultResolver
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		asked.Add(1)
+		return nil, errors.New("not in this test")
+	}}
+	t.Cleanup(func() { net.DefaultResolver = usual })
+	a := newAuthority(t, "ours")
+	c := secured(t, 3, a, "sslQuorum=true", "fips-mode=false", "ssl.quorum.allowReverseDnsLookup=true")
+	m := c.members[2]
+	cert, key := a.issue("server-3", func(form *x509.Certificate) { form.IPAddresses, form.DNSNames = nil, []string{"localhost"} })
+	a.write(m.file("key.pem"), cert, key)
+	c.start()
+	c.eventually("two serve", func() bool { return c.members[0].peer.Status().Serving && c.members[1].peer.Status().Serving })
+	c.members[0].says("(CN=server-3; [localhost] []) is for none of 127.0.0.1")
+	if m.peer.Status().Serving {
+		t.Error("the third serves")
+	}
+	if n := asked.Load(); n > 0 {
+		t.Errorf("DNS was asked %d times", n)
 	}
 }
 
