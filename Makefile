@@ -132,3 +132,8 @@ bench: ## Apache ZooKeeper and quoll in turn, every row of the table, into docs/
 .PHONY: generate
 generate: ## write generated code and pages anew
 	$(GO) generate ./...
+
+VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags 2>/dev/null)),0~$(shell git rev-parse --short HEAD))
+.PHONY: deb
+deb: build ## build the Debian package, bin/quoll.deb (VERSION=1.2; needs dpkg-deb)
+	packaging/deb/build.sh bin/quoll '$(VERSION)' bin/quoll.deb

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/urfave/cli/v2"
 
 	"quoll"
@@ -81,11 +82,15 @@ func runServer(ctx *cli.Context) error {
 	if addr := s.SecureAddr(); addr != "" {
 		log.Info("serving clients with TLS", "address", addr)
 	}
+	// A member listens before it has a quorum, and is ready then: the first of three would else wait for the others, which are started after it.
+	notify(log, daemon.SdNotifyReady+"\nSTATUS=Listening for clients")
+	go watchdog(signals, log, s.Addr())
 	select {
 	case <-signals.Done():
 		log.Info("stopping")
 	case <-s.Done():
 	}
+	notify(log, daemon.SdNotifyStopping)
 	if err := s.Close(); err != nil {
 		return failure{exitError, fmt.Errorf("the server stopped: %w", err)}
 	}

@@ -1,10 +1,10 @@
-// Package docker checks the image of packaging/docker: its entry point writes the zoo.cfg and myid that the entry point of ZooKeeper's image
+// Package packaging checks what packaging/ makes. The image: its entry point writes the zoo.cfg and myid that the entry point of ZooKeeper's image
 // (repository 31z4/zookeeper-docker) writes for the same variables, and what the image consists of runs in a chroot as it would in a container.
 //
 // What that entry point wrote is recorded; to record it anew, or to compare with it, get the script and
 //
-//	QUOLL_DOCKER_ENTRYPOINT=.../docker-entrypoint.sh go test ./compat/docker -run TestEntrypoint -update
-package docker
+//	QUOLL_DOCKER_ENTRYPOINT=.../docker-entrypoint.sh go test ./compat/packaging -run TestEntrypoint -update
+package packaging
 
 import (
 	"errors"

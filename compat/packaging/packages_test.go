@@ -1,0 +1,287 @@
+package packaging
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"quoll/compat/peer"
+	"quoll/config"
+)
+
+// TestNotify has quoll started by a service manager: it says when it is ready, that it lives, what it is, and when it stops.
+func TestNotify(t *testing.T) {
+	binary, err := peer.Binary()
+	peer.Check(t, err)
+	dir := t.TempDir()
+	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	cmd := exec.Command(binary, "server", "--client-port", "0", "--data-dir", filepath.Join(dir, "data"), "--set", "admin.enableServer=false")
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket.LocalAddr().String(), "WATCHDOG_USEC=300000", "WATCHDOG_PID=")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	expect := func(want string) {
+		t.Helper()
+		packet := make([]byte, 4096)
+		for {
+			_ = socket.SetReadDeadline(time.Now().Add(time.Minute))
+			n, err := socket.Read(packet)
+			if err != nil {
+				t.Fatalf("%s does not come: %v", want, err)
+			}
+			if strings.Contains(string(packet[:n]), want) {
+				return
+			}
+		}
+	}
+	expect("READY=1\nSTATUS=")
+	expect("WATCHDOG=1\nSTATUS=Mode: standalone")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	expect("STOPPING=1")
+}
+
+// TestDebian builds the package, installs it below a directory, starts what it installed, removes it and purges it.
+func TestDebian(t *testing.T) {
+	if _, err := exec.LookPath("dpkg-deb"); err != nil {
+		t.Skip("no dpkg-deb")
+	}
+	if os.Getuid() != 0 {
+		t.Skip("dpkg needs root")
+	}
+	binary, err := peer.Binary()
+	peer.Check(t, err)
+	work := t.TempDir()
+	deb, root := filepath.Join(work, "quoll.deb"), filepath.Join(work, "root")
+	command := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: %v: %s", args, err, out)
+		}
+		return string(out)
+	}
+	command("../../packaging/deb/build.sh", binary, "0.1", deb)
+	for _, dir := range []string{"info", "updates", "triggers"} {
+		if err := os.MkdirAll(filepath.Join(root, "var/lib/dpkg", dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"status", "available"} {
+		if err := os.WriteFile(filepath.Join(root, "var/lib/dpkg", name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dpkg := func(args ...string) string {
+		t.Helper()
+		return command(append([]string{"dpkg", "--root=" + root, "--force-script-chrootless", "--force-depends"}, args...)...)
+	}
+	dpkg("-i", deb)
+	conf := filepath.Join(root, "etc/zookeeper/conf/zoo.cfg")
+	for _, name := range []string{"usr/bin/quoll", "usr/share/zookeeper/bin/zkServer.sh", "usr/share/zookeeper/conf/zoo.cfg", "lib/systemd/system/quoll.service", "etc/default/zookeeper", "var/lib/zookeeper"} {
+		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, _, err := config.Load(config.Sources{File: conf}); err != nil {
+		t.Errorf("the packaged zoo.cfg: %v", err)
+	}
+	// What the operator changed stays.
+	free, err := peer.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := fmt.Sprintf("dataDir=%s\nclientPort=%d\nadmin.enableServer=false\n4lw.commands.whitelist=ruok\n", filepath.Join(root, "var/lib/zookeeper"), free)
+	if err := os.WriteFile(conf, []byte(mine), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	script := func(verb string) *exec.Cmd {
+		cmd := exec.Command(filepath.Join(root, "usr/share/zookeeper/bin/zkServer.sh"), verb)
+		cmd.Env = []string{"ZOO_LOG_DIR=" + filepath.Join(root, "var/log/zookeeper")}
+		return cmd
+	}
+	if out, err := script("start").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	answer := ""
+	for end := time.Now().Add(time.Minute); answer != "imok" && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		answer, _ = peer.AskWord(fmt.Sprint("127.0.0.1:", free), "ruok", time.Second)
+	}
+	if out, err := script("stop").CombinedOutput(); err != nil || answer != "imok" {
+		t.Errorf("ruok: %q, stop: %v: %s", answer, err, out)
+	}
+	dpkg("-i", "--force-confdef", deb)
+	dpkg("-r", "quoll")
+	if text, err := os.ReadFile(conf); err != nil || string(text) != mine {
+		t.Errorf("zoo.cfg after a removal: %v: %s", err, text)
+	}
+	if _, err := os.Stat(filepath.Join(root, "usr/bin/quoll")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the binary after a removal: %v", err)
+	}
+	dpkg("--purge", "quoll")
+	if _, err := os.Stat(conf); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("zoo.cfg after a purge: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(root, "var/lib/zookeeper/version-2")); err != nil {
+		t.Errorf("the data after a purge: %v", err)
+	}
+}
+
+// TestKubernetes reads the manifests: each is an object, what one names another has, and the configuration is one.
+func TestKubernetes(t *testing.T) {
+	text, err := os.ReadFile("../../packaging/kubernetes/quoll.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type named struct {
+		APIVersion string `yaml:"apiVersion"`
+		Kind       string
+		Metadata   struct{ Name string }
+		Data       map[string]string
+		Spec       struct {
+			ServiceName string `yaml:"serviceName"`
+			Replicas    int
+			Template    struct {
+				Spec struct {
+					Containers []struct {
+						Args           []string
+						ReadinessProbe struct{ Exec struct{ Command []string } } `yaml:"readinessProbe"`
+						VolumeMounts   []struct{ Name string }                   `yaml:"volumeMounts"`
+					}
+					Volumes []struct {
+						Name      string
+						ConfigMap struct{ Name string } `yaml:"configMap"`
+					}
+				}
+			}
+			VolumeClaimTemplates []struct{ Metadata struct{ Name string } } `yaml:"volumeClaimTemplates"`
+		}
+	}
+	objects := map[string]named{}
+	for d := yaml.NewDecoder(bytes.NewReader(text)); ; {
+		var o named
+		err := d.Decode(&o)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil || o.APIVersion == "" || o.Kind == "" || o.Metadata.Name == "" {
+			t.Fatalf("%+v: %v", o, err)
+		}
+		objects[o.Kind+"/"+o.Metadata.Name] = o
+	}
+	set := objects["StatefulSet/quoll"]
+	if _, ok := objects["Service/"+set.Spec.ServiceName]; !ok {
+		t.Errorf("no service %q", set.Spec.ServiceName)
+	}
+	if len(set.Spec.Template.Spec.Containers) != 1 {
+		t.Fatalf("%+v", set)
+	}
+	c := set.Spec.Template.Spec.Containers[0]
+	if !slices.Equal(c.Args, []string{"zkServer.sh", "start-foreground"}) || !slices.Equal(c.ReadinessProbe.Exec.Command, []string{"quoll", "status"}) {
+		t.Errorf("%+v", c)
+	}
+	volumes := map[string]bool{}
+	for _, v := range set.Spec.VolumeClaimTemplates {
+		volumes[v.Metadata.Name] = true
+	}
+	for _, v := range set.Spec.Template.Spec.Volumes {
+		volumes[v.Name] = true
+		if _, ok := objects["ConfigMap/"+v.ConfigMap.Name]; !ok {
+			t.Errorf("no ConfigMap %q", v.ConfigMap.Name)
+		}
+	}
+	for _, m := range c.VolumeMounts {
+		if !volumes[m.Name] {
+			t.Errorf("no volume %q", m.Name)
+		}
+	}
+	// As server 0 has it.
+	dir := t.TempDir()
+	file := strings.ReplaceAll(objects["ConfigMap/quoll"].Data["zoo.cfg"], "=/data", "="+dir)
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "myid"), []byte("0\n"), 0o644), os.WriteFile(filepath.Join(dir, "zoo.cfg"), []byte(file), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	cfg, warnings, err := config.Load(config.Sources{File: filepath.Join(dir, "zoo.cfg")})
+	if err != nil || len(warnings) > 0 || !cfg.Distributed || len(cfg.Ensemble.Voters()) != set.Spec.Replicas {
+		t.Errorf("zoo.cfg: %v, %q, %+v", err, warnings, cfg)
+	}
+}
+
+// TestProbes has the words of probes and operators, with the tools of a shell where it has them, against a server that serves.
+func TestProbes(t *testing.T) {
+	s := peer.Quoll(t, peer.Options{Config: []string{"4lw.commands.whitelist=*"}})
+	word := func(w string) string {
+		t.Helper()
+		answer, err := s.FourLetter(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer
+	}
+	// Bitnami, Strimzi and Pravega: grep imok, = imok.
+	if answer := word("ruok"); answer != "imok" {
+		t.Errorf("ruok: %q", answer)
+	}
+	if answer := word("isro"); answer != "rw" {
+		t.Errorf("isro: %q", answer)
+	}
+	// telegraf: ^zk_(\w[\w\.\-]*)\s+([\w\.\-]+), and every line must be one; Solr cuts lines at the TAB.
+	telegraf := regexp.MustCompile(`^zk_(\w[\w.\-]*)\s+([\w.\-]+)`)
+	keys := map[string]string{}
+	for line := range strings.Lines(word("mntr")) {
+		line = strings.TrimSuffix(line, "\n")
+		if telegraf.FindStringSubmatch(line) == nil {
+			t.Errorf("telegraf does not read %q", line)
+		}
+		key, value, ok := strings.Cut(line, "\t")
+		if !ok {
+			t.Errorf("Solr does not read %q", line)
+		}
+		keys[key] = value
+	}
+	for _, key := range []string{"zk_version", "zk_server_state", "zk_avg_latency", "zk_max_latency", "zk_min_latency", "zk_packets_received", "zk_packets_sent", "zk_num_alive_connections",
+		"zk_outstanding_requests", "zk_znode_count", "zk_watch_count", "zk_ephemerals_count", "zk_approximate_data_size", "zk_open_file_descriptor_count", "zk_max_file_descriptor_count"} {
+		if keys[key] == "" {
+			t.Errorf("mntr has no %s", key)
+		}
+	}
+	if keys["zk_server_state"] != "standalone" {
+		t.Errorf("zk_server_state: %q", keys["zk_server_state"])
+	}
+	// Solr: lines key=value of conf.
+	for line := range strings.Lines(word("conf")) {
+		if !strings.Contains(line, "=") {
+			t.Errorf("Solr does not read %q", line)
+		}
+	}
+	// Kubernetes and zkServer.sh: grep Mode.
+	if !strings.Contains(word("srvr"), "\nMode: standalone\n") {
+		t.Error("srvr has no Mode")
+	}
+	binary, err := peer.Binary()
+	peer.Check(t, err)
+	if out, err := exec.CommandContext(context.Background(), binary, "status", s.Addr()).Output(); err != nil || string(out) != "Mode: standalone\n" {
+		t.Errorf("quoll status: %v: %s", err, out)
+	}
+}
