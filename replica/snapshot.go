@@ -32,6 +32,15 @@ func StoreSource(view *store.View, pace func(bytes int) error) (src txnlog.Snaps
 
 // WriteSnapshot writes the snapshot of a zxid into a version-2 directory, with the blocks that the configuration asks for.
 func WriteSnapshot(o *Options, dir string, src txnlog.SnapshotSource, zxid, digest int64) (file string, size int64, err error) {
+	s, err := StageSnapshot(o, dir, src, zxid, digest)
+	if err != nil {
+		return "", 0, err
+	}
+	return s.Path, s.Size, s.Place(o.FS)
+}
+
+// StageSnapshot does all of WriteSnapshot but for the name.
+func StageSnapshot(o *Options, dir string, src txnlog.SnapshotSource, zxid, digest int64) (txnlog.StagedSnapshot, error) {
 	src.Ours = true
 	if o.DigestEnabled {
 		src.Digest = func() txnlog.SnapshotDigest { return txnlog.SnapshotDigest{Zxid: zxid, Digest: digest} }
@@ -39,7 +48,7 @@ func WriteSnapshot(o *Options, dir string, src txnlog.SnapshotSource, zxid, dige
 	if o.SerializeLastProcessedZxid {
 		src.LastZxid = func() int64 { return zxid }
 	}
-	return txnlog.WriteSnapshot(o.FS, dir, zxid, txnlog.Compression(o.SnapshotCompression), src)
+	return txnlog.StageSnapshot(o.FS, dir, zxid, txnlog.Compression(o.SnapshotCompression), src)
 }
 
 // WholeTree is the state of a tree, which does not change meanwhile. What the next cut has is not touched.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,8 +22,9 @@ type local struct {
 	entry  []byte
 	duties duties
 	disk   diskWatch
-	// restoring is the state that is to take the place of this one; nil for none.
-	restoring atomic.Pointer[restoring]
+	// restoring is the state that is to take the place of this one; nil for none. Who holds restoresOne may set it.
+	restoring   atomic.Pointer[restoring]
+	restoresOne sync.Mutex
 }
 
 func newLocal(s *Server) *local {
@@ -70,9 +72,8 @@ func (l *local) run() {
 		}
 		l.commit(l.admit(requests))
 		if r := l.restoring.Load(); r != nil {
-			zxid, err := l.restore(r.tree)
 			l.restoring.Store(nil)
-			r.done <- restored{zxid, err}
+			r.done <- l.restore(r)
 		}
 		l.cutIfDue()
 		select {

@@ -18,20 +18,19 @@ import (
 // ErrCannotRestore is the error of a server whose state is not its own to replace.
 var ErrCannotRestore = errors.New("only a server that stands alone, with a data directory, can be restored while it runs; quoll restore does it with the members of an ensemble while they are stopped")
 
-// restoring is a state that is to take the place of the one that there is.
+// restoreAhead is how many transactions there may be while the restored state is written: its zxid is so far ahead, since it is in the file.
+const restoreAhead = 1 << 20
+
+// restoring is a state that is to take the place of the one that there is, and the snapshot of it, which has no name yet.
 type restoring struct {
-	tree *tree.Tree
-	done chan restored
+	tree   *tree.Tree
+	staged txnlog.StagedSnapshot
+	done   chan error
 }
 
-type restored struct {
-	zxid int64
-	err  error
-}
-
-// Restore replaces the state by that of a snapshot, which is read from src, plain, and returns the zxid that the state has now: one more than the last one, so that no
-// transaction and no client that has seen one is ahead of it. What was there before stays in the logs and snapshots. Reads go on until the new state is on the disk, writes wait;
-// then every client is disconnected, and those whose sessions are not in the snapshot learn that they have expired. Mirrors ZooKeeperServer.restoreFromSnapshot.
+// Restore replaces the state by that of a snapshot, which is read from src, plain, and returns the zxid that the state has now, which is higher than any before, so that no
+// transaction and no client that has seen one is ahead of it. What was there before stays in the logs and snapshots. Service goes on until the new state is on the disk; then every
+// client is disconnected, and those whose sessions are not in the snapshot learn that they have expired. Mirrors ZooKeeperServer.restoreFromSnapshot.
 func (s *Server) Restore(src io.Reader) (zxid int64, err error) {
 	if s.local == nil || s.checkpoints == nil {
 		return 0, ErrCannotRestore
@@ -55,59 +54,69 @@ func (s *Server) Restore(src io.Reader) (zxid int64, err error) {
 			t.KillSession(id)
 		}
 	}
-	r := &restoring{tree: t, done: make(chan restored, 1)}
-	if !s.local.restoring.CompareAndSwap(nil, r) {
+	if !s.local.restoresOne.TryLock() {
 		return 0, errors.New("server: another restore is under way")
 	}
+	defer s.local.restoresOne.Unlock()
+	if err := s.checkpoints.room(); err != nil {
+		return 0, fmt.Errorf("server: %w", err)
+	}
+	zxid = s.lastZxid.Load() + restoreAhead
+	t.SetLastZxid(zxid)
+	r := &restoring{tree: t, done: make(chan error, 1)}
+	if r.staged, err = replica.StageSnapshot(&s.replica, s.dirs.snap, replica.WholeTree(t), zxid, t.Digest()); err != nil {
+		return 0, fmt.Errorf("server: %w", err)
+	}
+	s.local.restoring.Store(r)
 	s.local.poke()
 	select {
-	case result := <-r.done:
-		if result.err != nil {
-			return 0, fmt.Errorf("server: %w", result.err)
-		}
-		s.metrics.RestoreTime.Observe(time.Since(begin).Milliseconds())
-		s.log.Warn("the state was replaced by that of a snapshot; what was there before is in the older files", "zxid", hex(result.zxid), "znodes", t.Len(), "sessions", t.Sessions(), "took", time.Since(begin).Round(time.Millisecond))
-		return result.zxid, nil
+	case err = <-r.done:
 	case <-s.done:
-		return 0, fmt.Errorf("server: %w", errStopping)
+		err = errStopping
 	}
+	if err != nil {
+		return 0, fmt.Errorf("server: %w", err)
+	}
+	s.metrics.RestoreTime.Observe(time.Since(begin).Milliseconds())
+	s.log.Warn("the state was replaced by that of a snapshot; what was there before is in the older files", "zxid", hex(zxid), "znodes", t.Len(), "sessions", t.Sessions(), "took", time.Since(begin).Round(time.Millisecond))
+	return zxid, nil
 }
 
 // restore puts a tree in the place of the one that there is, between two batches. The snapshot's name is what does it: without it a start finds the old state, with it the new one,
 // and so does Java.
-func (l *local) restore(t *tree.Tree) (zxid int64, err error) {
-	s := l.s
-	if l.disk.state != diskGood {
-		return 0, errors.New("the disk takes no writes at the moment")
+func (l *local) restore(r *restoring) error {
+	s, k, t := l.s, l.s.checkpoints, r.tree
+	var refused error
+	switch {
+	case l.disk.state != diskGood:
+		refused = errors.New("the disk takes no writes at the moment")
+	case l.zxid >= t.LastZxid():
+		refused = errors.New("there were too many transactions meanwhile")
 	}
-	k := s.checkpoints
-	if err := k.room(); err != nil {
-		return 0, err
+	if refused != nil {
+		return errors.Join(refused, r.staged.Discard(s.opts.FS))
 	}
-	zxid = l.zxid + 1
-	t.SetLastZxid(zxid)
 	s.files.Lock()
 	defer s.files.Unlock()
-	file, size, err := replica.WriteSnapshot(&s.replica, s.dirs.snap, replica.WholeTree(t), zxid, t.Digest())
-	if err != nil {
-		return 0, err
+	if err := r.staged.Place(s.opts.FS); err != nil {
+		return err
 	}
 	k.pause()
 	k.drop() // a start would see that it is not that of the snapshot
 	s.lockTree()
 	s.tree = t
 	t.OnWarning(s.warn)
-	s.lastZxid.Store(zxid)
+	s.lastZxid.Store(t.LastZxid())
 	s.prepare()
 	s.sessions.reset(false)
 	s.trackSessions()
 	s.unlockTree()
-	l.zxid = zxid
+	l.zxid = t.LastZxid()
 	l.log.Roll()
-	k.last.Store(&SnapshotTaken{Zxid: zxid, File: file, Size: size, At: time.Now()})
+	k.last.Store(&SnapshotTaken{Zxid: l.zxid, File: r.staged.Path, Size: r.staged.Size, At: time.Now()})
 	k.resume(nil, false, 0)
 	s.DropConnections()
-	return zxid, nil
+	return nil
 }
 
 // limitedReader fails where a snapshot would take more memory than there is.

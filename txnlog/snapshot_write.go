@@ -127,6 +127,9 @@ func (s *StagedSnapshot) Place(fs FS) error {
 	return fs.SyncDir(filepath.Dir(s.Path))
 }
 
+// Discard removes it in place of that.
+func (s *StagedSnapshot) Discard(fs FS) error { return fs.Remove(s.temp) }
+
 func writeSnapshot(f File, c Compression, src SnapshotSource) error {
 	var out io.Writer = &syncingWriter{f: f, next: syncEvery}
 	var compressor io.WriteCloser
