@@ -116,3 +116,57 @@ func TestSASLRolling(t *testing.T) {
 		})
 	}
 }
+
+// TestGSSAPI has an ensemble of both kinds authenticate with Kerberos. A server whose principal is for a host that no member has is in none.
+func TestGSSAPI(t *testing.T) {
+	all := [][]ensemble.Kind{{quoll, java, quoll}}
+	if long() {
+		all = append(all, []ensemble.Kind{java, quoll, java}, []ensemble.Kind{java, java, quoll}, []ensemble.Kind{quoll, quoll, java}, []ensemble.Kind{java, java, java})
+	}
+	for _, kinds := range all {
+		t.Run(fmt.Sprint(kinds), func(t *testing.T) {
+			peer.RequireJVM(t)
+			const principal = "zkquorum/127.0.0.1@" + peer.Realm
+			k := peer.StartKDC(t, principal, "intruder/elsewhere@"+peer.Realm)
+			work := t.TempDir()
+			config := append([]string{"quorum.auth.kerberos.servicePrincipal=zkquorum/_HOST"}, saslSteps[2]...)
+			e := buildWith(t, ensemble.Options{Work: work, Kinds: kinds, Config: config, Flags: []string{"-Djava.security.auth.login.config=jaas.conf", "-Djava.security.krb5.conf=" + k.File("krb5.conf")}})
+			jaas := func(m *ensemble.Member, learner string) {
+				text := k.Section("QuorumServer", principal) + k.Section("QuorumLearner", learner)
+				peer.Check(t, os.WriteFile(filepath.Join(work, fmt.Sprint(m.ID), "jaas.conf"), []byte(text), 0o600))
+			}
+			for _, m := range e.Members[:2] {
+				jaas(m, principal)
+			}
+			m := e.Member(3)
+			jaas(m, "intruder/elsewhere@"+peer.Realm)
+			peer.Check(t, e.Start(m))
+			listens(t, m)
+			peer.Check(t, e.Start(e.Members[:2]...))
+			for _, o := range e.Members[:2] {
+				if o.Kind() == java {
+					says(t, o, "intruder/elsewhere@"+peer.Realm+" is not authorized to connect")
+				} else {
+					says(t, o, "intruder/elsewhere@"+peer.Realm+" is not the principal of a member's host")
+				}
+			}
+			if mode := m.Mode(); mode != "" {
+				t.Errorf("it is %s", mode)
+			}
+			peer.Check(t, m.Stop())
+			serving(t, e)
+			jaas(m, principal)
+			peer.Check(t, m.Start())
+			leader := serving(t, e)
+			for _, m := range e.Members {
+				create(t, fmt.Sprint("/", m.ID), m)
+			}
+			peer.Check(t, leader.Kill())
+			create(t, "/without", serving(t, e))
+			peer.Check(t, leader.Start())
+			serving(t, e)
+			_, err := e.SameTrees()
+			peer.Check(t, err)
+		})
+	}
+}

@@ -47,8 +47,8 @@ func take(t *testing.T, examples map[string]string, first string) string {
 func TestPage(t *testing.T) {
 	peer.RequireJVM(t)
 	k := startKDC(t, "zookeeper/localhost", "bob")
-	etc := k.dir
-	local := strings.NewReplacer("/etc/krb5.conf", k.file("krb5.conf"), "/etc/zookeeper/", etc+"/", "zk1.example.com", "localhost", "EXAMPLE.COM", realm)
+	etc := filepath.Dir(k.File("krb5.conf"))
+	local := strings.NewReplacer("/etc/krb5.conf", k.File("krb5.conf"), "/etc/zookeeper/", etc+"/", "zk1.example.com", "localhost", "EXAMPLE.COM", realm)
 	examples := page(t)
 	server := func(file, config, flags string) *peer.Server {
 		jaas := take(t, examples, "// "+file)
@@ -60,7 +60,7 @@ func TestPage(t *testing.T) {
 	passwords := server("/etc/zookeeper/jaas.conf", "# zoo.cfg", "SERVER_JVMFLAGS=-Djava.security.auth.login.config=/etc/zookeeper/jaas.conf")
 	kerberos := server("/etc/zookeeper/jaas-kerberos.conf", "# zoo.cfg with Kerberos",
 		"SERVER_JVMFLAGS=-Djava.security.auth.login.config=/etc/zookeeper/jaas-kerberos.conf -Djava.security.krb5.conf=/etc/krb5.conf")
-	client := javaClient(t, take(t, examples, "// client.conf")+k.section("Kerberos", "bob"), "-Djava.security.krb5.conf="+k.file("krb5.conf"), "-Dzookeeper.server.principal=zookeeper/localhost")
+	client := javaClient(t, take(t, examples, "// client.conf")+k.Section("Kerberos", "bob"), "-Djava.security.krb5.conf="+k.File("krb5.conf"), "-Dzookeeper.server.principal=zookeeper/localhost")
 	for first := range examples {
 		t.Errorf("nobody tries the example %q", first)
 	}

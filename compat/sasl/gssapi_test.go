@@ -4,10 +4,7 @@ package sasl
 
 import (
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -15,109 +12,23 @@ import (
 	"quoll/sasl"
 )
 
-const realm = "QUOLL.TEST"
+const realm = peer.Realm
 
-// kdc is a KDC of MIT Kerberos on the loopback interface, with its own database, that ends with the test.
-type kdc struct {
-	dir, usr string
-	env      []string
-}
+// kdc is a KDC, and clients of it.
+type kdc struct{ *peer.KDC }
 
-// startKDC makes a realm with the principals, each with a keytab of the name of its first part.
 func startKDC(t *testing.T, principals ...string) *kdc {
 	t.Helper()
-	root, err := peer.Path("krb5")
-	peer.Check(t, err)
-	k := &kdc{dir: t.TempDir(), usr: filepath.Join(root, "usr")}
-	libs, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-*"))
-	peer.Check(t, err)
-	more, err := filepath.Glob(filepath.Join(root, "lib/*-linux-*"))
-	peer.Check(t, err)
-	if len(libs) == 0 {
-		t.Fatal("no libraries in " + root)
-	}
-	port, err := peer.FreePort()
-	peer.Check(t, err)
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	k.write(t, "krb5.conf", fmt.Sprintf(`[libdefaults]
-	default_realm = %s
-	dns_lookup_kdc = false
-	dns_lookup_realm = false
-	rdns = false
-	udp_preference_limit = 1
-[realms]
-	%s = {
-		kdc = %s
-	}
-[domain_realm]
-	localhost = %s
-`, realm, realm, addr, realm))
-	k.write(t, "kdc.conf", fmt.Sprintf(`[kdcdefaults]
-	kdc_listen = %s
-	kdc_tcp_listen = %s
-[realms]
-	%s = {
-		database_name = %s
-		key_stash_file = %s
-		supported_enctypes = aes256-cts-hmac-sha1-96:normal aes128-cts-hmac-sha1-96:normal aes256-cts-hmac-sha384-192:normal aes128-cts-hmac-sha256-128:normal
-	}
-[dbmodules]
-	db_module_dir = %s
-[logging]
-	kdc = STDERR
-`, addr, addr, realm, k.file("principal"), k.file("stash"), filepath.Join(libs[0], "krb5/plugins/kdb")))
-	k.env = []string{"KRB5_CONFIG=" + k.file("krb5.conf"), "KRB5_KDC_PROFILE=" + k.file("kdc.conf"), "LD_LIBRARY_PATH=" + strings.Join(append(libs, more...), ":")}
-	k.tool(t, "sbin/kdb5_util", "create", "-s", "-r", realm, "-P", "master")
-	for _, p := range principals {
-		name, _, _ := strings.Cut(p, "/")
-		k.tool(t, "sbin/kadmin.local", "-r", realm, "-q", "addprinc -randkey "+p)
-		k.tool(t, "sbin/kadmin.local", "-r", realm, "-q", "ktadd -k "+k.file(name+".keytab")+" "+p)
-	}
-	server := &peer.Process{
-		Args: []string{filepath.Join(k.usr, "sbin/krb5kdc"), "-n", "-r", realm}, Env: k.env, Dir: k.dir, LogPath: k.file("kdc.log"),
-		Ready: func() error {
-			c, err := net.Dial("tcp", addr)
-			if err == nil {
-				c.Close()
-			}
-			return err
-		},
-	}
-	t.Cleanup(func() {
-		server.Kill()
-		peer.ShowLog(t, "the KDC", server)
-	})
-	peer.Check(t, server.Start())
-	return k
-}
-
-func (k *kdc) file(name string) string { return filepath.Join(k.dir, name) }
-
-func (k *kdc) write(t *testing.T, name, text string) {
-	t.Helper()
-	peer.Check(t, os.WriteFile(k.file(name), []byte(text), 0o600))
-}
-
-func (k *kdc) tool(t *testing.T, name string, args ...string) {
-	t.Helper()
-	if out, err := run(t, k.env, filepath.Join(k.usr, name), args...); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, args, err, out)
-	}
-}
-
-// section is one of a JAAS file.
-func (k *kdc) section(name, principal string) string {
-	first, _, _ := strings.Cut(principal, "/")
-	return fmt.Sprintf("%s {\n  com.sun.security.auth.module.Krb5LoginModule required\n    useKeyTab=true keyTab=%q storeKey=true useTicketCache=false principal=%q;\n};\n", name, k.file(first+".keytab"), principal)
+	return &kdc{peer.StartKDC(t, principals...)}
 }
 
 // TestGSSAPI has the Java client authenticate with tickets of a KDC, at servers that make different ids of its principals.
 func TestGSSAPI(t *testing.T) {
 	peer.RequireJVM(t)
 	k := startKDC(t, "zookeeper/localhost", "bob", "alice/host.quoll.test", "carl/a")
-	client := javaClient(t, k.section("Bob", "bob")+k.section("Alice", "alice/host.quoll.test")+k.section("Carl", "carl/a"),
-		"-Djava.security.krb5.conf="+k.file("krb5.conf"), "-Dzookeeper.server.principal=zookeeper/localhost")
-	server := write(t, "server.conf", k.section("Server", "zookeeper/localhost@"+realm))
+	client := javaClient(t, k.Section("Bob", "bob")+k.Section("Alice", "alice/host.quoll.test")+k.Section("Carl", "carl/a"),
+		"-Djava.security.krb5.conf="+k.File("krb5.conf"), "-Dzookeeper.server.principal=zookeeper/localhost")
+	server := write(t, "server.conf", k.Section("Server", "zookeeper/localhost@"+realm))
 	all := []struct {
 		name  string
 		flags []string
@@ -134,7 +45,7 @@ func TestGSSAPI(t *testing.T) {
 	}
 	for _, test := range all {
 		t.Run(test.name, func(t *testing.T) {
-			all := flags(server, "-Djava.security.krb5.conf="+k.file("krb5.conf"))
+			all := flags(server, "-Djava.security.krb5.conf="+k.File("krb5.conf"))
 			for _, f := range test.flags {
 				all = append(all, "-Dzookeeper."+f)
 			}
@@ -150,14 +61,14 @@ func TestGSSAPI(t *testing.T) {
 func TestGSSAPIScenes(t *testing.T) {
 	peer.RequireJVM(t)
 	k := startKDC(t, "zookeeper/localhost", "other/localhost", "bob", "alice/host.quoll.test")
-	server := write(t, "server.conf", k.section("Server", "zookeeper/localhost@"+realm))
+	server := write(t, "server.conf", k.Section("Server", "zookeeper/localhost@"+realm))
 	all := [][]string{{"-Dzookeeper.superUser=bob@" + realm}, {"-Dzookeeper.allowSaslFailedClients=true"}, {"-Dzookeeper.sessionRequireClientSASLAuth=true"}}
 	if !long {
 		all = all[:1]
 	}
 	for _, settings := range all {
 		t.Run(settings[0], func(t *testing.T) {
-			compare(t, peer.Options{Flags: flags(server, append(settings, "-Djava.security.krb5.conf="+k.file("krb5.conf"))...), Config: []string{"maxClientCnxns=0"}}, k.scenes(t))
+			compare(t, peer.Options{Flags: flags(server, append(settings, "-Djava.security.krb5.conf="+k.File("krb5.conf"))...), Config: []string{"maxClientCnxns=0"}}, k.scenes(t))
 		})
 	}
 }
@@ -165,10 +76,10 @@ func TestGSSAPIScenes(t *testing.T) {
 // client is a client's side of an exchange, with a ticket of one type of key.
 func (k *kdc) client(t *testing.T, who, service, encryption string) sasl.Exchange {
 	t.Helper()
-	conf, err := os.ReadFile(k.file("krb5.conf"))
+	conf, err := os.ReadFile(k.File("krb5.conf"))
 	peer.Check(t, err)
 	restricted := write(t, "krb5.conf", strings.Replace(string(conf), "[libdefaults]\n", fmt.Sprintf("[libdefaults]\n\tdefault_tkt_enctypes = %s\n\tdefault_tgs_enctypes = %s\n", encryption, encryption), 1))
-	return k.exchange(t, restricted, k.section("Client", who), service)
+	return k.exchange(t, restricted, k.Section("Client", who), service)
 }
 
 // exchange is a client's side of an exchange, as a section named Client says.
@@ -235,11 +146,11 @@ func (k *kdc) scenes(t *testing.T) []scene {
 		}
 	}
 	var shown []byte
-	k.tool(t, "bin/kinit", "-k", "-t", k.file("bob.keytab"), "-c", "FILE:"+k.file("cache"), "bob")
+	k.Tool(t, "bin/kinit", "-k", "-t", k.File("bob.keytab"), "-c", "FILE:"+k.File("cache"), "bob")
 	list = append(list,
 		scene{"good with a ticket cache", func(talk *talk) {
-			section := fmt.Sprintf("Client { com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true ticketCache=%q; };", k.file("cache"))
-			play(k.exchange(t, k.file("krb5.conf"), section, "zookeeper/localhost"), nil)(talk)
+			section := fmt.Sprintf("Client { com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true ticketCache=%q; };", k.File("cache"))
+			play(k.exchange(t, k.File("krb5.conf"), section, "zookeeper/localhost"), nil)(talk)
 		}},
 		scene{"another service", func(talk *talk) { play(k.client(t, "bob", "other/localhost", aes256), nil)(talk) }},
 		scene{"shown once", func(talk *talk) {
