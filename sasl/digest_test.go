@@ -51,6 +51,23 @@ func TestDigestExchange(t *testing.T) {
 	}
 }
 
+// TestDigestSilence has responses to which ZooKeeper does not answer, and others that are as wrong.
+func TestDigestSilence(t *testing.T) {
+	for response, silent := range map[string]bool{
+		"maxbuf=x": true, "maxbuf=": false, "maxbuf=,": true, "maxbuf=99999999999": true, "maxbuf=7": false, "charset=x,maxbuf=x": false, "": false,
+		`username="bob",realm="s",nonce="N",cnonce="c",nonce-count=x`: true, `username="bob",realm="s",nonce="N",cnonce="c",nonce-count=2`: false, `username="bob",realm="r",nonce="N",cnonce="c",nonce-count=x`: false,
+		`username="",realm="s",nonce="N",cnonce="c",digest-uri="p/s",response=x`: true, `username="nemo",realm="s",nonce="N",cnonce="c",digest-uri="p/s",response=x`: false,
+	} {
+		s := newDigestServer("p", "s", passwords)
+		if _, err := s.Step(nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Step([]byte(strings.ReplaceAll(response, "N", s.nonce))); err == nil || errors.Is(err, ErrSilent) != silent {
+			t.Errorf("%s: %v", response, err)
+		}
+	}
+}
+
 // TestDigestMutualAuthentication has servers that do not know the password.
 func TestDigestMutualAuthentication(t *testing.T) {
 	for _, answer := range []string{"", "rspauth=", "rspauth=0123456789abcdef0123456789abcdef", "x"} {

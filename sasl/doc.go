@@ -21,6 +21,9 @@
 //	acceptor.Server("zookeeper-quorum", "zk-quorum-sasl-md5")
 //	learner.Client("zookeeper-quorum", "zk-quorum-sasl-md5", "zkquorum/host")
 //
+// With GSSAPI, [Login.Client] asks the KDC for a ticket and waits for it; there is nothing to renew and nothing to close. The name that a client would like to have (authzid) is never looked at:
+// whoever it is for, the one that it has proved counts.
+//
 // Whether a server with the Kerberos principal zkquorum/host@REALM may be where host is in the ensemble is asked of [ParseName].
 //
 // Which mechanism it is follows from the login modules of the section, as in Java: one of Kerberos makes it GSSAPI, otherwise it is DIGEST-MD5.

@@ -246,6 +246,17 @@ func TestClientKnowsServer(t *testing.T) {
 	}
 	broken := bytes.Clone(reply)
 	broken[len(broken)-1] ^= 1
+	for _, who := range []types.Authenticator{{CTime: c.shown.CTime, Cusec: c.shown.Cusec + 1}, {CTime: c.shown.CTime.Add(time.Second), Cusec: c.shown.Cusec}} {
+		other := *c
+		other.stage = other.believe
+		forged, err := replyTo(&who, c.session, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Step(forged); err == nil {
+			t.Error("a reply to something else is believed")
+		}
+	}
 	if _, err := c.Step(broken); err == nil || c.Done() {
 		t.Error("a broken reply is believed")
 	}

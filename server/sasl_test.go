@@ -21,6 +21,7 @@ const (
 	saslFile     = `
 Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_bob="bobsecret" user_super="x"; };
 Bob { org.apache.zookeeper.server.auth.DigestLoginModule required username="bob" password="bobsecret"; };
+Super { org.apache.zookeeper.server.auth.DigestLoginModule required username="super" password="other"; };
 Al { org.apache.zookeeper.server.auth.DigestLoginModule required username="bob" password="other"; };`
 )
 
@@ -109,6 +110,8 @@ func TestSASL(t *testing.T) {
 	}{
 		{"good", nil, "Bob", jute.OK, "ok", false},
 		{"super", []string{"superUser.x=bob"}, "Bob", jute.OK, "ok", true},
+		{"super by another password", []string{"SASLAuthenticationProvider.superPassword=other"}, "Super", jute.OK, "ok", false},
+		{"super by the wrong password", nil, "Super", jute.ErrAuthFailed, "closed", false},
 		{"wrong", nil, "Al", jute.ErrAuthFailed, "closed", false},
 		{"wrong and kept", []string{"allowSaslFailedClients=true"}, "Al", jute.OK, "ok", false},
 		{"wrong and required", []string{"sessionRequireClientSASLAuth=true", "allowSaslFailedClients=true"}, "Al", jute.ErrSessionClosedRequireSASL, "closed", false},
@@ -226,5 +229,32 @@ func TestSASLEntries(t *testing.T) {
 		if got := s.auth.allowed(acl, jute.PermRead, []jute.ID{{Scheme: "sasl", ID: test.id}}); got != test.want {
 			t.Errorf("%q on an entry for %q: %v", test.id, test.entry, got)
 		}
+	}
+}
+
+// TestSASLSilence is an end without an answer, as a response brings it about on which Java trips.
+func TestSASLSilence(t *testing.T) {
+	file, path := saslSettings(t)
+	s := startServer(t, file, saslProvider, "allowSaslFailedClients=true")
+	c, _ := saslConn(t, s, path, "Bob")
+	for i, token := range []string{"", "maxbuf=x"} {
+		if err := c.Request(int32(i), jute.OpSASL, &jute.SASLRequest{Token: []byte(token)}); err != nil {
+			t.Fatal(err)
+		}
+		if h, _, err := c.Reply(); (err == nil) != (i == 0) {
+			t.Errorf("%q: %+v, %v", token, h, err)
+		}
+	}
+}
+
+// TestSASLNobody is a user whose name is nothing once the realm is removed: no empty setting makes him the superuser.
+func TestSASLNobody(t *testing.T) {
+	a := saslAcceptor{superUsers: []string{""}, names: sasl.Names{RemoveRealm: true}}
+	var err error
+	if a.names.Rules, err = sasl.ParseRules("DEFAULT", "R"); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := a.identities("@R"); err != nil || len(ids) != 1 || ids[0].Scheme != "sasl" {
+		t.Errorf("%v, %v", ids, err)
 	}
 }
