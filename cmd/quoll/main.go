@@ -64,6 +64,7 @@ func run(args []string, in io.Reader, out io.Writer) error {
 			restoreCommand(),
 			joinCommand(),
 			leaveCommand(),
+			configCommand(),
 			statusCommand(),
 			scriptsCommand(),
 			zkServerCommand(),
