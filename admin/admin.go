@@ -38,7 +38,7 @@ type Server struct {
 	*endpoint
 	commands map[string]*server.Command // by each name
 	listing  []byte
-	// turn has room for the one long answer that is being made.
+	// turn is the server's: one long answer is made at a time.
 	turn      chan struct{}
 	streams   chan struct{}
 	snapshots limiter
@@ -49,7 +49,7 @@ type Server struct {
 func Start(o Options) (*Server, error) {
 	c := o.Config
 	a := &Server{
-		Options: o, commands: map[string]*server.Command{}, turn: make(chan struct{}, 1), streams: make(chan struct{}, maxStreams),
+		Options: o, commands: map[string]*server.Command{}, turn: o.Server.Turn(), streams: make(chan struct{}, maxStreams),
 		snapshots: limiter{interval: c.AdminRateLimiterInterval / 1000}, // as ZooKeeper's, which takes the number for microseconds here
 		restores:  limiter{interval: c.AdminRateLimiterInterval},
 	}

@@ -200,6 +200,8 @@ type Config struct {
 	DigestAlg string
 	// X509SuperUser is the identity of the scheme x509 that may do everything; empty for none.
 	X509SuperUser string
+	// EnsembleAuthNames are the names of this ensemble for the scheme ensemble; nil takes every name.
+	EnsembleAuthNames []string
 	// AuthProviders are the class names of the authProvider.N keys, in the order of their keys.
 	AuthProviders []string
 	// EnforceAuthEnabled refuses requests of clients that did not authenticate with one of EnforceAuthSchemes.
@@ -439,6 +441,9 @@ func (c *Config) SecureClientAddr() string {
 func (c *Config) OffersX509() bool {
 	return c.SecureClientPort >= 0 || c.ClientPortUnification || slices.Contains(c.AuthProviders, x509AuthClass)
 }
+
+// OffersEnsemble reports whether clients can say which ensemble they take this one for.
+func (c *Config) OffersEnsemble() bool { return slices.Contains(c.AuthProviders, ensembleAuthClass) }
 
 // OffersSASL reports whether ACLs may have entries of the scheme sasl, and it may be required. Clients can authenticate with SASL without it.
 func (c *Config) OffersSASL() bool { return slices.Contains(c.AuthProviders, saslAuthClass) }

@@ -11,7 +11,7 @@ const (
 	lacksHTTP           = "speak another version of HTTP than 1.1 at the AdminServer"
 	lacksAuditClass     = "load Java classes that write the audit log"
 	lacksMetricsTLS     = "serve metrics over HTTPS, as ZooKeeper 3.9 does not either,"
-	lacksProvider       = "have authentication providers other than ip, digest, sasl and x509"
+	lacksProvider       = "have authentication providers other than digest, ensemble, ip, sasl and x509"
 	lacksRevocation     = "check whether certificates are revoked"
 	lacksReverseDNS     = "look up the names of clients"
 	lacksTLSClass       = "load Java classes for TLS"
@@ -29,14 +29,15 @@ const (
 )
 
 const (
-	authPackage      = "org.apache.zookeeper.server.auth."
-	ipAuthClass      = authPackage + "IPAuthenticationProvider"
-	digestAuthClass  = authPackage + "DigestAuthenticationProvider"
-	x509AuthClass    = authPackage + "X509AuthenticationProvider"
-	saslAuthClass    = authPackage + "SASLAuthenticationProvider"
-	nioFactoryClass  = "org.apache.zookeeper.server.NIOServerCnxnFactory"
-	auditLoggerClass = "org.apache.zookeeper.audit.Slf4jAuditLogger"
-	nettyFactoryName = "org.apache.zookeeper.server.NettyServerCnxnFactory"
+	authPackage       = "org.apache.zookeeper.server.auth."
+	ipAuthClass       = authPackage + "IPAuthenticationProvider"
+	digestAuthClass   = authPackage + "DigestAuthenticationProvider"
+	x509AuthClass     = authPackage + "X509AuthenticationProvider"
+	ensembleAuthClass = authPackage + "EnsembleAuthenticationProvider"
+	saslAuthClass     = authPackage + "SASLAuthenticationProvider"
+	nioFactoryClass   = "org.apache.zookeeper.server.NIOServerCnxnFactory"
+	auditLoggerClass  = "org.apache.zookeeper.audit.Slf4jAuditLogger"
+	nettyFactoryName  = "org.apache.zookeeper.server.NettyServerCnxnFactory"
 )
 
 func always(string) bool { return true }
@@ -276,7 +277,7 @@ var sections = []Section{
 		{Name: "nio.numWorkerThreads", Kind: LenientInt, DefaultNote: "2 × cores", Status: Accepted, Doc: "Java's worker threads."},
 		{Name: "nio.directBufferBytes", Kind: LenientInt, Unit: "bytes", Default: "65536", Status: Accepted, Doc: "Java's output buffers."},
 		{Name: "nio.shutdownTimeout", Kind: LenientLong, Unit: "ms", Default: "5000", Status: Accepted, Doc: "Java's wait for worker threads at shutdown."},
-		{Name: "serverCnxnFactory", Kind: String, Default: nioFactoryClass, Status: Warns, Lacks: "load connection factories", Doc: "Class of Java's network layer; the NIO and the Netty one mean the same here.",
+		{Name: "serverCnxnFactory", Kind: String, Default: nioFactoryClass, Status: Refuses, Lacks: "load connection factories", Doc: "Class of Java's network layer; the NIO and the Netty one mean the same here.",
 			asks: func(v string) bool { return v != nioFactoryClass && v != nettyFactoryName }},
 		{Name: "netty.advancedFlowControl.enabled", Kind: Flag, Default: "false", Status: Accepted, Doc: "Detail of Java's Netty layer."},
 		{Name: "netty.server.outstandingHandshake.limit", Kind: LenientInt, Default: "-1", Doc: "TLS handshakes in flight; 0 or less is 2048. Beyond it quoll closes the oldest, ZooKeeper the newest.",
@@ -307,7 +308,7 @@ var sections = []Section{
 		{Name: "authProvider.N", Kind: String, Status: Refuses, Lacks: lacksProvider, Doc: "Class of a further authentication provider.",
 			field: func(c *Config) any { return &c.AuthProviders },
 			asks: func(v string) bool {
-				return v != ipAuthClass && v != digestAuthClass && v != x509AuthClass && v != saslAuthClass
+				return v != ipAuthClass && v != digestAuthClass && v != x509AuthClass && v != saslAuthClass && v != ensembleAuthClass
 			}},
 		{Name: "enforce.auth.enabled", Kind: Flag, Default: "false", Doc: "Refuse the requests of clients that did not authenticate with one of the schemes below.",
 			field: func(c *Config) any { return &c.EnforceAuthEnabled }},
@@ -345,7 +346,8 @@ var sections = []Section{
 		{Name: "kinit", Kind: String, Status: Accepted, Doc: "Program that renews the tickets of a cache, which a server has no use for."},
 		{Name: "X509AuthenticationProvider.superUser", Kind: String, Doc: "Subject of the certificate that may do everything, as the scheme x509 spells it.",
 			field: func(c *Config) any { return &c.X509SuperUser }},
-		{Name: "ensembleAuthName", Kind: String, Status: Warns, Lacks: lacksProvider, Doc: "Names of this ensemble for the scheme ensemble."},
+		{Name: "ensembleAuthName", Kind: List, Doc: "Names of this ensemble: with the provider of the scheme ensemble a client that gives another one is closed.",
+			field: func(c *Config) any { return &c.EnsembleAuthNames }},
 		{Name: "IPAuthenticationProvider.usexforwardedfor", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksForwarded, Doc: "Take the client's address from a header (AdminServer)."},
 		{Name: "quorum.auth.enableSasl", Where: FileOnly, Kind: Bool, Default: "false", Doc: "SASL between servers; the JAAS file must have both sections.",
 			field: func(c *Config) any { return &c.QuorumSASL.Enabled }},

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,8 @@ type scheme struct {
 	matches func(a *authenticator, id, entry string) bool
 	// authenticated reports whether the scheme proves who the client is: only then does an "auth" entry take it in.
 	authenticated bool
+	// silent says that who is refused gets no reply, so that it tries another server.
+	silent bool
 	// user is the name that whoAmI shows for an id; nil shows it in full.
 	user func(id string) string
 }
@@ -54,6 +57,14 @@ var schemes = []scheme{
 		valid:         tlsconf.ValidName,
 		matches:       func(_ *authenticator, id, entry string) bool { return id == entry },
 		authenticated: true,
+	},
+	{
+		// It is not who the client is, but which ensemble it takes this one for.
+		name:         "ensemble",
+		authenticate: (*authenticator).ensemble,
+		valid:        func(string) bool { return false },
+		matches:      func(*authenticator, string, string) bool { return false },
+		silent:       true,
 	},
 	{
 		name:         "sasl",
@@ -96,7 +107,7 @@ func newAuthenticator(o *Options) (*authenticator, error) {
 	}
 	for i := range schemes {
 		s := &schemes[i]
-		if s.name == "digest" && !o.DigestAuthEnabled || s.name == "x509" && !o.OffersX509() || s.name == "sasl" && !o.OffersSASL() {
+		if s.name == "digest" && !o.DigestAuthEnabled || s.name == "x509" && !o.OffersX509() || s.name == "sasl" && !o.OffersSASL() || s.name == "ensemble" && !o.OffersEnsemble() {
 			continue
 		}
 		a.schemes[s.name] = s
@@ -273,6 +284,21 @@ func (a *authenticator) digest(_ *conn, data []byte) ([]jute.ID, bool) {
 		ids = append(ids, jute.ID{Scheme: "super"})
 	}
 	return ids, true
+}
+
+// ensemble takes a client that names this ensemble, or none (EnsembleAuthenticationProvider).
+func (a *authenticator) ensemble(c *conn, data []byte) ([]jute.ID, bool) {
+	m := c.s.metrics
+	switch names := c.s.opts.EnsembleAuthNames; {
+	case len(data) == 0 || names == nil:
+		m.EnsembleAuthSkip.Inc()
+	case slices.Contains(names, jute.JavaText(data)):
+		m.EnsembleAuthSuccess.Inc()
+	default:
+		m.EnsembleAuthFail.Inc()
+		return nil, false
+	}
+	return nil, true
 }
 
 // validDigestID wants two parts around a colon, counted as Java's split does: empty parts at the end do not count.

@@ -29,6 +29,7 @@ const (
 	queueLength   = 1000      // requests of one connection that wait for their turn before more are read
 	watchLimit    = 128 << 20 // bytes of paths that a connection may watch
 	connectLimit  = 4 << 10   // bytes of the request that begins a session; those of all clients known are below 100
+	maxFailures   = 10        // of authentication that a connection survives with allowSaslFailedClients
 	maxIdentities = 100       // that a connection can have at a time: every check of an ACL goes through all of them
 )
 
@@ -64,7 +65,9 @@ type conn struct {
 	// afterSync says that the last write was a sync, which waits for a quorum: the next one must not be done before it is answered, and so waits here.
 	afterSync bool
 	exchange  sasl.Exchange // of SASL, once the client has begun one; nil before
-	query     query
+	// saslFailures counts those that the connection has survived.
+	saslFailures int
+	query        query
 
 	// Requests whose replies wait for those before them, oldest first. The reader adds, applying removes.
 	fifo struct {

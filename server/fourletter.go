@@ -105,6 +105,9 @@ const (
 	notYourTurn    = "Other long answers are being made\n"
 )
 
+// Turn has room for the one long answer that is being made, to a word or to a command of the AdminServer: who makes one puts something in before and takes it out behind it.
+func (s *Server) Turn() chan struct{} { return s.turn }
+
 // takeTurn waits until no other long answer is made. It reports whether there is a turn, which endTurn ends.
 func (s *Server) takeTurn() bool {
 	timer := time.NewTimer(turnTime)

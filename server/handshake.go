@@ -143,6 +143,8 @@ func (c *conn) connectResponse(req *jute.ConnectRequest, id, timeout int64) []by
 	return b
 }
 
+var errRefused = errors.New("authentication is refused")
+
 var errBadPacket = errors.New("authentication packet cannot be decoded")
 
 // handleAuth adds identities for the requests that come after it on the wire. Its reply keeps its place among the others.
@@ -161,6 +163,9 @@ func (c *conn) handleAuth(xid int32, body []byte) error {
 	}
 	c.s.stats.authFailed.Add(1)
 	c.s.log.Warn("authentication failed", "client", c.remote(), "scheme", name[:min(len(name), 64)])
+	if s := c.s.auth.schemes[name]; s != nil && s.silent {
+		return errRefused
+	}
 	c.answer(xid, jute.OpAuth, 0, jute.ErrAuthFailed, true)
 	return errHangUp
 }

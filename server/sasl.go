@@ -124,7 +124,8 @@ func (c *conn) handleSASL(xid int32, body []byte) error {
 		return err
 	case required:
 		c.answerSASL(xid, nil, jute.ErrSessionClosedRequireSASL, true)
-	case a.keepFailed:
+	case a.keepFailed && c.saslFailures < maxFailures:
+		c.saslFailures++
 		c.answerSASL(xid, nil, jute.OK, false)
 		return nil
 	default:

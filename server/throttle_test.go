@@ -218,3 +218,25 @@ func TestOneLongAnswer(t *testing.T) {
 		}
 	}
 }
+
+// TestFailuresOfSASL has a client fail again and again where that does not end its connection: in the end it does.
+func TestFailuresOfSASL(t *testing.T) {
+	file, _ := saslSettings(t)
+	s := startServer(t, file, saslProvider, "allowSaslFailedClients=true")
+	c := client.NewRawConn(dial(t, s))
+	if _, err := c.Handshake(&jute.ConnectRequest{Timeout: 30_000}); err != nil {
+		t.Fatal(err)
+	}
+	survived := 0
+	for ; survived < 100; survived++ {
+		if err := c.Request(1, jute.OpSASL, &jute.SASLRequest{Token: make([]byte, 5000)}); err != nil {
+			break
+		}
+		if h, _, err := c.Reply(); err != nil || h.Err != 0 {
+			break
+		}
+	}
+	if survived != maxFailures {
+		t.Errorf("the connection survives %d failures", survived)
+	}
+}
