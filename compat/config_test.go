@@ -25,7 +25,7 @@ func TestConfigCheck(t *testing.T) {
 		lines := strings.Split(file, "\n")
 		for n, line := range lines {
 			if strings.HasPrefix(line, fmt.Sprintf("server.%d=", i+1)) {
-				lines[n] = line + ";" + m.Addr()[strings.LastIndexByte(m.Addr(), ':')+1:]
+				lines[n] = line + ";" + m.Addr()
 			}
 		}
 		file = strings.Join(lines, "\n")

@@ -56,7 +56,10 @@ func configCheck(ctx *cli.Context) error {
 		default:
 			fmt.Fprintf(out, "    %s\n", l.Row.Doc)
 			if usual := cmp.Or(l.Row.DefaultNote, l.Row.Default); usual != "" {
-				fmt.Fprintf(out, "    Default: %s.\n", strings.TrimSpace(usual+" "+l.Row.Unit))
+				fmt.Fprintf(out, "    Default: %s\n", usual)
+			}
+			if l.Row.Unit != "" {
+				fmt.Fprintf(out, "    Unit: %s\n", l.Row.Unit)
 			}
 			if l.Row.Status == config.Accepted {
 				fmt.Fprintln(out, "    There is nothing to do for it here.")
