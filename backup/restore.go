@@ -63,6 +63,8 @@ type RestoreOptions struct {
 	Force bool
 	// Member puts back myid and the epochs of a member of an ensemble.
 	Member bool
+	// FS is what the backup and the new directory are read through; nil is the file system of the operating system.
+	FS txnlog.FS
 
 	crash func(step string) error // for tests: an end at a step
 }
@@ -85,6 +87,7 @@ type Restored struct {
 // Restore makes a data directory as it was at a transaction. The server of the directory must not be running. The new files are made beside
 // the old ones and verified there; then they take their place. A crash in between leaves the old directory, or one that no server starts on.
 func Restore(ctx context.Context, o RestoreOptions) (*Restored, error) {
+	o.FS = or(o.FS)
 	r, err := prepareRestore(o)
 	if err != nil {
 		return nil, err
@@ -272,7 +275,7 @@ func (r *restore) at(ctx context.Context, zxid Zxid) (point, error) {
 }
 
 func (r *restore) records(ctx context.Context, l *Log, fn func(txnlog.Record, *tree.Txn) error) error {
-	_, err := readLog(txnlog.OS, part{path: l.path(r.From), size: l.Size}, func(rec txnlog.Record) error {
+	_, err := readLog(r.FS, part{path: l.path(r.From), size: l.Size}, func(rec txnlog.Record) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -346,7 +349,7 @@ func (r *restore) stage(ctx context.Context, s *Snapshot, target point, out *Res
 			return err
 		}
 	}
-	t, err := replay(ctx, txnlog.OS, r.snapStaged, r.logStaged, target.zxid, func(*tree.Tree, txnlog.Record, *tree.Txn) error { return nil })
+	t, err := replay(ctx, r.FS, r.snapStaged, r.logStaged, target.zxid, func(*tree.Tree, txnlog.Record, *tree.Txn) error { return nil })
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -371,10 +374,10 @@ func emptyDir(dir string) error {
 
 // copyOut writes the first bytes of a file of the backup into a directory, after a look at the checksum of the whole.
 func (r *restore) copyOut(ctx context.Context, file *File, size int64, dir string) (err error) {
-	if err := checkBytes(ctx, txnlog.OS, r.From, file); err != nil {
+	if err := checkBytes(ctx, r.FS, r.From, file); err != nil {
 		return err
 	}
-	from, err := txnlog.OS.Open(file.path(r.From))
+	from, err := r.FS.Open(file.path(r.From))
 	if err != nil {
 		return err
 	}

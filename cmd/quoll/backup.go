@@ -48,13 +48,19 @@ Examples:
 				Name:      "list",
 				Usage:     "show what a backup has and to which transactions it can be restored",
 				ArgsUsage: "directory",
-				Action:    listBackup,
+				Description: "Exit codes: 0 shown, 1 it is no backup, 2 wrong arguments.\n\n" +
+					"Example:\n" +
+					"   quoll backup list /backup/zk1",
+				Action: listBackup,
 			},
 			{
 				Name:      "verify",
 				Usage:     "read a whole backup: checksums, continuity, and digests by replay",
 				ArgsUsage: "directory",
-				Action:    verifyBackup,
+				Description: "Exit codes: 0 it is good, 1 it is not, 2 wrong arguments.\n\n" +
+					"Example:\n" +
+					"   quoll backup verify /backup/zk1",
+				Action: verifyBackup,
 			},
 		},
 		Action: runBackup,
@@ -93,7 +99,10 @@ func runBackup(ctx *cli.Context) error {
 	running, stop := untilStopped()
 	defer stop()
 	if !ctx.Bool("follow") {
+		fs, done := progress("backing up " + o.DataDir)
+		o.FS = fs
 		report, err := backup.Run(running, o)
+		done()
 		if err != nil {
 			return failure{exitError, err}
 		}
@@ -193,7 +202,9 @@ func verifyBackup(ctx *cli.Context) error {
 	}
 	running, stop := untilStopped()
 	defer stop()
-	problems, err := backup.Verify(running, nil, dir)
+	fs, done := progress("reading " + dir)
+	problems, err := backup.Verify(running, fs, dir)
+	done()
 	if err != nil {
 		return failure{exitError, err}
 	}

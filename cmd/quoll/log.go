@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,9 @@ func logCommand() *cli.Command {
 				Usage:     "print every transaction, as zkTxnLogToolkit.sh does",
 				ArgsUsage: "FILE...",
 				Description: "A transaction with a wrong checksum is printed twice, first with \"CRC ERROR - \" in front. Times are in the local time zone; TZ=UTC changes that.\n" +
-					"Exit codes: 0 fine, 1 damage, 2 wrong arguments.",
+					"Exit codes: 0 fine, 1 damage, 2 wrong arguments.\n\n" +
+					"Example:\n" +
+					"   quoll log print /var/lib/zookeeper/version-2/log.1",
 				Action: eachFile(func(ctx *cli.Context, file string) error {
 					return inspect.PrintLog(ctx.App.Writer, file, inspect.Options{})
 				}),
@@ -40,7 +43,9 @@ func logCommand() *cli.Command {
 				ArgsUsage: "FILE|DIR...",
 				Description: "A directory is a version-2 directory or the one above it. Its logs are read in their order, and no zxid may be missing between them\n" +
 					"unless its newest snapshot has it. An incomplete end of the newest log is no damage: a crash leaves it, and nothing in it was acknowledged.\n" +
-					"Exit codes: 0 fine, 1 damage, 2 wrong arguments.",
+					"Exit codes: 0 fine, 1 damage, 2 wrong arguments.\n\n" +
+					"Example:\n" +
+					"   quoll log verify /var/lib/zookeeper",
 				Action: logVerify,
 			},
 			{
@@ -70,7 +75,10 @@ func logCommand() *cli.Command {
 					"FILE.chopped<zxid> with --cut-at, and FILE is left as it is. With --in-place the result takes the place of FILE, of which a copy\n" +
 					"damaged.* stays beside it; later logs that the mended one no longer reaches get such names too. What is given up is said before\n" +
 					"anything is replaced. Stop the server first.\n" +
-					"Exit codes: 0 written, 1 failed or refused, 2 wrong arguments.",
+					"Exit codes: 0 written, 1 failed or refused, 2 wrong arguments.\n\n" +
+					"Examples:\n" +
+					"   quoll log repair /var/lib/zookeeper/version-2/log.1 --to mended\n" +
+					"   quoll log repair /var/lib/zookeeper/version-2/log.1 --in-place --cut-at 0x1a2b",
 				Flags: []cli.Flag{
 					&cli.BoolFlag{Name: "fix-crc", Usage: "keep transactions with a wrong checksum and compute it anew; asks for each without --yes"},
 					&cli.StringFlag{Name: "cut-at", Usage: "keep everything up to and with this `ZXID`"},
@@ -186,7 +194,12 @@ func logVerify(ctx *cli.Context) error {
 		for _, f := range s.files {
 			paths = append(paths, f.Path)
 		}
-		report, err := inspect.VerifyLogs(ctx.App.Writer, paths, s.beside, inspect.Options{})
+		var lines bytes.Buffer // so that they do not come between the bar
+		fs, done := progress("reading logs")
+		report, err := inspect.VerifyLogs(&lines, paths, s.beside, inspect.Options{FS: fs})
+		done()
+		_, written := lines.WriteTo(ctx.App.Writer)
+		err = errors.Join(err, written)
 		if err != nil {
 			return err
 		}

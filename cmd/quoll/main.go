@@ -49,29 +49,34 @@ func main() {
 	os.Exit(f.code)
 }
 
+// commands are all, in the order of the help.
+func commands() []*cli.Command {
+	return []*cli.Command{
+		serverCommand(),
+		cliCommand(),
+		snapshotCommand(),
+		logCommand(),
+		purgeCommand(),
+		backupCommand(),
+		restoreCommand(),
+		joinCommand(),
+		leaveCommand(),
+		configCommand(),
+		statusCommand(),
+		scriptsCommand(),
+		zkServerCommand(),
+		initializeCommand(),
+		entrypointCommand(),
+		versionCommand(),
+	}
+}
+
 // run runs the command that the arguments name, the binary's own name in front.
 func run(args []string, in io.Reader, out io.Writer) error {
 	app := &cli.App{
-		Name:  "quoll",
-		Usage: "a drop-in replacement for Apache ZooKeeper",
-		Commands: []*cli.Command{
-			serverCommand(),
-			cliCommand(),
-			snapshotCommand(),
-			logCommand(),
-			purgeCommand(),
-			backupCommand(),
-			restoreCommand(),
-			joinCommand(),
-			leaveCommand(),
-			configCommand(),
-			statusCommand(),
-			scriptsCommand(),
-			zkServerCommand(),
-			initializeCommand(),
-			entrypointCommand(),
-			versionCommand(),
-		},
+		Name:            "quoll",
+		Usage:           "a drop-in replacement for Apache ZooKeeper",
+		Commands:        commands(),
 		Reader:          in,
 		Writer:          out,
 		HideVersion:     true,

@@ -22,7 +22,9 @@ func purgeCommand() *cli.Command {
 		ArgsUsage: "dataLogDir [snapDir] -n count",
 		Description: "count is the number of snapshots to keep, at least 3. The directories are those above version-2. Under the name zkCleanup.sh the\n" +
 			"directories may be left out: then they are those of zoo.cfg in $ZOOCFGDIR, or in conf beside the directory of the link.\n" +
-			"Exit codes: 0 fine, 1 wrong arguments or an error, as in ZooKeeper.",
+			"Exit codes: 0 fine, 1 wrong arguments or an error, as in ZooKeeper.\n\n" +
+			"Example:\n" +
+			"   quoll purge /var/lib/zookeeper -n 3",
 		SkipFlagParsing: true,
 		Action:          purge,
 	}

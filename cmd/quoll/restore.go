@@ -67,7 +67,10 @@ func runRestore(ctx *cli.Context) error {
 	}
 	running, stop := untilStopped()
 	defer stop()
+	fs, done := progress("restoring " + o.DataDir)
+	o.FS = fs
 	r, err := backup.Restore(running, o)
+	done()
 	if err != nil {
 		return failure{exitError, err}
 	}

@@ -28,7 +28,10 @@ func snapshotCommand() *cli.Command {
 				Usage:     "print every znode and session, as zkSnapShotToolkit.sh does",
 				ArgsUsage: "FILE",
 				Description: "Znodes come in the order of the file. Times are in the local time zone; TZ=UTC changes that. --json is the format of ncdu.\n" +
-					"Exit codes: 0 fine, 1 damage, 2 wrong arguments.",
+					"Exit codes: 0 fine, 1 damage, 2 wrong arguments.\n\n" +
+					"Examples:\n" +
+					"   quoll snapshot print /var/lib/zookeeper/version-2/snapshot.1a\n" +
+					"   quoll snapshot print --json /var/lib/zookeeper/version-2/snapshot.1a",
 				Flags: []cli.Flag{
 					&cli.BoolFlag{Name: "d", Usage: "print the data of each znode, in Base64"},
 					&cli.BoolFlag{Name: "json", Usage: "print paths and sizes as JSON"},
@@ -40,14 +43,18 @@ func snapshotCommand() *cli.Command {
 				Usage:     "check structure, checksums and digest",
 				ArgsUsage: "FILE|DIR...",
 				Description: "A directory is a version-2 directory or the one above it, and stands for all snapshots in it. One line for each.\n" +
-					"Exit codes: 0 fine, 1 damage, 2 wrong arguments.",
+					"Exit codes: 0 fine, 1 damage, 2 wrong arguments.\n\n" +
+					"Example:\n" +
+					"   quoll snapshot verify /var/lib/zookeeper",
 				Action: snapshotVerify,
 			},
 			{
 				Name:  "compare",
 				Usage: "print the znodes that differ in size between two snapshots, as zkSnapshotComparer.sh does",
 				Description: "With --interactive an empty line shows the next layer, a number the layer of that depth, a path what is right below it.\n" +
-					"Exit codes: 0 compared, 1 damage, 2 wrong arguments.",
+					"Exit codes: 0 compared, 1 damage, 2 wrong arguments.\n\n" +
+					"Example:\n" +
+					"   quoll snapshot compare --left snapshot.0 --right snapshot.1a --bytes 1000 --nodes 10",
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "left", Aliases: []string{"l"}, Usage: "the left snapshot `FILE`; needed"},
 					&cli.StringFlag{Name: "right", Aliases: []string{"r"}, Usage: "the right snapshot `FILE`; needed"},
@@ -63,7 +70,9 @@ func snapshotCommand() *cli.Command {
 				Usage:     "print how much is below a znode, as zkSnapshotRecursiveSummaryToolkit.sh does",
 				ArgsUsage: "FILE PATH DEPTH",
 				Description: "DEPTH is how many levels below PATH are printed, 0 for all; what is counted does not depend on it.\n" +
-					"Exit codes: 0 fine, 1 damage or no such znode, 2 wrong arguments.",
+					"Exit codes: 0 fine, 1 damage or no such znode, 2 wrong arguments.\n\n" +
+					"Example:\n" +
+					"   quoll snapshot summarize /var/lib/zookeeper/version-2/snapshot.1a /app 2",
 				Action: snapshotSummarize,
 			},
 			snapshotWriteCommand(),
@@ -105,7 +114,9 @@ func snapshotVerify(ctx *cli.Context) error {
 			}
 		}
 		for _, f := range files {
-			verdict, err := inspect.VerifySnapshot(f.Path, inspect.Options{})
+			fs, done := progress("reading " + f.Path)
+			verdict, err := inspect.VerifySnapshot(f.Path, inspect.Options{FS: fs})
+			done()
 			if err != nil {
 				damaged = true
 				fmt.Fprintln(ctx.App.Writer, err)
@@ -154,7 +165,10 @@ func snapshotWriteCommand() *cli.Command {
 		ArgsUsage: "[zoo.cfg]",
 		Description: "A running server is asked over the socket quoll/control in its dataDir and writes the file itself. For a stopped one the data directory\n" +
 			"is read, which changes nothing in it but the new file.\n" +
-			"Exit codes: 0 written, 1 failed, 2 wrong arguments or configuration.",
+			"Exit codes: 0 written, 1 failed, 2 wrong arguments or configuration.\n\n" +
+			"Examples:\n" +
+			"   quoll snapshot write /etc/zookeeper/conf/zoo.cfg\n" +
+			"   quoll snapshot write --data-dir /var/lib/zookeeper --to /backup/now.gz",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "data-dir", Usage: "data `DIR`, in place of zoo.cfg's"},
 			&cli.StringFlag{Name: "data-log-dir", Usage: "`DIR` of the logs, in place of zoo.cfg's"},

@@ -14,6 +14,10 @@ func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "version",
 		Usage: "print the version of quoll, and that of ZooKeeper which it stands in for",
+		Description: "zkServer.sh version prints the latter alone, as the script does.\n" +
+			"Exit code: 0.\n\n" +
+			"Example:\n" +
+			"   quoll version",
 		Action: func(c *cli.Context) error {
 			fmt.Fprintf(c.App.Writer, "quoll %s, in place of Apache ZooKeeper %s\n", buildVersion(), shell.Version)
 			return nil
