@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"quoll/config"
+	"quoll/ensemble"
 	"quoll/quorum"
 	"quoll/sasl"
 	"quoll/zab"
@@ -60,7 +61,7 @@ func TestUnauthenticated(t *testing.T) {
 	c := layOut(t, 1, append(required, jaas(t, "secret", "secret"), "standaloneEnabled=false", "reconfigEnabled=true", "server.9=other.member:1:2:observer")...)
 	c.start()
 	m := c.leader()
-	initial := wire.InitialMessage{Version: wire.InitialV1, SID: 9}
+	initial := wire.InitialMessage{Version: wire.InitialV1, SID: 9, Addrs: []ensemble.Addr{{Host: "127.0.0.1", Port: 1}}}
 	hello := map[int][]byte{m.quorum: nil, m.election: initial.Append(nil)}
 	info := wire.LearnerInfo{SID: 9, ProtocolVersion: wire.ProtocolVersion}
 	packet := wire.Packet{Type: wire.TypeObserverInfo, Data: info.Append(nil)}
