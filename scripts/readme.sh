@@ -30,6 +30,7 @@ grep -o '^bin/quoll cli .*' "$repo/README.md" | while read -r command; do
 	$command
 done | tee out
 grep -qx world out
+bin/quoll status | grep -qx 'Mode: standalone'
 grep -oE 'bin/quoll (backup|log|snapshot) [^`]*-data[^`]*' "$repo/README.md" | while read -r command; do
 	echo "+ $command"
 	$command
