@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"quoll/config"
 	"quoll/txnlog"
 )
 
@@ -21,7 +21,7 @@ func purgeCommand() *cli.Command {
 		Usage:     "remove the snapshots and logs that the newest snapshots do not need, as zkCleanup.sh does",
 		ArgsUsage: "dataLogDir [snapDir] -n count",
 		Description: "count is the number of snapshots to keep, at least 3. The directories are those above version-2. Under the name zkCleanup.sh the\n" +
-			"directories may be left out: then they are those of zoo.cfg in $ZOOCFGDIR, or in conf beside the directory of the link.\n" +
+			"directories may be left out: then they are those of zoo.cfg, which is found as zkServer.sh finds it.\n" +
 			"Exit codes: 0 fine, 1 wrong arguments or an error, as in ZooKeeper.\n\n" +
 			"Example:\n" +
 			"   quoll purge /var/lib/zookeeper -n 3",
@@ -94,24 +94,21 @@ func modificationTimes(dirs ...string) (map[string]time.Time, error) {
 
 // cleanup puts the directories of zoo.cfg in front of the arguments of zkCleanup.sh, as the script does, unless there are some.
 func cleanup(args []string) ([]string, error) {
+	s, args, err := newScript("zkCleanup.sh", args)
+	if err != nil {
+		return nil, err
+	}
 	if len(args) == 0 || args[0] != "-n" {
 		return append([]string{"purge"}, args...), nil
 	}
-	dir := os.Getenv("ZOOCFGDIR")
-	if dir == "" {
-		dir = filepath.Join(filepath.Dir(os.Args[0]), "..", "conf")
+	settings := s.settings()
+	dataDir, logDir := settings["dataDir"], settings["dataLogDir"]
+	if dataDir == "" {
+		return nil, failure{exitInvocation, fmt.Errorf("%s has no dataDir", s.cfg)}
 	}
-	name := os.Getenv("ZOOCFG")
-	if name == "" {
-		name = "zoo.cfg"
-	}
-	cfg, _, err := config.Load(config.Sources{File: filepath.Join(dir, name)})
-	if err != nil {
-		return nil, failure{exitInvocation, err}
-	}
-	dirs := []string{"purge", cfg.DataLogDir}
-	if cfg.DataLogDir != cfg.DataDir {
-		dirs = append(dirs, cfg.DataDir)
+	dirs := []string{"purge", cmp.Or(logDir, dataDir)}
+	if logDir != "" && logDir != dataDir {
+		dirs = append(dirs, dataDir)
 	}
 	return append(dirs, args...), nil
 }

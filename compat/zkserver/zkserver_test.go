@@ -197,6 +197,37 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
+// TestCleanup finds the directories as zkServer.sh does, and removes what is too old.
+func TestCleanup(t *testing.T) {
+	binary, err := peer.Binary()
+	peer.Check(t, err)
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "bin")
+	if text, err := exec.Command(binary, "scripts", bin).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	write("conf/other.cfg", "dataDir="+dir+"/data\ndataLogDir="+dir+"/log\n")(t, dir)
+	write("conf/zookeeper-env.sh", "ZOOCFG=other.cfg\n")(t, dir)
+	snapshot, err := os.ReadFile("../../testdata/storage/g2-snapshot.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"1", "2", "3", "4"} {
+		write("data/version-2/snapshot."+n, string(snapshot))(t, dir)
+		write("log/version-2/log."+n, "x")(t, dir)
+	}
+	// As a shell that found it in PATH starts it: under its name alone.
+	cmd := &exec.Cmd{Path: filepath.Join(bin, "zkCleanup.sh"), Args: []string{"zkCleanup.sh", "-n", "3"}, Env: []string{"PATH=" + bin}}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	left, _ := filepath.Glob(filepath.Join(dir, "*", "version-2", "*"))
+	if len(left) != 6 {
+		t.Errorf("%s leaves %q", out, left)
+	}
+}
+
 // What is different on purpose, or from run to run.
 var differences = []struct{ pattern, with string }{
 	{`(?m)^(ZooKeeper JMX enabled by default|JMX disabled: there is no JVM)$`, "JMX"},
