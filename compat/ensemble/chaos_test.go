@@ -332,7 +332,8 @@ func (x *chaos) judge() {
 	x.verdict()
 }
 
-// readLogs notes what the logs of the members say of the requests in the records that nobody answered.
+// readLogs notes what the logs of the members say of the requests in the records that nobody answered. A Java member keeps the log from before a snapshot of its leader, with
+// transactions at its end that nobody has committed: logs that go on without one outvote it.
 func (x *chaos) readLogs(records []*history.Connection) {
 	open := map[request]bool{}
 	for _, c := range records {
@@ -341,16 +342,36 @@ func (x *chaos) readLogs(records []*history.Connection) {
 		}
 	}
 	last := x.read
-	for _, m := range x.Members {
+	said, votes := map[int64]request{}, map[int64]int{}
+	logs := make([][]int64, len(x.Members))
+	for i, m := range x.Members {
 		check(x.T, m.transactions(x.read, func(h jute.TxnHeader) {
+			logs[i] = append(logs[i], h.Zxid)
 			who := request{h.ClientID, int(h.Cxid) - 1}
 			if open[who] || who.index < 0 && jute.Op(h.Type) == jute.OpCloseSession {
-				x.logged[h.Zxid] = who
+				said[h.Zxid] = who
+				votes[h.Zxid]++
 			}
 			last = max(last, h.Zxid)
 		}))
 	}
+	for zxid, who := range said {
+		for _, log := range logs {
+			if goesOnWithout(log, zxid) {
+				votes[zxid]--
+			}
+		}
+		if votes[zxid] >= 0 {
+			x.logged[zxid] = who
+		}
+	}
 	x.read = last
+}
+
+// goesOnWithout reports whether a log, the zxids of its records in order, goes from before a zxid to the beginning of a later epoch.
+func goesOnWithout(log []int64, zxid int64) bool {
+	i, found := slices.BinarySearch(log, zxid)
+	return !found && i > 0 && i < len(log) && log[i]>>32 > zxid>>32 && int32(log[i]) == 1
 }
 
 // sample has Porcupine judge the writes below recorder.Certain: it knows neither reads of old state nor sessions that end by themselves.
