@@ -38,13 +38,11 @@ FUZZTIME ?= 5s
 # The fuzzer at times takes the end of its own time for a failure: "context deadline exceeded", and no input that fails.
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (5s)
-	@for pkg in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "$$pkg $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg >/tmp/quoll-fuzz.log 2>&1 || \
-			{ grep -q 'context deadline exceeded' /tmp/quoll-fuzz.log && ! grep -q 'Failing input' /tmp/quoll-fuzz.log; } || \
-			{ cat /tmp/quoll-fuzz.log; exit 1; }; \
-		done; \
+	@grep -roH --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|/[^/]*:func | |' | sort | while read -r pkg target; do \
+		echo "$$pkg $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg >/tmp/quoll-fuzz.log 2>&1 </dev/null || \
+		{ grep -q 'context deadline exceeded' /tmp/quoll-fuzz.log && ! grep -q 'Failing input' /tmp/quoll-fuzz.log; } || \
+		{ cat /tmp/quoll-fuzz.log; exit 1; }; \
 	done
 
 VULNDB ?= https://vuln.go.dev
@@ -71,7 +69,7 @@ peers: ## fetch the real servers and clients that compat talks to (Maven, PyPI, 
 
 .PHONY: compat
 compat: ## tests against real servers and clients, all of them required (make peers fetches them)
-	QUOLL_REQUIRE_PEERS=1 $(GO) test -timeout 30m -p 1 ./compat/...
+	QUOLL_REQUIRE_PEERS=1 $(GO) test -timeout 30m -p 2 ./compat/...
 
 .PHONY: crash
 crash: ## 500 cycles of load, kill -9 and restart, every tenth restart by Apache ZooKeeper (15 minutes)
