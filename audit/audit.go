@@ -3,7 +3,7 @@
 //
 //	log, err := audit.Open("/var/log/quoll/audit.log", logger)
 //
-// XX//	err = log.Close()
+//	err = log.Close()
 //
 // A line is the time, the level and the fields, separated by tabs, without those that are empty:
 //

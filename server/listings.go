@@ -45,7 +45,7 @@ func (l *listings) get(path []byte, n *tree.Node, children int) (list []byte, pu
 	if old != nil {
 		l.bytes -= len(old.list)
 	} else {
-		l.makeRoom(0)
+		l.makeRoom(nil, 0)
 	}
 	l.all[string(path)] = &now
 	return nil, false
@@ -59,19 +59,20 @@ func (l *listings) put(path, list []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.all[string(path)]; e != nil && e.list == nil {
-		l.makeRoom(len(list))
-		if e = l.all[string(path)]; e != nil {
-			e.list = append([]byte(nil), list...)
-			l.bytes += len(list)
-		}
+		l.makeRoom(e, len(list))
+		e.list = append([]byte(nil), list...)
+		l.bytes += len(list)
 	}
 }
 
-// makeRoom drops entries, any of them, until there is room for one more and so many bytes.
-func (l *listings) makeRoom(bytes int) {
+// makeRoom drops entries, any but one, until there is room for so many bytes, and for one entry more if there is none to be kept.
+func (l *listings) makeRoom(kept *listing, bytes int) {
 	for path, e := range l.all {
-		if len(l.all) < l.limit && l.bytes+bytes <= listingsBytes {
+		if (kept != nil || len(l.all) < l.limit) && l.bytes+bytes <= listingsBytes {
 			return
+		}
+		if e == kept {
+			continue
 		}
 		l.bytes -= len(e.list)
 		delete(l.all, path)

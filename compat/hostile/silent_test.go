@@ -64,11 +64,12 @@ func TestSilentSockets(t *testing.T) {
 	s := peer.Quoll(t, peer.Options{Config: settings("minSessionTimeout=1000"), Flags: []string{"-Dzookeeper.nio.sessionlessCnxnTimeout=20000"}})
 	stop := workBeside(t, s.Addr())
 	before := resident(t, s.PID())
-	length := []byte{0, 0x0f, 0xff, 0xff}
 	for i := range total {
 		var conn net.Conn
 		var err error
+		length := []byte{0, 0x0f, 0xff, 0xff}
 		if i%2 == 0 {
+			length = []byte{0, 0, 0x0f, 0xff} // what begins a session may not be longer
 			conn, err = net.Dial("tcp", s.Addr())
 		} else {
 			conn, err = openSession(s.Addr(), 20*time.Second)
