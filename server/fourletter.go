@@ -28,7 +28,7 @@ const notServing = "This ZooKeeper instance is not currently serving requests\n"
 
 // wordTable is the list of everything that can be asked without a session (FourLetterCommands, Commands).
 var wordTable = []word{
-	{name: "conf", run: (*conn).wordConf, idle: notServing, command: &Command{Names: []string{"configuration", "conf", "config"}, Heavy: true, facts: (*Server).configurationFacts}},
+	{name: "conf", run: (*conn).wordConf, idle: notServing, command: &Command{Names: []string{"configuration", "conf", "config"}, facts: (*Server).configurationFacts}},
 	{name: "cons", run: (*conn).wordCons, long: true, idle: notServing, command: &Command{Names: []string{"connections", "cons"}, Heavy: true, facts: (*Server).connectionsFacts}},
 	{name: "crst", run: (*conn).wordCrst, idle: notServing, command: &Command{Names: []string{"connection_stat_reset", "crst"}, facts: (*Server).resetConnectionsFacts}},
 	{name: "dirs", run: (*conn).wordDirs, idle: notServing, command: &Command{Names: []string{"dirs"}, Heavy: true, facts: (*Server).dirsFacts}},
@@ -40,14 +40,14 @@ var wordTable = []word{
 	{name: "isro", run: (*conn).wordIsro, idle: "null", command: &Command{Names: []string{"is_read_only", "isro"}, facts: (*Server).readOnlyFacts}},
 	{command: &Command{Names: []string{"last_snapshot", "lsnp"}, facts: (*Server).lastSnapshotFacts}},
 	{command: &Command{Names: []string{"leader", "lead"}, facts: (*Server).leaderFacts}},
-	{name: "mntr", run: (*conn).wordMntr, idle: notServing, command: &Command{Names: []string{"monitor", "mntr"}, Heavy: true, facts: (*Server).monitorFacts}},
+	{name: "mntr", run: (*conn).wordMntr, idle: notServing, command: &Command{Names: []string{"monitor", "mntr"}, facts: (*Server).monitorFacts}},
 	{command: &Command{Names: []string{"observer_connection_stat_reset", "orst"}, facts: (*Server).resetObserversFacts}},
 	{command: &Command{Names: []string{"observers", "obsr"}, facts: (*Server).observersFacts}},
 	{command: &Command{Names: []string{"restore", "rest"}, Guarded: true, Post: true}},
 	{name: "ruok", run: func(_ *conn, w *bufio.Writer) { w.WriteString("imok") }, command: &Command{Names: []string{"ruok"}, facts: noFacts}},
 	{command: &Command{Names: []string{"snapshot", "snap"}, Guarded: true}},
 	{name: "srst", run: (*conn).wordSrst, idle: notServing, command: &Command{Names: []string{"stat_reset", "srst"}, facts: (*Server).resetStatsFacts}},
-	{name: "srvr", run: (*conn).wordSrvr, idle: notServing, command: &Command{Names: []string{"server_stats", "srvr"}, Heavy: true, facts: (*Server).statsFacts}},
+	{name: "srvr", run: (*conn).wordSrvr, idle: notServing, command: &Command{Names: []string{"server_stats", "srvr"}, facts: (*Server).statsFacts}},
 	{name: "stat", run: (*conn).wordStat, idle: notServing, command: &Command{Names: []string{"stats", "stat"}, Heavy: true, facts: (*Server).statFacts}},
 	{name: "stmk", run: (*conn).wordStmk, command: &Command{Names: []string{"set_trace_mask", "stmk"}, Always: true, facts: (*Server).setTraceMaskFacts}},
 	{command: &Command{Names: []string{"system_properties", "sysp"}, Always: true, facts: (*Server).systemPropertiesFacts}},

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -15,9 +18,10 @@ func notify(log *slog.Logger, state string) {
 	}
 }
 
-// watchdog tells the service manager that the server at addr answers, as often as it wants to hear that, until ctx ends. A member that looks for a quorum answers too: to
-// restart it would help nobody. Without a plain client port it says that the process lives.
-func watchdog(ctx context.Context, log *slog.Logger, addr string) {
+// watchdog tells the service manager that the server, which addr says where to find, answers, as often as it wants to hear that, until ctx ends. A member that looks for a quorum
+// answers too: to restart it would help nobody. So does a server that has as many clients as it may have, and closes the connection. Without a plain client port it says that the
+// process lives.
+func watchdog(ctx context.Context, log *slog.Logger, addr func() string) {
 	interval, err := daemon.SdWatchdogEnabled(false)
 	if err != nil || interval == 0 {
 		return
@@ -31,14 +35,16 @@ func watchdog(ctx context.Context, log *slog.Logger, addr string) {
 		case <-tick.C:
 		}
 		state := daemon.SdNotifyWatchdog
-		if addr != "" {
-			answer, err := askWord(ctx, dialPlain, addr, "srvr")
-			if err != nil {
-				log.Warn("the server does not answer itself", "address", addr, "error", err)
-				continue
-			}
+		if at := addr(); at != "" {
+			answer, err := askWord(ctx, dialPlain, at, "srvr")
 			mode := modeLine(answer)
-			if mode == "" {
+			switch {
+			case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, syscall.EPIPE):
+				mode = "No more clients are let in"
+			case err != nil:
+				log.Warn("the server does not answer itself", "address", at, "error", err)
+				continue
+			case mode == "":
 				mode = "Looking for a quorum"
 			}
 			state += "\nSTATUS=" + mode

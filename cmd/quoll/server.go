@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 
@@ -43,6 +44,7 @@ Examples:
 }
 
 func runServer(ctx *cli.Context) error {
+	debug.SetTraceback("crash") // a crash ends with a signal: exit code 2 is for who is not to be started again
 	src := config.Sources{Args: ctx.Args().Slice(), Env: os.Getenv, Set: ctx.StringSlice("set")}
 	if ctx.IsSet("client-port") {
 		src.Set = append(src.Set, "clientPort="+strconv.Itoa(ctx.Int("client-port")))
@@ -84,7 +86,7 @@ func runServer(ctx *cli.Context) error {
 	}
 	// A member listens before it has a quorum, and is ready then: the first of three would else wait for the others, which are started after it.
 	notify(log, daemon.SdNotifyReady+"\nSTATUS=Listening for clients")
-	go watchdog(signals, log, s.Addr())
+	go watchdog(signals, log, s.Addr)
 	select {
 	case <-signals.Done():
 		log.Info("stopping")

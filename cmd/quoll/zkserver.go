@@ -126,7 +126,7 @@ func (z *zkServerRun) start(ctx *cli.Context) error {
 			return failed("FAILED TO START", err)
 		}
 	}
-	log, err := os.Create(z.logFile)
+	log, err := os.OpenFile(z.logFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666) // why the one before has ended may be in there
 	if err != nil {
 		return failed("FAILED TO START", err)
 	}
