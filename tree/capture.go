@@ -27,7 +27,7 @@ type Capture struct {
 	next    int      // in the list, or the ref of a cell
 	end     int
 	saved   map[string]*Node // copies of what changed after the cut and before it was read
-	cutZxid int64            // of the cut before
+	cutZxid int64            // that of changes, for Undo
 }
 
 // SessionChange is a session that was opened or, if Gone, closed; Timeout in milliseconds.
@@ -50,7 +50,7 @@ type changes struct {
 	gone     []string // paths of znodes that the last cut had and that were deleted
 	dead     int      // znodes that came and went since the last cut; when they are half of the list they are dropped from it
 	sessions map[int64]struct{}
-	cutZxid  int64
+	cutZxid  int64 // no znode that the last cut had was made behind this
 	orphans  bool // a znode was deleted that had children, as replay over a fuzzy snapshot or a damaged log does: see SettleOrphans
 	open     *Capture
 }
@@ -65,7 +65,7 @@ func (t *Tree) Track() {
 }
 
 func (t *Tree) restartTracking(gen uint32) {
-	t.changes.gen, t.changes.list, t.changes.gone, t.changes.dead, t.changes.cutZxid = gen, nil, nil, 0, t.lastZxid
+	t.changes.gen, t.changes.list, t.changes.gone, t.changes.dead, t.changes.cutZxid = gen, nil, nil, 0, max(t.lastZxid, t.loaded)
 	t.changes.sessions, t.acls.changed = map[int64]struct{}{}, map[aclID]struct{}{}
 }
 

@@ -237,6 +237,43 @@ func TestWhatStaysIsRemembered(t *testing.T) {
 	check(t, tr)
 }
 
+// TestWhatWasLoadedIsForgottenByName deletes many znodes of a snapshot whose zxids are above that of the tree, as one of another history that was restored, or one that is ahead of its
+// zxid: the cut before has them, so the next one has to say that they are gone.
+func TestWhatWasLoadedIsForgottenByName(t *testing.T) {
+	const many = 2 * changesMin
+	l := NewLoader(false)
+	if err := l.Node(RootPath, nil, -1, jute.StatPersisted{}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range many {
+		if err := l.Node(fmt.Sprint("/", i), nil, -1, jute.StatPersisted{Czxid: 1 << 40, Mzxid: 1 << 40, Pzxid: 1 << 40}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr, err := l.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.SetLastZxid(7)
+	tr.Cut(true).Close()
+	for i := range many {
+		do(tr, jute.OpDelete, fmt.Sprint("/", i), nil)
+	}
+	c := tr.Cut(false)
+	defer c.Close()
+	c.Sort()
+	gone := 0
+	for more := true; more; {
+		more, err = c.Next(1000, func(*Node) error { return nil }, func(string) error { gone++; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if gone != many {
+		t.Errorf("%d of %d znodes are gone", gone, many)
+	}
+}
+
 // TestOrphansAreInNoCapture deletes parents before their children, as replay over a fuzzy snapshot does, before a cut and while a capture is read out.
 func TestOrphansAreInNoCapture(t *testing.T) {
 	tr := New()

@@ -121,6 +121,7 @@ func (l *Loader) link(from *loaded, text []byte) error {
 	n.dataLen, n.acl = from.dataLen, id
 	s := &from.stat
 	n.czxid, n.ctime = s.Czxid, s.Ctime
+	t.loaded = max(t.loaded, n.czxid)
 	e := extra{mzxid: s.Mzxid, pzxid: s.Pzxid, mtime: s.Mtime, owner: s.EphemeralOwner, version: s.Version, cversion: s.Cversion, aversion: s.Aversion}
 	if e != n.now() {
 		*t.extend(n) = e

@@ -40,7 +40,8 @@ type Tree struct {
 	digester   Digester
 	digests    []DigestAt
 	lastZxid   int64
-	ahead      bool // see MayBeAhead
+	loaded     int64 // the largest czxid of what a Loader has put there
+	ahead      bool  // see MayBeAhead
 	dataSize   int64
 	changes    changes
 	limit      int // of znodes
