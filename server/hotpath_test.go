@@ -2,6 +2,7 @@ package server
 
 import (
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -82,6 +83,25 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 				t.Errorf("%s: %d bytes of replies, not %d", r.name, out.bytes, want)
 			}
 		}
+	}
+}
+
+// TestManyPartsAreCopiedOnce reads the same short list many times in one request: the answer must not be copied again for each part.
+func TestManyPartsAreCopiedOnce(t *testing.T) {
+	c, _ := hotConn(t)
+	var body []byte
+	for range 20_000 {
+		body = (&jute.MultiHeader{Type: int32(jute.OpGetChildren)}).Append(body)
+		body = jute.AppendBool(jute.AppendString(body, "/app"), false)
+	}
+	c.query.ids, c.query.body = c.identities(), jute.MultiEnd.Append(body)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	c.query.run(ops[jute.OpMultiRead], jute.OpMultiRead, 1)
+	runtime.ReadMemStats(&after)
+	made, answer := after.TotalAlloc-before.TotalAlloc, uint64(len(c.query.b))
+	if answer < 400_000 || made > 32*(uint64(len(body))+answer) {
+		t.Errorf("%d bytes were allocated for an answer of %d to a request of %d", made, answer, len(body))
 	}
 }
 

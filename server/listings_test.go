@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"quoll/client"
 	"quoll/jute"
 	"quoll/tree"
+	"quoll/txnlog/memfs"
 )
 
 // TestListings changes the children of two znodes at random, one of them with about as many children as are needed for a list to be kept, and reads both lists once, twice and more
@@ -64,6 +66,51 @@ func TestListings(t *testing.T) {
 	if hits := s.metrics.ResponseGetChildrenCacheHits.Load(); hits == 0 {
 		t.Error("no list was used twice")
 	}
+}
+
+// TestListingsOfAnotherTree restores a state of another history, in which a znode has the same zxids and as many children.
+func TestListingsOfAnotherTree(t *testing.T) {
+	names := func(prefix string) (*Server, *memfs.FS, []string) {
+		disk := memfs.New()
+		s := startRestorable(t, disk)
+		c := connect(t, s)
+		var list []string
+		if _, err := c.Create(t.Context(), "/many", nil, client.OpenACL, jute.ModePersistent); err != nil {
+			t.Fatal(err)
+		}
+		for i := range listingMin {
+			list = append(list, fmt.Sprint(prefix, i))
+			if _, err := c.Create(t.Context(), "/many/"+list[i], nil, client.OpenACL, jute.ModePersistent); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s, disk, list
+	}
+	s, _, old := names("old")
+	other, disk, want := names("new")
+	read := func(want []string) {
+		t.Helper()
+		got, err := connect(t, s).ChildNames(t.Context(), "/many", false)
+		slices.Sort(got)
+		if slices.Sort(want); err != nil || !slices.Equal(got, want) {
+			t.Errorf("the children are %v, should be %v (%v)", got, want, err)
+		}
+	}
+	for range 3 {
+		read(old)
+	}
+	taken, err := other.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := disk.ReadFile(taken.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Restore(bytes.NewReader(snapshot)); err != nil {
+		t.Fatal(err)
+	}
+	read(want)
 }
 
 // TestListingsBounds keeps more lists, and more bytes of them, than there may be.

@@ -77,12 +77,16 @@ func (c *conn) park() bool {
 	if c.s.lot == nil || c.raw == nil || c.r != c.w || c.waiting.Load() > 0 {
 		return false
 	}
+	c.fifo.Lock()
+	c.fifo.queue = nil // nothing waits, and only this goroutine adds
+	c.fifo.Unlock()
 	c.out.Lock()
 	defer c.out.Unlock()
 	if c.out.closed || c.out.hangUp || c.out.flushing || c.unsent() > 0 {
 		return false
 	}
-	c.in, c.r, c.w, c.quietReads, c.submit, c.query.b, c.out.space = nil, 0, 0, 0, nil, nil, nil // nobody waits who could be woken
+	c.in, c.r, c.w, c.quietReads, c.submit, c.out.space = nil, 0, 0, 0, nil, nil // nobody waits who could be woken
+	c.query.body, c.query.b, c.query.events = nil, nil, nil
 	c.out.parked = c.s.lot.poller.add(c)
 	return c.out.parked
 }

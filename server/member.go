@@ -857,14 +857,9 @@ func (m *Member) attach(err error) error {
 }
 
 func (m *Member) adopt(t *tree.Tree) {
-	s := m.s
-	s.lockTree()
-	defer s.unlockTree()
-	s.tree = t
-	s.listings.clear()
-	t.OnWarning(s.warn)
-	s.lastZxid.Store(t.LastZxid())
-	s.prepare()
+	m.s.lockTree()
+	defer m.s.unlockTree()
+	m.s.setTree(t)
 }
 
 // End makes everything durable and closes the directory. Nothing is called afterwards. That the disk was down before is no error of this.

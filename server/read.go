@@ -214,7 +214,7 @@ func (q *query) appendChildren(path []byte, n *tree.Node) {
 	q.countRead(path, len(q.b)-start-4*children)
 }
 
-// grow makes room for a long answer at once. A short one grows as it comes.
+// grow makes room for a long answer at once. A short one grows as it comes, and one of many long parts to twice what it was.
 func (q *query) grow(n int) {
 	need := len(q.b) + n + statSize
 	if need <= max(cap(q.b), readBufferMax) {
@@ -223,7 +223,7 @@ func (q *query) grow(n int) {
 	b, ok := longPool.Get().(*[]byte)
 	if !ok || cap(*b) < need {
 		b = new([]byte)
-		*b = make([]byte, 0, need)
+		*b = make([]byte, 0, max(need, 2*cap(q.b)))
 	}
 	q.b = append(*b, q.b...)
 }

@@ -104,10 +104,7 @@ func (l *local) restore(r *restoring) error {
 	k.pause()
 	k.drop() // a start would see that it is not that of the snapshot
 	s.lockTree()
-	s.tree = t
-	t.OnWarning(s.warn)
-	s.lastZxid.Store(t.LastZxid())
-	s.prepare()
+	s.setTree(t)
 	s.sessions.reset(false)
 	s.trackSessions()
 	s.unlockTree()

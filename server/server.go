@@ -154,7 +154,6 @@ func Start(o Options) (*Server, error) {
 		}
 	}
 	s.listings.limit = o.MaxGetChildrenResponseCacheSize
-	s.listings.clear()
 	s.replica = replica.Options{Config: o.Config, FS: o.FS, StoreFS: o.StoreFS, Metrics: s.metrics, Logger: s.log}
 	load := s.recover
 	switch {
@@ -184,9 +183,7 @@ func Start(o Options) (*Server, error) {
 		s.closeAudit()
 		return nil, err
 	}
-	s.tree.OnWarning(s.warn)
-	s.lastZxid.Store(s.tree.LastZxid())
-	s.prepare()
+	s.setTree(s.tree)
 	s.apply.query = query{s: s}
 	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
 	s.trackSessions()
@@ -215,6 +212,15 @@ func Start(o Options) (*Server, error) {
 		close(s.done)
 	}()
 	return s, nil
+}
+
+// setTree puts a tree in the place of the one that there is. The lock is held, or nobody is served yet.
+func (s *Server) setTree(t *tree.Tree) {
+	s.tree = t
+	s.listings.clear()
+	t.OnWarning(s.warn)
+	s.lastZxid.Store(t.LastZxid())
+	s.prepare()
 }
 
 // prepare makes the preparer for the tree.

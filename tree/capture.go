@@ -51,7 +51,7 @@ type changes struct {
 	dead     int      // znodes that came and went since the last cut; when they are half of the list they are dropped from it
 	sessions map[int64]struct{}
 	cutZxid  int64 // no znode that the last cut had was made behind this
-	orphans  bool // a znode was deleted that had children, as replay over a fuzzy snapshot or a damaged log does: see SettleOrphans
+	orphans  bool  // a znode was deleted that had children, as replay over a fuzzy snapshot or a damaged log does: see SettleOrphans
 	open     *Capture
 }
 

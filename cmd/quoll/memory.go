@@ -49,8 +49,8 @@ func tuneCollector() (loaded func()) {
 			arm()
 		})
 	}
-	arm()
 	adjust()
+	arm()
 	return func() {
 		debug.FreeOSMemory()
 		go trimAtRest()
