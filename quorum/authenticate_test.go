@@ -14,6 +14,7 @@ import (
 	"quoll/ensemble"
 	"quoll/quorum"
 	"quoll/sasl"
+	"quoll/tlsconf/tlstest"
 	"quoll/zab"
 	"quoll/zab/wire"
 )
@@ -34,7 +35,7 @@ var required = []string{"fips-mode=false", "quorum.auth.enableSasl=true", "quoru
 
 // TestAuthentication has servers authenticate themselves, an observer behind a follower among them, over TLS. Nobody who does not is let in, at any port.
 func TestAuthentication(t *testing.T) {
-	a := newAuthority(t, "ours")
+	a := tlstest.New(t, "ours")
 	master := freePort(t)
 	c := secured(t, 4, a, append(required, jaas(t, "secret", "secret"), "sslQuorum=true", fmt.Sprintf("observerMasterPort=%d", master))...)
 	for _, m := range c.members[:3] {

@@ -2,17 +2,11 @@ package quorum_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -21,82 +15,16 @@ import (
 	"testing"
 	"time"
 
+	"quoll/tlsconf/tlstest"
 	"quoll/zab"
 )
 
-// authority issues certificates of servers, and writes stores in PEM.
-type authority struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T, name string) *authority {
-	a := &authority{t: t}
-	a.cert, a.key = a.issue(name, func(form *x509.Certificate) { form.IsCA = true })
-	return a
-}
-
-// issue makes a certificate for the loopback address, or another one. The first is the authority's own.
-func (a *authority) issue(name string, change func(form *x509.Certificate)) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	form := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	if change != nil {
-		change(form)
-	}
-	parent, signer := form, key
-	if a.cert != nil {
-		parent, signer = a.cert, a.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, form, parent, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return cert, key
-}
-
-// write makes a file with a certificate, and its key if there is one.
-func (a *authority) write(file string, cert *x509.Certificate, key *ecdsa.PrivateKey) {
-	a.t.Helper()
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
-	if key != nil {
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			a.t.Fatal(err)
-		}
-		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})...)
-	}
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
-// config is what TLS knows of the authority, and of a certificate of its.
-func (a *authority) config(cert *x509.Certificate, key *ecdsa.PrivateKey) *tls.Config {
-	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1"}
-	c.RootCAs.AddCert(a.cert)
-	if cert != nil {
-		c.Certificates = []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}
-	}
-	return c
-}
-
 // secured makes servers that have stores. What is set is for all of them. Who is silent on a connection is not closed for that in the lifetime of the test.
-func secured(t *testing.T, n int, a *authority, set ...string) *cluster {
+func secured(t *testing.T, n int, a *tlstest.Authority, set ...string) *cluster {
 	c := layOut(t, n, append(set, "initLimit=1000", "syncLimit=1000")...)
 	for _, m := range c.members {
-		cert, key := a.issue(fmt.Sprint("server-", m.id), nil)
-		a.write(m.file("key.pem"), cert, key)
-		a.write(m.file("trust.pem"), a.cert, nil)
+		a.Write(m.file("key.pem"), a.Store(a.Issue(fmt.Sprint("server-", m.id), nil)))
+		a.Write(m.file("trust.pem"), a.Trust())
 		m.more = append(m.more, "ssl.quorum.keyStore.location="+m.file("key.pem"), "ssl.quorum.trustStore.location="+m.file("trust.pem"))
 	}
 	return c
@@ -134,14 +62,14 @@ func refuses(t *testing.T, port int, conf *tls.Config) {
 // TestCVE2018_8012 is that nobody joins an ensemble without being asked who it is, where the ensemble wants to know: neither in plain text nor without a certificate of its authority, at any
 // of its ports. Without sslQuorum whoever reaches them can join, as with ZooKeeper; docs/security.md says so.
 func TestCVE2018_8012(t *testing.T) {
-	a, other := newAuthority(t, "ours"), newAuthority(t, "other")
+	a, other := tlstest.New(t, "ours"), tlstest.New(t, "other")
 	c := secured(t, 3, a, "sslQuorum=true")
 	c.start()
 	leader := c.leader()
 	for _, port := range []int{leader.quorum, leader.election} {
 		refuses(t, port, nil)
-		refuses(t, port, a.config(nil, nil))
-		refuses(t, port, other.config(other.issue("server-3", nil)))
+		refuses(t, port, a.Config())
+		refuses(t, port, other.Config(other.Issue("server-3", nil)))
 	}
 }
 
@@ -155,11 +83,10 @@ func TestReverseDNS(t *testing.T) {
 		return nil, errors.New("not in this test")
 	}}
 	t.Cleanup(func() { net.DefaultResolver = usual })
-	a := newAuthority(t, "ours")
+	a := tlstest.New(t, "ours")
 	c := secured(t, 3, a, "sslQuorum=true", "fips-mode=false", "ssl.quorum.allowReverseDnsLookup=true")
 	m := c.members[2]
-	cert, key := a.issue("server-3", func(form *x509.Certificate) { form.IPAddresses, form.DNSNames = nil, []string{"localhost"} })
-	a.write(m.file("key.pem"), cert, key)
+	a.Write(m.file("key.pem"), a.Store(a.Issue("server-3", func(form *x509.Certificate) { form.IPAddresses, form.DNSNames = nil, []string{"localhost"} })))
 	c.start()
 	c.eventually("two serve", func() bool { return c.members[0].peer.Status().Serving && c.members[1].peer.Status().Serving })
 	c.members[0].says("(CN=server-3; [localhost] []) is for none of 127.0.0.1")
@@ -173,7 +100,7 @@ func TestReverseDNS(t *testing.T) {
 
 // TestTLS has an ensemble with an observer behind a follower speak TLS and nothing else.
 func TestTLS(t *testing.T) {
-	a := newAuthority(t, "ours")
+	a := tlstest.New(t, "ours")
 	master := freePort(t)
 	c := secured(t, 4, a, "sslQuorum=true", "fips-mode=false", fmt.Sprintf("observerMasterPort=%d", master))
 	for _, m := range c.members[:3] {
@@ -187,11 +114,11 @@ func TestTLS(t *testing.T) {
 	conn := c.members[3].dial()
 	c.create(conn, "/a", make([]byte, 500_000))
 	c.same()
-	other := newAuthority(t, "other")
+	other := tlstest.New(t, "other")
 	for _, port := range []int{leader.quorum, leader.election, master} {
 		refuses(t, port, nil)
-		refuses(t, port, a.config(nil, nil))
-		refuses(t, port, a.config(other.issue("x", nil)))
+		refuses(t, port, a.Config())
+		refuses(t, port, a.Config(other.Issue("x", nil)))
 	}
 	leader.says("it does not speak TLS, and portUnification is not set")
 	leader.stop()
@@ -204,11 +131,11 @@ func TestTLS(t *testing.T) {
 
 // TestRefusedCertificates has a server with a certificate that does not do, and one that does not know the authority of the others.
 func TestRefusedCertificates(t *testing.T) {
-	ours, other := newAuthority(t, "ours"), newAuthority(t, "other")
+	ours, other := tlstest.New(t, "ours"), tlstest.New(t, "other")
 	elsewhere := func(form *x509.Certificate) { form.IPAddresses, form.DNSNames = nil, []string{"elsewhere.example"} }
 	for name, test := range map[string]struct {
 		set     string
-		issuer  *authority
+		issuer  *tlstest.Authority
 		change  func(form *x509.Certificate)
 		refused string // what the others say; empty if they take it
 	}{
@@ -221,8 +148,7 @@ func TestRefusedCertificates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := secured(t, 3, ours, "sslQuorum=true", test.set)
 			m := c.members[2]
-			cert, key := test.issuer.issue("server-3", test.change)
-			test.issuer.write(m.file("key.pem"), cert, key)
+			test.issuer.Write(m.file("key.pem"), test.issuer.Store(test.issuer.Issue("server-3", test.change)))
 			c.start()
 			if test.refused == "" {
 				c.leader()
@@ -245,7 +171,7 @@ func TestRefusedCertificates(t *testing.T) {
 
 // TestClientCertificates is what of a certificate of who connects is looked at, and when.
 func TestClientCertificates(t *testing.T) {
-	a := newAuthority(t, "ours")
+	a := tlstest.New(t, "ours")
 	elsewhere := func(form *x509.Certificate) { form.IPAddresses = []net.IP{net.IPv4(10, 0, 0, 1)} }
 	named := func(form *x509.Certificate) { form.IPAddresses, form.DNSNames = nil, []string{"other.member"} }
 	for _, test := range []struct {
@@ -265,9 +191,9 @@ func TestClientCertificates(t *testing.T) {
 		c := secured(t, 1, a, append(test.set, "sslQuorum=true", "standaloneEnabled=false", "server.2=other.member:1:2:observer")...)
 		c.start()
 		m := c.leader()
-		conf := a.config(nil, nil)
+		conf := a.Config()
 		if test.change != nil {
-			conf = a.config(a.issue("x", test.change))
+			conf = a.Config(a.Issue("x", test.change))
 		}
 		if !test.taken {
 			refuses(t, m.election, conf)
@@ -285,7 +211,7 @@ func TestClientCertificates(t *testing.T) {
 
 // TestPortUnification changes an ensemble to TLS, server by server, with a write after each.
 func TestPortUnification(t *testing.T) {
-	a := newAuthority(t, "ours")
+	a := tlstest.New(t, "ours")
 	c := secured(t, 3, a)
 	c.start()
 	c.leader()
@@ -316,7 +242,7 @@ func TestHalfOpen(t *testing.T) {
 	const most = 128
 	for name, begin := range map[string]string{"silent": "", "half": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"} {
 		t.Run(name, func(t *testing.T) {
-			a := newAuthority(t, "ours")
+			a := tlstest.New(t, "ours")
 			c := secured(t, 3, a, "sslQuorum=true", "portUnification=true", "ssl.quorum.handshakeDetectionTimeoutMillis=100000")
 			for _, m := range c.members[1:] {
 				m.start()
@@ -352,7 +278,7 @@ func TestHalfOpen(t *testing.T) {
 		})
 	}
 	t.Run("time", func(t *testing.T) {
-		c := secured(t, 1, newAuthority(t, "ours"), "standaloneEnabled=false", "server.2=other.member:1:2:observer", "sslQuorum=true", "ssl.quorum.handshakeDetectionTimeoutMillis=1")
+		c := secured(t, 1, tlstest.New(t, "ours"), "standaloneEnabled=false", "server.2=other.member:1:2:observer", "sslQuorum=true", "ssl.quorum.handshakeDetectionTimeoutMillis=1")
 		c.start()
 		for _, port := range []int{c.leader().quorum, c.members[0].election} {
 			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -370,13 +296,13 @@ func TestHalfOpen(t *testing.T) {
 
 // TestReloadCertificates changes the authority of an ensemble that runs: first both are trusted, then all have certificates of the new one, and then the old one is trusted no more.
 func TestReloadCertificates(t *testing.T) {
-	before, after := newAuthority(t, "before"), newAuthority(t, "after")
+	before, after := tlstest.New(t, "before"), tlstest.New(t, "after")
 	c := secured(t, 3, before, "sslQuorum=true", "sslQuorumReloadCertFiles=true")
 	c.start()
 	leader := c.leader()
 	shown := func(m *member) (name string) {
-		conf := before.config(nil, nil)
-		conf.RootCAs.AddCert(after.cert)
+		conf := before.Config()
+		conf.RootCAs.AddCert(after.Leaf())
 		conn, err := tls.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", m.election), conf)
 		if err == nil {
 			name = conn.ConnectionState().PeerCertificates[0].Issuer.CommonName
@@ -384,11 +310,9 @@ func TestReloadCertificates(t *testing.T) {
 		}
 		return name
 	}
-	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: before.cert.Raw})) + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: after.cert.Raw}))
+	both := append(before.Trust(), after.Trust()...)
 	for _, m := range c.members {
-		if err := os.WriteFile(m.file("trust.pem"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		after.Write(m.file("trust.pem"), both)
 	}
 	reloads := func(n int) {
 		t.Helper()
@@ -403,17 +327,16 @@ func TestReloadCertificates(t *testing.T) {
 	}
 	reloads(1)
 	for _, m := range c.members {
-		cert, key := after.issue(fmt.Sprint("server-", m.id), nil)
-		after.write(m.file("key.pem"), cert, key)
+		after.Write(m.file("key.pem"), after.Store(after.Issue(fmt.Sprint("server-", m.id), nil)))
 	}
 	for _, m := range c.members {
 		c.eventually("it shows the new certificate", func() bool { return shown(m) == "after" })
 	}
 	for _, m := range c.members {
-		after.write(m.file("trust.pem"), after.cert, nil)
+		after.Write(m.file("trust.pem"), after.Trust())
 	}
 	reloads(3)
-	refuses(t, leader.quorum, before.config(before.issue("x", nil)))
+	refuses(t, leader.quorum, before.Config(before.Issue("x", nil)))
 	if leader != c.leader() {
 		t.Error("the leader has changed")
 	}

@@ -2,15 +2,10 @@ package server
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -22,83 +17,26 @@ import (
 	"quoll/client"
 	"quoll/config"
 	"quoll/jute"
+	"quoll/tlsconf/tlstest"
 )
 
-// authority issues certificates for tests.
-type authority struct {
-	t    testing.TB
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t testing.TB) *authority {
-	a := &authority{t: t}
-	a.cert, a.key = a.issue(pkix.Name{CommonName: "ca"})
-	return a
-}
-
-// issue makes a certificate for 127.0.0.1; the first is the authority's own.
-func (a *authority) issue(subject pkix.Name) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
+// clientOf is the configuration of a client, with a certificate of its own if there is a subject.
+func clientOf(ca *tlstest.Authority, subject *pkix.Name) *tls.Config {
+	if subject == nil {
+		return ca.Config()
 	}
-	form := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: subject, NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: a.cert == nil,
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	parent, signer := form, key
-	if a.cert != nil {
-		parent, signer = a.cert, a.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, form, parent, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return cert, key
-}
-
-// write makes a key store of a new certificate.
-func (a *authority) write(file string, subject pkix.Name) {
-	a.t.Helper()
-	cert, key := a.issue(subject)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})...)
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-}
-
-// client is the configuration of a client, with a certificate of its own if there is a subject.
-func (a *authority) client(subject *pkix.Name) *tls.Config {
-	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1"}
-	c.RootCAs.AddCert(a.cert)
-	if subject != nil {
-		cert, key := a.issue(*subject)
-		c.Certificates = []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}}
-	}
-	return c
+	return ca.Config(ca.Issue("", func(form *x509.Certificate) { form.Subject = *subject }))
 }
 
 // secureServer starts a server whose only port is for TLS, and returns the authority that it trusts and the file of its key.
-func secureServer(t testing.TB, settings ...string) (s *Server, ca *authority, keyFile string) {
+func secureServer(t testing.TB, settings ...string) (s *Server, ca *tlstest.Authority, keyFile string) {
 	t.Helper()
-	ca = newAuthority(t)
+	ca = tlstest.New(t, "ca")
 	dir := t.TempDir()
 	keyFile = filepath.Join(dir, "key.pem")
-	ca.write(keyFile, pkix.Name{CommonName: "server"})
+	ca.Write(keyFile, ca.Store(ca.Issue("server", nil)))
 	trust := filepath.Join(dir, "trust.pem")
-	if err := os.WriteFile(trust, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ca.Write(trust, ca.Trust())
 	cfg, _, err := config.Load(config.Sources{Set: append([]string{"4lw.commands.whitelist=*", "secureClientPort=0", "ssl.keyStore.location=" + keyFile, "ssl.trustStore.location=" + trust}, settings...)})
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +134,7 @@ func TestClientAuth(t *testing.T) {
 	}{{"need", "x509:" + bobsID, false}, {"want", "x509:" + bobsID, true}, {"none", "", true}} {
 		t.Run(test.clientAuth, func(t *testing.T) {
 			s, ca, _ := secureServer(t, "ssl.clientAuth="+test.clientAuth)
-			c := connectTLS(t, s, ca.client(&bob))
+			c := connectTLS(t, s, clientOf(ca, &bob))
 			want := []string{"ip:127.0.0.1"}
 			if test.with != "" {
 				want = append(want, test.with)
@@ -205,14 +143,14 @@ func TestClientAuth(t *testing.T) {
 				t.Errorf("the identities are %q, want %q", got, want)
 			}
 			c.Close()
-			if welcomed := welcomes(t, s, ca.client(nil)); welcomed != test.without {
+			if welcomed := welcomes(t, s, clientOf(ca, nil)); welcomed != test.without {
 				t.Errorf("without a certificate: welcomed is %v", welcomed)
 			}
 			if test.clientAuth == "none" {
 				return
 			}
-			stranger := newAuthority(t).client(&bob)
-			stranger.RootCAs = ca.client(nil).RootCAs
+			stranger := clientOf(tlstest.New(t, "ca"), &bob) // a client shows nothing to who asks for another name
+			stranger.RootCAs = clientOf(ca, nil).RootCAs
 			if welcomes(t, s, stranger) {
 				t.Error("a certificate of somebody else is accepted")
 			}
@@ -223,7 +161,7 @@ func TestClientAuth(t *testing.T) {
 // TestX509 uses the identity in ACLs, as Java's scheme does.
 func TestX509(t *testing.T) {
 	s, ca, _ := secureServer(t, "X509AuthenticationProvider.superUser=CN=root", "ssl.clientAuth=want")
-	c := connectTLS(t, s, ca.client(&bob))
+	c := connectTLS(t, s, clientOf(ca, &bob))
 	ctx := t.Context()
 	if _, err := c.Create(ctx, "/mine", []byte("x"), []jute.ACL{{Perms: jute.PermAll, Scheme: "auth"}}, jute.ModePersistent); err != nil {
 		t.Fatal(err)
@@ -246,13 +184,13 @@ func TestX509(t *testing.T) {
 	if err := c.AddAuth(ctx, "x509", nil); err != nil {
 		t.Errorf("an auth packet of somebody with a certificate: %v", err)
 	}
-	if _, _, err := connectTLS(t, s, ca.client(&pkix.Name{CommonName: "eve"})).Get(ctx, "/mine", false); err != jute.ErrNoAuth {
+	if _, _, err := connectTLS(t, s, clientOf(ca, &pkix.Name{CommonName: "eve"})).Get(ctx, "/mine", false); err != jute.ErrNoAuth {
 		t.Errorf("another reads it: %v", err)
 	}
-	if _, _, err := connectTLS(t, s, ca.client(&pkix.Name{CommonName: "root"})).Get(ctx, "/mine", false); err != nil {
+	if _, _, err := connectTLS(t, s, clientOf(ca, &pkix.Name{CommonName: "root"})).Get(ctx, "/mine", false); err != nil {
 		t.Errorf("the super user cannot read it: %v", err)
 	}
-	nobody := connectTLS(t, s, ca.client(nil))
+	nobody := connectTLS(t, s, clientOf(ca, nil))
 	if err := nobody.AddAuth(ctx, "x509", nil); err == nil {
 		t.Error("an auth packet makes somebody of nobody")
 	}
@@ -261,7 +199,7 @@ func TestX509(t *testing.T) {
 // TestEmptySubject is nobody special: not the super user that nobody has configured.
 func TestEmptySubject(t *testing.T) {
 	s, ca, _ := secureServer(t)
-	connectTLS(t, s, ca.client(&pkix.Name{}))
+	connectTLS(t, s, clientOf(ca, &pkix.Name{}))
 	if got, want := identities(s), []string{"ip:127.0.0.1", "x509:"}; !slices.Equal(got, want) {
 		t.Errorf("the identities are %q, want %q", got, want)
 	}
@@ -270,8 +208,8 @@ func TestEmptySubject(t *testing.T) {
 // TestAddresses refuses a certificate that is not for where its client comes from.
 func TestAddresses(t *testing.T) {
 	s, ca, _ := secureServer(t, "ssl.clientHostnameVerification=true")
-	connectTLS(t, s, ca.client(&bob))
-	from := ca.client(&bob)
+	connectTLS(t, s, clientOf(ca, &bob))
+	from := clientOf(ca, &bob)
 	nc, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", s.SecureAddr())
 	if err != nil {
 		t.Skip("no second address on the loopback interface:", err)
@@ -286,7 +224,7 @@ func TestAddresses(t *testing.T) {
 // TestPlainAndSecure speaks plain text and TLS to one port, and plain text to one for TLS.
 func TestPlainAndSecure(t *testing.T) {
 	s, ca, _ := secureServer(t, "client.portUnification=true", "clientPort=0")
-	connectTLS(t, s, ca.client(&bob))
+	connectTLS(t, s, clientOf(ca, &bob))
 	connectTLS(t, s, nil)
 	nc, err := net.Dial("tcp", s.Addr())
 	if err != nil {
@@ -308,10 +246,10 @@ func TestPlainAndSecure(t *testing.T) {
 // TestCertReload changes the key of a server under a connection: it goes on, and the next one sees the new certificate.
 func TestCertReload(t *testing.T) {
 	s, ca, keyFile := secureServer(t, "client.certReload=true")
-	c := connectTLS(t, s, ca.client(&bob))
-	ca.write(keyFile, pkix.Name{CommonName: "renewed"})
+	c := connectTLS(t, s, clientOf(ca, &bob))
+	ca.Write(keyFile, ca.Store(ca.Issue("renewed", nil)))
 	eventually(t, "a new connection sees the new certificate", func() bool {
-		nc, err := tls.Dial("tcp", s.SecureAddr(), ca.client(&bob))
+		nc, err := tls.Dial("tcp", s.SecureAddr(), clientOf(ca, &bob))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -326,9 +264,9 @@ func TestCertReload(t *testing.T) {
 // TestHalfOpen has 10,000 connections hang in their handshakes, many more than there may be, beside a client that works and others that come: the oldest go.
 func TestHalfOpen(t *testing.T) {
 	s, ca, _ := secureServer(t, "nio.sessionlessCnxnTimeout=600000", "maxClientCnxns=10")
-	c := connectTLS(t, s, ca.client(&bob))
+	c := connectTLS(t, s, clientOf(ca, &bob))
 	// One client works all the time, first alone and then beside the others. What it notices is in the log of the test; that it is answered is what is asked for.
-	worker := connectTLS(t, s, ca.client(&bob))
+	worker := connectTLS(t, s, clientOf(ca, &bob))
 	p99 := func(until func(n int) bool) time.Duration {
 		var took []time.Duration
 		for !until(len(took)) {
@@ -393,7 +331,7 @@ func TestHalfOpen(t *testing.T) {
 			if _, err := c.Create(t.Context(), "/s-", nil, client.OpenACL, jute.ModePersistentSequential); err != nil {
 				t.Fatal(err)
 			}
-			connectTLS(t, s, ca.client(&bob)).Close()
+			connectTLS(t, s, clientOf(ca, &bob)).Close()
 		}
 	}
 	close(attacked)
@@ -439,7 +377,7 @@ func TestHandshakeRation(t *testing.T) {
 // FuzzHello sends bytes to a port that takes plain text and TLS. A good client must go on.
 func FuzzHello(f *testing.F) {
 	s, ca, _ := secureServer(f, "client.portUnification=true", "clientPort=0", "maxClientCnxns=0")
-	good := connectTLS(f, s, ca.client(&bob))
+	good := connectTLS(f, s, clientOf(ca, &bob))
 	near, far := net.Pipe()
 	hello := make(chan []byte, 1)
 	go func() {
@@ -448,7 +386,7 @@ func FuzzHello(f *testing.F) {
 		hello <- b[:n]
 		far.Close()
 	}()
-	_ = tls.Client(near, ca.client(&bob)).Handshake() // fails, as far is closed
+	_ = tls.Client(near, clientOf(ca, &bob)).Handshake() // fails, as far is closed
 	f.Add(<-hello)
 	f.Add([]byte{0x16, 3, 1, 0xff, 0xff})
 	f.Add([]byte("ruok"))

@@ -154,7 +154,7 @@ func TestMixed(t *testing.T) {
 			for _, m := range e.Members {
 				create(t, fmt.Sprint("/", m.ID), m)
 				port(t, m, nil, false)
-				port(t, m, a.config("x"), true)
+				port(t, m, a.Config(a.Issue("x", nil)), true)
 			}
 			peer.Check(t, leader.Kill())
 			create(t, "/without", serving(t, e))
@@ -206,7 +206,7 @@ func TestRolling(t *testing.T) {
 			roll(t, e, steps, func(m *ensemble.Member, step []string) []string { return append(step, stores[m]...) }, func(m *ensemble.Member, step []string) {
 				port(t, m, nil, !slices.Equal(step, steps[2]))
 				if step != nil {
-					port(t, m, a.config("x"), true)
+					port(t, m, a.Config(a.Issue("x", nil)), true)
 				}
 			})
 		})

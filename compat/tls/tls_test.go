@@ -5,14 +5,10 @@ package tls
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	cryptotls "crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"math/big"
 	mathrand "math/rand/v2"
 	"net"
 	"os"
@@ -27,30 +23,27 @@ import (
 	"quoll/client"
 	"quoll/compat/peer"
 	"quoll/jute"
+	"quoll/tlsconf/tlstest"
 )
 
 const patience = 60 * time.Second
 
 // stores are the files of a certificate authority, a server and a client named bob, in PEM.
 type stores struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	ip   net.IP // what certificates are for
+	*tlstest.Authority
+	dir string
+	ip  net.IP // what certificates are for
 }
 
 func newStores(t *testing.T) *stores {
 	t.Helper()
-	s := &stores{dir: t.TempDir(), ip: net.IPv4(127, 0, 0, 1)}
-	s.cert, s.key = s.issue(t, name("ca"))
-	write(t, s.file("ca.pem"), pemOf("CERTIFICATE", s.cert.Raw))
+	s := &stores{Authority: tlstest.New(t, "ca"), dir: t.TempDir(), ip: net.IPv4(127, 0, 0, 1)}
+	s.Write(s.file("ca.pem"), s.Trust())
 	for _, who := range []string{"server", "bob"} {
-		cert, key := s.issue(t, name(who))
-		der, err := x509.MarshalPKCS8PrivateKey(key)
-		peer.Check(t, err)
-		write(t, s.file(who+".key"), pemOf("PRIVATE KEY", der))
-		write(t, s.file(who+".crt"), pemOf("CERTIFICATE", cert.Raw))
-		write(t, s.file(who+".pem"), append(pemOf("PRIVATE KEY", der), pemOf("CERTIFICATE", cert.Raw)...))
+		cert := s.issue(name(who))
+		s.Write(s.file(who+".key"), pemOf("PRIVATE KEY", s.Key(cert)))
+		s.Write(s.file(who+".crt"), pemOf("CERTIFICATE", cert.Certificate[0]))
+		s.Write(s.file(who+".pem"), s.Store(cert))
 	}
 	return s
 }
@@ -64,36 +57,16 @@ func pemOf(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-func write(t *testing.T, file string, data []byte) {
-	t.Helper()
-	peer.Check(t, os.WriteFile(file, data, 0o600))
-}
-
 func (s *stores) file(name string) string { return filepath.Join(s.dir, name) }
 
-// issue makes a certificate of a subject in DER. The first one is the authority's.
-func (s *stores) issue(t *testing.T, subject []byte) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	peer.Check(t, err)
-	form := &x509.Certificate{
-		SerialNumber: big.NewInt(1), RawSubject: subject, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: s.cert == nil,
-		IPAddresses: []net.IP{s.ip},
-	}
-	if s.ip.IsLoopback() {
-		form.DNSNames = []string{"localhost"} // Java may ask for the name of the address that it dials
-	}
-	parent, signer := form, key
-	if s.cert != nil {
-		parent, signer = s.cert, s.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, form, parent, key.Public(), signer)
-	peer.Check(t, err)
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		cert = &x509.Certificate{Raw: der} // of a subject that crypto/x509 does not read
-	}
-	return cert, key
+// issue makes a certificate of a subject in DER.
+func (s *stores) issue(subject []byte) cryptotls.Certificate {
+	return s.Issue("", func(form *x509.Certificate) {
+		form.RawSubject, form.IPAddresses = subject, []net.IP{s.ip}
+		if s.ip.IsLoopback() {
+			form.DNSNames = []string{"localhost"} // Java may ask for the name of the address that it dials
+		}
+	})
 }
 
 // options are those of a server with a TLS port beside the plain one, and the address of that port.
@@ -120,14 +93,14 @@ func TestCertificates(t *testing.T) {
 	all = append([][]byte{{0x30, 0}}, all...) // nobody
 	read, unread := 0, 0
 	for _, subject := range all {
-		cert, key := s.issue(t, subject)
+		cert := s.issue(subject)
 		count, most := &read, 200
-		if cert.PublicKey == nil {
+		if cert.Leaf == nil {
 			count, most = &unread, 20
 		}
 		if *count < most {
 			*count++
-			certs = append(certs, cryptotls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert})
+			certs = append(certs, cert)
 		}
 	}
 	if read < 200 {
@@ -144,11 +117,11 @@ func TestCertificates(t *testing.T) {
 	}
 	for i, java := range answers["java"] {
 		quoll := answers["quoll"][i]
-		if certs[i].Leaf.PublicKey == nil {
+		if certs[i].Leaf == nil {
 			java = "refused"
 		}
 		if quoll != java {
-			t.Errorf("certificate %x:\njava  %s\nquoll %s", certs[i].Leaf.RawSubject, java, quoll)
+			t.Errorf("certificate %x:\njava  %s\nquoll %s", certs[i].Certificate[0], java, quoll)
 		}
 	}
 }
@@ -156,9 +129,8 @@ func TestCertificates(t *testing.T) {
 // whoAmI is what the server says that the client with the certificate is, or "refused".
 func (s *stores) whoAmI(t *testing.T, addr string, cert *cryptotls.Certificate) string {
 	t.Helper()
-	roots := x509.NewCertPool()
-	roots.AddCert(s.cert)
-	config := &cryptotls.Config{RootCAs: roots, ServerName: "127.0.0.1", GetClientCertificate: func(*cryptotls.CertificateRequestInfo) (*cryptotls.Certificate, error) { return cert, nil }}
+	config := s.Config()
+	config.GetClientCertificate = func(*cryptotls.CertificateRequestInfo) (*cryptotls.Certificate, error) { return cert, nil }
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	// A client of package client would try again and again, so the two requests are made by hand.
@@ -280,8 +252,8 @@ func TestClientHosts(t *testing.T) {
 	s := newStores(t)
 	certificate := func(subject string, ip net.IP) *cryptotls.Certificate {
 		s.ip = ip
-		cert, key := s.issue(t, name(subject))
-		return &cryptotls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key}
+		cert := s.issue(name(subject))
+		return &cert
 	}
 	here, elsewhere := certificate("here", net.IPv4(127, 0, 0, 1)), certificate("elsewhere", net.IPv4(10, 0, 0, 1))
 	for _, fips := range []bool{true, false} {
