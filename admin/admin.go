@@ -2,7 +2,6 @@ package admin
 
 import (
 	"bufio"
-	"context"
 	"crypto/tls"
 	"fmt"
 	"html"
@@ -19,10 +18,7 @@ import (
 	"quoll/tlsconf"
 )
 
-const (
-	turnTime     = 10 * time.Second // that a long answer waits for its turn
-	answerBuffer = 32 << 10
-)
+const answerBuffer = 32 << 10
 
 // Options say what to serve, and where.
 type Options struct {
@@ -39,8 +35,8 @@ type Server struct {
 	commands map[string]*server.Command // by each name
 	listing  []byte
 	// turn is the server's: one long answer is made at a time.
-	turn      chan struct{}
-	streams   chan struct{}
+	turn      server.Room
+	streams   server.Room
 	snapshots limiter
 	restores  limiter
 }
@@ -49,7 +45,7 @@ type Server struct {
 func Start(o Options) (*Server, error) {
 	c := o.Config
 	a := &Server{
-		Options: o, commands: map[string]*server.Command{}, turn: o.Server.Turn(), streams: make(chan struct{}, maxStreams),
+		Options: o, commands: map[string]*server.Command{}, turn: o.Server.Turn(), streams: make(server.Room, maxStreams),
 		snapshots: limiter{interval: c.AdminRateLimiterInterval / 1000}, // as ZooKeeper's, which takes the number for microseconds here
 		restores:  limiter{interval: c.AdminRateLimiterInterval},
 	}
@@ -155,28 +151,15 @@ func (a *Server) run(w http.ResponseWriter, r *http.Request, name string, post b
 		return
 	}
 	if command.Heavy {
-		if !take(r.Context(), a.turn) {
+		if !a.turn.Enter(r.Context().Done()) {
 			w.Header().Set("Retry-After", "10")
 			a.fail(w, http.StatusServiceUnavailable, command.Names[0], "other long answers are being made")
 			return
 		}
-		defer func() { <-a.turn }()
+		defer a.turn.Leave()
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime))
 	}
 	answer(w, http.StatusOK, command.Names[0], a.Server.Facts(command, r.URL.Query()))
-}
-
-// take waits until there is room.
-func take(ctx context.Context, room chan struct{}) bool {
-	timer := time.NewTimer(turnTime)
-	defer timer.Stop()
-	select {
-	case room <- struct{}{}:
-		return true
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return false
 }
 
 // fail answers with an error, which may be one that only the status tells.

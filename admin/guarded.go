@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"quoll/metrics"
 	"quoll/server"
 )
 
@@ -55,20 +56,27 @@ func (a *Server) admit(w http.ResponseWriter, r *http.Request, name string) bool
 	return false
 }
 
+// may answers a guarded command that the configuration does not have, or that comes too soon.
+func (a *Server) may(w http.ResponseWriter, name string, enabled bool, rate *limiter, limited *metrics.Counter) bool {
+	switch {
+	case !enabled:
+		a.fail(w, http.StatusServiceUnavailable, name, "")
+	case !a.Config.SerializeLastProcessedZxid:
+		a.fail(w, http.StatusInternalServerError, name, "")
+	case !rate.allow():
+		limited.Inc()
+		a.fail(w, http.StatusTooManyRequests, name, "")
+	default:
+		return true
+	}
+	return false
+}
+
 // snapshot writes a snapshot, and sends it if it is asked to.
 func (a *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	const name = "snapshot"
 	m := a.Server.Metrics()
-	switch {
-	case !a.Config.AdminSnapshotEnabled:
-		a.fail(w, http.StatusServiceUnavailable, name, "")
-		return
-	case !a.Config.SerializeLastProcessedZxid:
-		a.fail(w, http.StatusInternalServerError, name, "")
-		return
-	case !a.snapshots.allow():
-		m.SnapshotRateLimited.Inc()
-		a.fail(w, http.StatusTooManyRequests, name, "")
+	if !a.may(w, name, a.Config.AdminSnapshotEnabled, &a.snapshots, &m.SnapshotRateLimited) {
 		return
 	}
 	streaming := true
@@ -76,11 +84,11 @@ func (a *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 		streaming = strings.EqualFold(args.Get("streaming"), "true")
 	}
 	if streaming {
-		if !take(r.Context(), a.streams) {
+		if !a.streams.Enter(r.Context().Done()) {
 			a.fail(w, http.StatusServiceUnavailable, name, "other snapshots are being sent")
 			return
 		}
-		defer func() { <-a.streams }()
+		defer a.streams.Leave()
 	}
 	broken := func(err error) {
 		m.SnapshotErrors.Inc()
@@ -126,16 +134,7 @@ func (a *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 func (a *Server) restore(w http.ResponseWriter, r *http.Request) {
 	const name = "restore"
 	m := a.Server.Metrics()
-	switch {
-	case !a.Config.AdminRestoreEnabled:
-		a.fail(w, http.StatusServiceUnavailable, name, "")
-		return
-	case !a.Config.SerializeLastProcessedZxid:
-		a.fail(w, http.StatusInternalServerError, name, "")
-		return
-	case !a.restores.allow():
-		m.RestoreRateLimited.Inc()
-		a.fail(w, http.StatusTooManyRequests, name, "")
+	if !a.may(w, name, a.Config.AdminRestoreEnabled, &a.restores, &m.RestoreRateLimited) {
 		return
 	}
 	deadline := http.NewResponseController(w)

@@ -9,12 +9,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"quoll/tlsconf"
 )
 
 const (
 	maxConnections = 128              // at a time
 	firstByteTime  = 10 * time.Second // that a client has to say whether it speaks TLS
-	firstByteOfTLS = 0x16
 )
 
 // crowd is the connections of a listener. When there are too many, the one that has been there longest without being answered goes: a client that has something to ask does so at
@@ -60,9 +61,7 @@ func memberOf(conn net.Conn) *member {
 		switch c := conn.(type) {
 		case *member:
 			return c
-		case *begun:
-			conn = c.Conn
-		case *tls.Conn:
+		case interface{ NetConn() net.Conn }: // one of TLS, or one that was looked at
 			conn = c.NetConn()
 		}
 	}
@@ -132,8 +131,8 @@ func (p *port) tell(m *member) {
 		return
 	}
 	_ = m.SetReadDeadline(time.Time{})
-	conn := &begun{Conn: m, begin: first}
-	if first[0] == firstByteOfTLS {
+	conn := &tlsconf.Begun{Conn: m, Begin: first}
+	if first[0] == tlsconf.FirstByte {
 		p.hand(tls.Server(conn, p.tls()))
 		return
 	}
@@ -176,19 +175,4 @@ func (p *port) Close() (err error) {
 		p.wg.Wait()
 	})
 	return err
-}
-
-// begun is a connection of which something was read already.
-type begun struct {
-	net.Conn
-	begin []byte
-}
-
-func (b *begun) Read(p []byte) (int, error) {
-	if len(b.begin) > 0 {
-		n := copy(p, b.begin)
-		b.begin = b.begin[n:]
-		return n, nil
-	}
-	return b.Conn.Read(p)
 }

@@ -5,11 +5,13 @@ package quorum
 import (
 	"net"
 	"syscall"
+
+	"quoll/tlsconf"
 )
 
 // writeDirectly returns what writes to a TCP connection without waiting, nil for any other.
 func writeDirectly(conn net.Conn) directly {
-	if plain, ok := conn.(*begun); ok {
+	if plain, ok := conn.(*tlsconf.Begun); ok {
 		conn = plain.Conn
 	}
 	tcp, ok := conn.(*net.TCPConn)

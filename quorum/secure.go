@@ -80,16 +80,16 @@ func (s *security) secure(conn net.Conn, host string) (net.Conn, error) {
 
 // accepted finds out what somebody speaks who has connected, and does the handshake. Who says nothing for a while is closed, where Java takes it for plain text and waits on.
 func (s *security) accepted(conn net.Conn) (net.Conn, error) {
-	b := &begun{Conn: conn, begin: make([]byte, tlsHeader)}
+	b := &tlsconf.Begun{Conn: conn, Begin: make([]byte, tlsHeader)}
 	silent := time.AfterFunc(s.config.HandshakeDetectionTimeout, func() { _ = conn.Close() })
-	_, err := io.ReadFull(conn, b.begin)
+	_, err := io.ReadFull(conn, b.Begin)
 	if !silent.Stop() && err != nil {
 		err = fmt.Errorf("it has not said anything in %v (ssl.quorum.handshakeDetectionTimeoutMillis)", s.config.HandshakeDetectionTimeout)
 	}
 	switch {
 	case err != nil:
 		return nil, err
-	case looksLikeTLS(b.begin):
+	case looksLikeTLS(b.Begin):
 	case s.config.PortUnification:
 		return b, nil
 	default:
@@ -148,20 +148,4 @@ func isFor(leaf *x509.Certificate, at net.Addr, hosts ...string) error {
 		}
 	}
 	return fmt.Errorf("its certificate (%s; %v %v) is for none of %s", leaf.Subject, leaf.DNSNames, leaf.IPAddresses, strings.Join(hosts, ", "))
-}
-
-// begun is a connection of which the first bytes were read already.
-type begun struct {
-	net.Conn
-	begin []byte
-}
-
-// Read is that of a net.Conn.
-func (b *begun) Read(p []byte) (int, error) {
-	if len(b.begin) == 0 {
-		return b.Conn.Read(p)
-	}
-	n := copy(p, b.begin)
-	b.begin = b.begin[n:]
-	return n, nil
 }

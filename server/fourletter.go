@@ -85,11 +85,11 @@ func (c *conn) serveWord(word *word) {
 		w.WriteString(word.name + " is not executed because it is not in the whitelist.\n")
 	case word.idle != "" && !c.s.Serving():
 		w.WriteString(word.idle)
-	case word.long && !c.s.takeTurn():
+	case word.long && !c.s.turn.Enter(c.s.stop):
 		w.WriteString(notYourTurn)
 	case word.run != nil:
 		if word.long {
-			defer c.s.endTurn()
+			defer c.s.turn.Leave()
 			c.answerBy = time.Now().Add(longAnswerTime)
 		}
 		word.run(c, w)
@@ -105,23 +105,27 @@ const (
 	notYourTurn    = "Other long answers are being made\n"
 )
 
-// Turn has room for the one long answer that is being made, to a word or to a command of the AdminServer: who makes one puts something in before and takes it out behind it.
-func (s *Server) Turn() chan struct{} { return s.turn }
+// Room is as much as its capacity for what few may do at a time.
+type Room chan struct{}
 
-// takeTurn waits until no other long answer is made. It reports whether there is a turn, which endTurn ends.
-func (s *Server) takeTurn() bool {
+// Enter waits until there is room, but not long, and not when stop is closed. It reports whether there is; then Leave is to be called.
+func (r Room) Enter(stop <-chan struct{}) bool {
 	timer := time.NewTimer(turnTime)
 	defer timer.Stop()
 	select {
-	case s.turn <- struct{}{}:
+	case r <- struct{}{}:
 		return true
 	case <-timer.C:
-	case <-s.stop:
+	case <-stop:
 	}
 	return false
 }
 
-func (s *Server) endTurn() { <-s.turn }
+// Leave makes room for others.
+func (r Room) Leave() { <-r }
+
+// Turn has room for the one long answer that is being made, to a word or to a command of the AdminServer.
+func (s *Server) Turn() Room { return s.turn }
 
 // wordOutput writes the answer to a word. Each Write is a packet.
 type wordOutput struct{ c *conn }

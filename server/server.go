@@ -70,7 +70,7 @@ type Server struct {
 	started   time.Time
 	traceMask atomic.Int64
 
-	turn         chan struct{}   // has room for the one long answer to a word that is being made
+	turn         Room            // has room for the one long answer to a word that is being made
 	allowedWords map[string]bool // the four-letter words of the whitelist; "*" is all
 
 	replyDelay atomic.Int64 // nanoseconds, see DelayReplies
@@ -115,7 +115,7 @@ type paddedLock struct {
 func Start(o Options) (*Server, error) {
 	s := &Server{
 		opts: &o, log: o.Logger, started: time.Now(), stop: make(chan struct{}), done: make(chan struct{}),
-		locks: make([]paddedLock, max(1, runtime.GOMAXPROCS(0))), finished: make(chan struct{}, 1), turn: make(chan struct{}, 1),
+		locks: make([]paddedLock, max(1, runtime.GOMAXPROCS(0))), finished: make(chan struct{}, 1), turn: make(Room, 1),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

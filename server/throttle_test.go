@@ -185,7 +185,7 @@ func TestConnectLimit(t *testing.T) {
 // TestOneLongAnswer asks for a long answer while another is being made: it waits for its turn. Short ones do not.
 func TestOneLongAnswer(t *testing.T) {
 	s := startServer(t)
-	if !s.takeTurn() {
+	if !s.turn.Enter(s.stop) {
 		t.Fatal("there is no turn")
 	}
 	var asked []io.Reader
@@ -211,7 +211,7 @@ func TestOneLongAnswer(t *testing.T) {
 	if n := s.connectionCount(); n < len(asked) {
 		t.Errorf("%d of them did not wait", len(asked)-n)
 	}
-	s.endTurn()
+	s.turn.Leave()
 	for i, nc := range asked {
 		if answer, err := io.ReadAll(nc); err != nil || len(answer) == 0 || string(answer) == notYourTurn {
 			t.Errorf("%d: %q, %v", i, answer, err)

@@ -3,24 +3,19 @@ package server
 import (
 	"container/list"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
-	"net/netip"
-	"strings"
 	"sync"
 	"time"
 
 	"quoll/jute"
 	"quoll/tlsconf"
-	"quoll/tree"
 )
 
 const (
 	handshakeLimit = 2048     // handshakes in flight, where the configuration does not say
 	handshakeBytes = 64 << 10 // that a client may send in one
-	firstByteOfTLS = 0x16
 )
 
 // security says what is spoken on a listener.
@@ -124,7 +119,7 @@ func (d *doorstep) identify(nc net.Conn, how security) (newcomer, error) {
 		if _, err := io.ReadFull(nc, first); err != nil {
 			return newcomer{}, err
 		}
-		if first[0] != firstByteOfTLS {
+		if first[0] != tlsconf.FirstByte {
 			_ = nc.SetDeadline(time.Time{})
 			return newcomer{Conn: nc, begin: first}, nil
 		}
@@ -203,68 +198,4 @@ func (a *authenticator) x509(c *conn, _ []byte) (ids []jute.ID, ok bool) {
 		ok = ok || id.Scheme == "x509"
 	}
 	return nil, ok
-}
-
-var (
-	// ErrNotAuthenticated is the error of credentials that prove nothing.
-	ErrNotAuthenticated = errors.New("server: not authenticated")
-	// ErrNotAuthorized is the error of somebody who lacks a permission.
-	ErrNotAuthorized = errors.New("server: not authorized")
-)
-
-// AdmitAdmin is an error unless who asks the AdminServer has all permissions on the root: credentials are those of an Authorization header, a scheme and what it takes. The address is
-// that of the connection, whatever headers say, and a certificate must be trusted at the ports of clients too. Mirrors the Java class Commands.
-func (s *Server) AdmitAdmin(credentials, remote string, state *tls.ConnectionState) error {
-	ids, err := s.adminIDs(strings.Split(strings.TrimRight(credentials, " "), " "), remote, state)
-	if err != nil {
-		return err
-	}
-	var acl []jute.ACL
-	s.readTree(func(t *tree.Tree) { acl = t.ACL(t.Lookup(tree.RootPath)) })
-	for _, permission := range []int32{jute.PermRead, jute.PermWrite, jute.PermCreate, jute.PermDelete, jute.PermAdmin} {
-		if !s.auth.allowed(acl, permission, ids) {
-			return ErrNotAuthorized
-		}
-	}
-	return nil
-}
-
-func (s *Server) adminIDs(parts []string, remote string, state *tls.ConnectionState) (ids []jute.ID, err error) {
-	var data []byte
-	if len(parts) == 2 {
-		data = []byte(parts[1])
-	}
-	if s.auth.schemes[parts[0]] == nil || len(parts) > 2 {
-		return nil, ErrNotAuthenticated
-	}
-	address, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return nil, ErrNotAuthenticated
-	}
-	from := net.TCPAddrFromAddrPort(address)
-	switch parts[0] {
-	case "ip":
-		ids = []jute.ID{{Scheme: "ip", ID: javaAddress(from.IP, from.Zone)}}
-	case "digest":
-		ids, _ = s.auth.digest(nil, data)
-	case "x509":
-		if state == nil || s.doorstep == nil || len(state.PeerCertificates) == 0 {
-			return nil, ErrNotAuthenticated
-		}
-		others := x509.NewCertPool()
-		for _, c := range state.PeerCertificates[1:] {
-			others.AddCert(c)
-		}
-		options := x509.VerifyOptions{Roots: s.doorstep.tls.Config().ClientCAs, Intermediates: others, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-		if _, err := state.PeerCertificates[0].Verify(options); err != nil {
-			return nil, ErrNotAuthenticated
-		}
-		if ids, err = s.auth.certified(*state, s.doorstep.tls, from); err != nil {
-			return nil, ErrNotAuthenticated
-		}
-	}
-	if len(ids) == 0 {
-		return nil, ErrNotAuthenticated
-	}
-	return ids, nil
 }
