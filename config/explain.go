@@ -42,18 +42,12 @@ func Explain(file string) ([]Explanation, error) {
 				e.Risk = r.why
 			}
 		}
-		if isSecret(s.key) {
+		if secret(s.key) {
 			e.Value = "(not shown)"
 		}
 		all = append(all, e)
 	}
 	return all, nil
-}
-
-// isSecret reports whether a key's value is not to be shown. Paths of files with secrets are.
-func isSecret(key string) bool {
-	key = strings.ToLower(key)
-	return strings.HasSuffix(key, "password") || strings.HasSuffix(key, "passwd") || strings.HasSuffix(key, "superdigest")
 }
 
 func is(values ...string) func(string) bool {

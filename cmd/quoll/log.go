@@ -102,11 +102,6 @@ func unknownSubcommand(ctx *cli.Context) error {
 	return cli.ShowSubcommandHelp(ctx)
 }
 
-// usage is an error of the arguments.
-func usage(format string, args ...any) error {
-	return failure{exitInvocation, fmt.Errorf(format, args...)}
-}
-
 // eachFile makes an action of what is done to each file argument. Damage of one does not keep the others from being looked at.
 func eachFile(do func(*cli.Context, string) error) cli.ActionFunc {
 	return func(ctx *cli.Context) error {

@@ -3,13 +3,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 )
@@ -35,6 +38,18 @@ func (f failure) Error() string {
 }
 
 func (f failure) Unwrap() error { return f.err }
+
+// usage is an error of the arguments.
+func usage(format string, args ...any) error {
+	return failure{exitInvocation, fmt.Errorf(format, args...)}
+}
+
+// untilStopped ends with SIGTERM and SIGINT; a second one ends the process.
+func untilStopped() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
 
 func main() {
 	err := run(os.Args, os.Stdin, os.Stdout)
