@@ -57,14 +57,7 @@ func TestSASL(t *testing.T) {
 				peer.Check(t, e.Configure(m, must...))
 			}
 			peer.Check(t, e.Start())
-			leader := serving(t, e)
-			for _, m := range e.Members {
-				create(t, fmt.Sprint("/", m.ID), m)
-			}
-			peer.Check(t, leader.Kill())
-			create(t, "/without", serving(t, e))
-			peer.Check(t, leader.Start())
-			serving(t, e)
+			survives(t, e)
 
 			m := e.Member(3)
 			for _, bad := range []struct {
@@ -157,14 +150,7 @@ func TestGSSAPI(t *testing.T) {
 			serving(t, e)
 			jaas(m, principal)
 			peer.Check(t, m.Start())
-			leader := serving(t, e)
-			for _, m := range e.Members {
-				create(t, fmt.Sprint("/", m.ID), m)
-			}
-			peer.Check(t, leader.Kill())
-			create(t, "/without", serving(t, e))
-			peer.Check(t, leader.Start())
-			serving(t, e)
+			survives(t, e)
 			_, err := e.SameTrees()
 			peer.Check(t, err)
 		})

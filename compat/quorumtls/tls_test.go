@@ -63,6 +63,19 @@ func serving(t *testing.T, e *ensemble.Ensemble) *ensemble.Member {
 	return leader
 }
 
+// survives has every member take a write, and the others go on while the leader is dead.
+func survives(t *testing.T, e *ensemble.Ensemble) {
+	t.Helper()
+	leader := serving(t, e)
+	for _, m := range e.Members {
+		create(t, fmt.Sprint("/", m.ID), m)
+	}
+	peer.Check(t, leader.Kill())
+	create(t, "/without", serving(t, e))
+	peer.Check(t, leader.Start())
+	serving(t, e)
+}
+
 // create makes a znode by one of some members.
 func create(t *testing.T, path string, members ...*ensemble.Member) {
 	t.Helper()

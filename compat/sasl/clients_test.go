@@ -3,7 +3,6 @@
 package sasl
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,22 +13,6 @@ import (
 
 	"quoll/compat/peer"
 )
-
-// run is what a program prints. The error has what it says on stderr.
-func run(t *testing.T, env []string, program string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), env...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, &stderr)
-	}
-	return string(out), err
-}
 
 // javaClient is the Java client: it authenticates with one section of a JAAS file after the other, and what it returns is what it has printed.
 func javaClient(t *testing.T, jaas string, flags ...string) func(t *testing.T, addr string, sections ...string) string {
@@ -44,7 +27,7 @@ func javaClient(t *testing.T, jaas string, flags ...string) func(t *testing.T, a
 		args := append([]string{
 			"-Xmx128m", "-cp", classpath, "-Dlogback.configurationFile=../javaclient/logback.xml", "-Dzookeeper.fips-mode=false", "-Djava.security.auth.login.config=" + file,
 		}, flags...)
-		out, err := run(t, nil, "java", append(append(args, "Client", addr), sections...)...)
+		out, err := peer.Output(t, 4*patience, nil, "java", append(append(args, "Client", addr), sections...)...)
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -100,7 +83,7 @@ func TestKazoo(t *testing.T) {
 	peer.Each(t, peer.Options{Flags: flags(file)}, func(t *testing.T, s *peer.Server) {
 		env := []string{"PYTHONPATH=" + filepath.Join(dir, "lib"), "PYTHONDONTWRITEBYTECODE=1"}
 		for i, user := range [][2]string{{"bob", users["bob"]}, {"al/host", users["al/host"]}, {"bob", "wrong"}} {
-			out, err := run(t, env, python, "use.py", s.Addr(), user[0], user[1], fmt.Sprint("/", i))
+			out, err := peer.Output(t, 4*patience, env, python, "use.py", s.Addr(), user[0], user[1], fmt.Sprint("/", i))
 			if err != nil {
 				t.Fatalf("%s: %v\n%s", user, err, out)
 			}

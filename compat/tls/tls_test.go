@@ -189,7 +189,7 @@ func TestJavaClient(t *testing.T) {
 				"-Xmx128m", "-cp", classpath, "-Dlogback.configurationFile=../javaclient/logback.xml", "-Dzookeeper.client.secure=true", "-Dzookeeper.clientCnxnSocket=org.apache.zookeeper.ClientCnxnSocketNetty",
 				"-Dzookeeper.ssl.trustStore.location=" + s.file("ca.pem"),
 			}, flags...)
-			out, err := run(t, nil, "java", append(args, "Client", addr, fmt.Sprint("/", i))...)
+			out, err := peer.Output(t, 2*patience, nil, "java", append(args, "Client", addr, fmt.Sprint("/", i))...)
 			if err != nil {
 				t.Fatalf("%v: %v\n%s", flags, err, out)
 			}
@@ -217,7 +217,7 @@ func TestKazoo(t *testing.T) {
 	peer.Each(t, opts, func(t *testing.T, server *peer.Server) {
 		env := []string{"PYTHONPATH=" + filepath.Join(dir, "lib"), "PYTHONDONTWRITEBYTECODE=1"}
 		for _, files := range [][]string{{s.file("bob.crt"), s.file("bob.key")}, {}} {
-			out, err := run(t, env, python, append([]string{"use.py", addr, s.file("ca.pem")}, files...)...)
+			out, err := peer.Output(t, 2*patience, env, python, append([]string{"use.py", addr, s.file("ca.pem")}, files...)...)
 			if err != nil {
 				t.Fatalf("%v: %v\n%s", files, err, out)
 			}
@@ -227,22 +227,6 @@ func TestKazoo(t *testing.T) {
 	if seen["java"] != seen["quoll"] || !strings.Contains(seen["java"], "CN=bob") {
 		t.Errorf("at ZooKeeper:\n%s\nat quoll:\n%s", seen["java"], seen["quoll"])
 	}
-}
-
-// run is what a program prints. The error has what it says on stderr.
-func run(t *testing.T, env []string, program string, args ...string) (string, error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), env...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("%w\n%s", err, &stderr)
-	}
-	return string(out), err
 }
 
 // TestClientHosts has servers compare certificates with where their clients come from. ZooKeeper, which does not hand the address to its TLS engine, takes nobody in FIPS mode,
