@@ -28,7 +28,7 @@ race: ## the tests that need nothing but Go, under the race detector; not the si
 	CGO_ENABLED=1 $(GO) test -race $(filter-out quoll/zab/% quoll/history quoll/replica/replicatest,$(OWN))
 
 .PHONY: lint
-lint: ## gofmt, vet, staticcheck, generated files up to date
+lint: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "gofmt -w these:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
@@ -51,7 +51,7 @@ vuln: ## known vulnerabilities in what the code calls, from the database at VULN
 	$(GO) run $(GOVULNCHECK) -db $(VULNDB) ./...
 
 .PHONY: readme
-readme: ## run the commands that README.md, docs/ensemble.md and docs/monitor.md show, on ports 2181 to 2184, 8080 to 8084 and 7004
+readme: ## run the commands that README.md, docs/ensemble.md, docs/monitor.md and docs/operate.md show, on ports 2181 to 2184, 8080 to 8084 and 7004
 	scripts/readme.sh
 
 .PHONY: bench-short

@@ -60,7 +60,7 @@ property that has this full name and does nothing in zoo.cfg (nor does it in Zoo
 **Value**: "lenient" numbers that do not parse leave the default, with a warning; they may be decimal, hexadecimal (0x10, #10) or octal (010) unless "decimal" is
 said. Other numbers that do not parse are errors. A flag is true when its value is the word true in any case, and false otherwise.
 
-**Status**: *acts* as in ZooKeeper; *accepted*: nothing to do, the key tunes something inside the Java server, or a part of the server that does not run, such as an ensemble;
+**Status**: *acts* as in ZooKeeper; *accepted*: nothing to do, the key tunes something inside the Java server;
 *warn*: accepted, but a line at start says that it has no effect; *refuse*: the server does not start when the value asks for what quoll does not have, because to ignore it
 would be unsafe.
 `

@@ -12,7 +12,7 @@ type Status int
 const (
 	// Acts: the key does in quoll what it does in ZooKeeper.
 	Acts Status = iota
-	// Accepted: there is nothing to do. The key tunes an internal of the Java server, or belongs to a part of the server that is not running.
+	// Accepted: there is nothing to do. The key tunes an internal of the Java server.
 	Accepted
 	// Warns: accepted, but without the effect it has in Java; a line at start says so when the value differs from the default.
 	Warns
