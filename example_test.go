@@ -24,27 +24,29 @@ func ExampleStart() {
 		return
 	}
 	defer conn.Close()
-	for e := range events {
-		if e.State == zk.StateHasSession {
-			break
-		}
-	}
+	wait(events, zk.StateHasSession)
 	path, err := conn.Create("/lock", []byte("mine"), zk.FlagEphemeral, zk.WorldACL(zk.PermAll))
 	fmt.Println(path, err)
 
 	if err := s.ExpireSession(conn.SessionID()); err != nil {
 		fmt.Println(err)
 	}
-	for e := range events {
-		if e.State == zk.StateExpired {
-			break
-		}
-	}
+	wait(events, zk.StateExpired)
+	wait(events, zk.StateHasSession)
 	exists, _, err := conn.Exists("/lock")
 	fmt.Println(exists, err)
 	// Output:
 	// /lock <nil>
 	// false <nil>
+}
+
+// wait returns when the client's session is in a state.
+func wait(events <-chan zk.Event, state zk.State) {
+	for e := range events {
+		if e.State == state {
+			return
+		}
+	}
 }
 
 type silent struct{}
