@@ -326,6 +326,44 @@ func TestSessionMoved(t *testing.T) {
 	}
 }
 
+// TestIdentitiesStayShort gives sessions at a follower as many and as long identities as it takes: what it forwards must be no more than the leader reads, or it loses its leader.
+func TestIdentitiesStayShort(t *testing.T) {
+	for _, limit := range []int{4 << 10, 1 << 20} { // of a frame
+		c := newTrio(t, fmt.Sprintf("jute.maxbuffer=%d", limit))
+		_, one, _ := c.roles()
+		witness := c.session(one, jute.ConnectRequest{})
+		for _, size := range []int{20, limit / 100, limit / 40, limit - 100} {
+			// add authenticates until it is refused, most times at most.
+			add := func(s *raw, most int) (n int) {
+				for ; n < most; n++ {
+					user := append(make([]byte, size-1), byte(n)) // without a colon all of it is the name
+					if err := s.Request(jute.XidAuth, jute.OpAuth, &jute.AuthPacket{Scheme: []byte("digest"), Auth: user}); err != nil {
+						t.Fatal(err)
+					}
+					if h, _, err := s.Reply(); err != nil {
+						t.Fatal(err)
+					} else if h.Err != 0 {
+						s.ends()
+						break
+					}
+				}
+				return n
+			}
+			fit := add(c.session(one, jute.ConnectRequest{}), 200)
+			if fit > 100 || fit*size > 64<<10 {
+				t.Errorf("%d identities of %d bytes", fit, size)
+			}
+			s := c.session(one, jute.ConnectRequest{})
+			add(s, fit)
+			s.wants(jute.OK, jute.OpCreate, &jute.CreateRequest{
+				Path: []byte("/long"), Data: make([]byte, limit-200), ACL: []jute.ACLText{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}}, Flags: int32(jute.ModeEphemeral),
+			})
+			s.wants(jute.OK, jute.OpCloseSession, nil)
+		}
+		witness.wants(jute.OK, jute.OpCreate, create("/survived", 0)) // its connection would have ended with the follower's service
+	}
+}
+
 // TestReadOnly takes the quorum away from a server. Its sessions are local whatever the settings say.
 func TestReadOnly(t *testing.T) {
 	c := newTrio(t, "readonlymode.enabled=true")

@@ -36,6 +36,14 @@ func TestMultiOfManyParts(t *testing.T) {
 	}
 }
 
+// TestIdentitiesCount has the identities of a request count in every queue, since a leader has them anew with each.
+func TestIdentitiesCount(t *testing.T) {
+	ids := []jute.ID{{Scheme: "digest", ID: strings.Repeat("x", 10_000)}}
+	if with, without := (&Request{IDs: ids}).size(), (&Request{}).size(); with-without < 10_000 {
+		t.Errorf("%d bytes with identities, %d without", with, without)
+	}
+}
+
 // TestReapedNoMore lets the znodes that were found to be due change before their deletion is prepared.
 func TestReapedNoMore(t *testing.T) {
 	pr, tr := testPreparer(t, nil)

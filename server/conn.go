@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"iter"
 	"net"
 	"os"
@@ -31,6 +32,7 @@ const (
 	connectLimit  = 4 << 10   // bytes of the request that begins a session; those of all clients known are below 100
 	maxFailures   = 10        // of authentication that a connection survives with allowSaslFailedClients
 	maxIdentities = 100       // that a connection can have at a time: every check of an ACL goes through all of them
+	identityLimit = 64 << 10  // bytes of them: each write takes them along to the leader
 )
 
 // conn is one client connection. Its goroutine reads, decodes in place and serves reads, and ends while the client is quiet; a second goroutine exists only while the
@@ -144,8 +146,10 @@ func recycle(buf *[]byte) {
 // identities returns what the connection has authenticated as. The slice never changes.
 func (c *conn) identities() []jute.ID { return *c.ids.Load() }
 
-// addIdentities adds those that are new. It reports whether they fit.
-func (c *conn) addIdentities(add []jute.ID) bool {
+var errManyIdentities = fmt.Errorf("the connection would have more than %d identities, or more than %d bytes of them", maxIdentities, identityLimit)
+
+// addIdentities adds those that are new, or none if they do not fit.
+func (c *conn) addIdentities(add []jute.ID) error {
 	old := c.identities()
 	ids := append([]jute.ID(nil), old...)
 	for _, id := range add {
@@ -153,11 +157,21 @@ func (c *conn) addIdentities(add []jute.ID) bool {
 			ids = append(ids, id)
 		}
 	}
-	if len(ids) > maxIdentities {
-		return false
+	// What a packet of the leader may have for identities is no less than what a transaction may have.
+	if len(ids) > maxIdentities || identityBytes(ids) > min(identityLimit, c.s.opts.maxEntry()/2) {
+		return errManyIdentities
 	}
 	c.ids.Store(&ids)
-	return true
+	return nil
+}
+
+// identityBytes is how long they are in a packet to the leader.
+func identityBytes(ids []jute.ID) int {
+	n := 0
+	for i := range ids {
+		n += 8 + len(ids[i].Scheme) + len(ids[i].ID)
+	}
+	return n
 }
 
 // serve runs the connection from its beginning.

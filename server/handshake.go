@@ -155,15 +155,19 @@ func (c *conn) handleAuth(xid int32, body []byte) error {
 		return errBadPacket
 	}
 	name := jute.JavaText(p.Scheme)
-	if s := c.s.auth.schemes[name]; s != nil {
-		if ids, ok := s.authenticate(c.s.auth, c, p.Auth); ok && c.addIdentities(ids) {
-			c.answer(xid, jute.OpAuth, 0, jute.OK, false)
-			return nil
+	s, err := c.s.auth.schemes[name], errRefused
+	if s != nil {
+		if ids, ok := s.authenticate(c.s.auth, c, p.Auth); ok {
+			err = c.addIdentities(ids)
 		}
 	}
+	if err == nil {
+		c.answer(xid, jute.OpAuth, 0, jute.OK, false)
+		return nil
+	}
 	c.s.stats.authFailed.Add(1)
-	c.s.log.Warn("authentication failed", "client", c.remote(), "scheme", name[:min(len(name), 64)])
-	if s := c.s.auth.schemes[name]; s != nil && s.silent {
+	c.s.log.Warn("authentication failed", "client", c.remote(), "scheme", name[:min(len(name), 64)], "error", err)
+	if s != nil && s.silent {
 		return errRefused
 	}
 	c.answer(xid, jute.OpAuth, 0, jute.ErrAuthFailed, true)

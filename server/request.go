@@ -44,7 +44,7 @@ const (
 )
 
 // size is what the request counts for in queues that have a limit.
-func (r *Request) size() int { return len(r.Body) + len(r.answer) + 200 }
+func (r *Request) size() int { return len(r.Body) + len(r.answer) + identityBytes(r.IDs) + 200 }
 
 // multiBody is what the body of a multi decodes to.
 type multiBody struct {

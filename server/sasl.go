@@ -88,8 +88,6 @@ func (a *saslAcceptor) identities(user string) ([]jute.ID, error) {
 	return ids, nil
 }
 
-var errManyIdentities = errors.New("the connection has too many identities")
-
 // handleSASL takes a token (ZooKeeperServer.processSasl). The identity holds for the requests that come after it on the wire; the reply keeps its place among the others. Without a
 // section for the server in a JAAS file there is a reply without a token, as from Java.
 func (c *conn) handleSASL(xid int32, body []byte) error {
@@ -109,8 +107,8 @@ func (c *conn) handleSASL(xid int32, body []byte) error {
 	answer, err := c.exchange.Step(token)
 	if err == nil && c.exchange.Done() {
 		var ids []jute.ID
-		if ids, err = a.identities(c.exchange.Peer()); err == nil && !c.addIdentities(ids) {
-			err = errManyIdentities
+		if ids, err = a.identities(c.exchange.Peer()); err == nil {
+			err = c.addIdentities(ids)
 		}
 	}
 	if err == nil {
