@@ -232,6 +232,22 @@ func TestGuarded(t *testing.T) {
 	check(200, "Authorization", "ip")
 }
 
+// TestGuardedWhereClientsAuthenticate asks for what the root's ACL leaves open to everybody, where the client port does not.
+func TestGuardedWhereClientsAuthenticate(t *testing.T) {
+	for _, test := range []struct {
+		schemes             string
+		ip, user, superuser int
+	}{{"digest", 401, 200, 200}, {"ip", 200, 401, 200}, {"sasl", 401, 401, 200}} {
+		a := start(t, "enforce.auth.enabled=true", "enforce.auth.schemes="+test.schemes, "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider",
+			"admin.rateLimiterIntervalInMS=0", "DigestAuthenticationProvider.superDigest=super:"+digestOf("super:secret"))
+		for header, want := range map[string]int{"ip": test.ip, "digest u:p": test.user, "digest super:secret": test.superuser} {
+			if answer, _ := ask(t, a, "GET", "/commands/snapshot?streaming=false", "", "Authorization", header); answer.StatusCode != want {
+				t.Errorf("%s where clients need %s: %s, want %d", header, test.schemes, answer.Status, want)
+			}
+		}
+	}
+}
+
 // TestSnapshot streams one that is as on the disk, and no more often than the limit lets it.
 func TestSnapshot(t *testing.T) {
 	a := start(t, "admin.rateLimiterIntervalInMS=2000000000")

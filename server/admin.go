@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"quoll/jute"
@@ -20,11 +21,15 @@ var (
 )
 
 // AdmitAdmin is an error unless who asks the AdminServer has all permissions on the root: credentials are those of an Authorization header, a scheme and what it takes. The address is
-// that of the connection, whatever headers say, and a certificate must be trusted at the ports of clients too. Mirrors the Java class Commands.
+// that of the connection, whatever headers say, and a certificate must be trusted at the ports of clients too. Mirrors the Java class Commands, which does not ask for what
+// enforce.auth.schemes does: where no client gets anything without it, nobody may take the whole state, or replace it, but who has it or is super.
 func (s *Server) AdmitAdmin(credentials, remote string, state *tls.ConnectionState) error {
 	ids, err := s.adminIDs(strings.Split(strings.TrimRight(credentials, " "), " "), remote, state)
 	if err != nil {
 		return err
+	}
+	if !s.auth.satisfied(ids) && !slices.ContainsFunc(ids, func(id jute.ID) bool { return id.Scheme == "super" }) {
+		return ErrNotAuthenticated
 	}
 	var acl []jute.ACL
 	s.readTree(func(t *tree.Tree) { acl = t.ACL(t.Lookup(tree.RootPath)) })
