@@ -392,8 +392,7 @@ func (c *conn) endDirect() {
 	}
 	done := time.Now()
 	c.query.last.at, c.query.last.latency = done, done.Sub(c.now)
-	long := cap(c.query.b) > readBufferMax // then the output has the buffer from here on
-	if long {
+	if len(c.query.b) > readBufferMax { // the output has the buffer from here on
 		c.give(c.query.b, &c.query.last)
 	} else {
 		c.send(c.query.b, &c.query.last)
@@ -403,8 +402,7 @@ func (c *conn) endDirect() {
 	c.s.countReads(c.query.last.latency, c.direct)
 	c.query.reads.end()
 	c.direct = 0
-	c.query.b = c.query.b[:0]
-	if long {
+	if c.query.b = c.query.b[:0]; cap(c.query.b) > readBufferMax {
 		c.query.b = nil
 	}
 }
