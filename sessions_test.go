@@ -364,6 +364,51 @@ func TestIdentitiesStayShort(t *testing.T) {
 	}
 }
 
+// TestNobodyMovesASession renews a session with its password, which follows from its id, where clients have to authenticate: nothing happens to it until the client has.
+func TestNobodyMovesASession(t *testing.T) {
+	c := newTrio(t, "enforce.auth.enabled=true", "enforce.auth.schemes=digest", "minSessionTimeout=1000", "nio.sessionlessCnxnTimeout=1000")
+	leader, one, other := c.roles()
+	authenticate := func(s *raw) {
+		t.Helper()
+		if err := s.Request(jute.XidAuth, jute.OpAuth, &jute.AuthPacket{Scheme: []byte("digest"), Auth: []byte("bob:pw")}); err != nil {
+			t.Fatal(err)
+		}
+		if h, _, err := s.Reply(); err != nil || h.Err != 0 {
+			t.Fatalf("%+v %v", h, err)
+		}
+	}
+	s := c.session(one, jute.ConnectRequest{Timeout: 30_000})
+	authenticate(s)
+	for _, at := range []int{one, other, leader} {
+		stranger, err := c.connect(at, jute.ConnectRequest{SessionID: s.SessionID, Password: s.Password[:], Timeout: 1})
+		if err != nil || stranger.SessionID != s.SessionID {
+			t.Fatalf("%+v %v", stranger, err)
+		}
+		stranger.wants(jute.ErrSessionClosedRequireSASL, jute.OpGetChildren, where("/"))
+		stranger.ends()
+		s.wants(jute.OK, jute.OpCreate, create(fmt.Sprint("/still-here-", at), jute.ModeEphemeral))
+		quiet, err := c.connect(at, jute.ConnectRequest{SessionID: s.SessionID, Password: s.Password[:], Timeout: 1})
+		if err != nil || quiet.SessionID != s.SessionID {
+			t.Fatalf("%+v %v", quiet, err)
+		}
+		quiet.ends() // when a client without a session would
+		s.wants(jute.OK, jute.OpExists, where("/"))
+	}
+	for _, at := range []int{one, other, leader} {
+		r, err := s.again(at, false)
+		if err != nil || r.SessionID != s.SessionID {
+			t.Fatalf("%+v %v", r, err)
+		}
+		authenticate(r)
+		r.wants(jute.OK, jute.OpSetData, &jute.SetDataRequest{Path: fmt.Append(nil, "/still-here-", at), Version: -1})
+		if at == one {
+			s.ends()
+		}
+		s = r
+	}
+	s.wants(jute.OK, jute.OpCloseSession, nil)
+}
+
 // TestReadOnly takes the quorum away from a server. Its sessions are local whatever the settings say.
 func TestReadOnly(t *testing.T) {
 	c := newTrio(t, "readonlymode.enabled=true")

@@ -49,7 +49,7 @@ type conn struct {
 	// service is the one that the connection belongs to, see Server.service; set once, with the session.
 	service int64
 
-	session  atomic.Pointer[session] // set once, when the session is established
+	session  atomic.Pointer[session] // set once, when the session is established; no request but those of authentication is taken before
 	ids      atomic.Pointer[[]jute.ID]
 	received atomic.Int64 // frames
 	inWord   atomic.Bool  // serves a four-letter word
@@ -67,6 +67,7 @@ type conn struct {
 	// afterSync says that the last write was a sync, which waits for a quorum: the next one must not be done before it is answered, and so waits here.
 	afterSync bool
 	exchange  sasl.Exchange // of SASL, once the client has begun one; nil before
+	promised  *promise      // the session that it gets when it has authenticated; nil for none
 	// saslFailures counts those that the connection has survived.
 	saslFailures int
 	query        query
@@ -189,7 +190,7 @@ func (c *conn) serve() {
 func (c *conn) read(guest bool) {
 	for {
 		err := c.fill()
-		if errors.Is(err, os.ErrDeadlineExceeded) { // it was found quiet
+		if errors.Is(err, os.ErrDeadlineExceeded) && c.session.Load() != nil { // it was found quiet
 			_ = c.net.SetReadDeadline(time.Time{})
 			if c.park() {
 				return
@@ -316,7 +317,10 @@ func (c *conn) handle(frame []byte) error {
 		row = &unknownOp
 	}
 	if row.kind == connection {
-		return row.handle(c, xid, body)
+		if err := row.handle(c, xid, body); err != nil {
+			return err
+		}
+		return c.keepPromise()
 	}
 	if !c.s.auth.satisfied(c.identities()) {
 		c.answer(xid, op, 0, jute.ErrSessionClosedRequireSASL, true)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"net"
 	"time"
 
 	"quoll/jute"
@@ -61,7 +62,7 @@ func (c *conn) greet() bool {
 	} else {
 		established = c.renewSession(&req, timeout)
 	}
-	if established {
+	if established && c.promised == nil {
 		_ = c.net.SetReadDeadline(time.Time{})
 	}
 	return established
@@ -88,7 +89,7 @@ func (c *conn) newSession(req *jute.ConnectRequest, timeout int64) bool {
 }
 
 // renewSession attaches the connection to a session that exists. A wrong password is refused without disturbing the live connection
-// of that session.
+// of that session. The right one follows from the session's id, which is no secret: where clients have to authenticate the session stays where it is until this one has (see claim).
 func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	c.s.metrics.ConnectionRevalidations.Inc()
 	secret := password(req.SessionID)
@@ -96,30 +97,63 @@ func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	if c.readOnly() && c.sendsAway(req.SessionID, known) {
 		return false
 	}
-	s := c.s.sessions.get(req.SessionID)
-	if m := c.s.member; m != nil && !c.readOnly() && (s == nil || !s.local.Load()) {
-		if known {
-			answered := false
-			if known, answered = m.validate(c, req.SessionID, timeout); !answered {
-				return false // the client tries again, there or elsewhere
-			}
-		}
-		if known && s == nil {
-			s = c.s.sessions.get(req.SessionID) // the answer has made it known, and it may have ended since
+	var s *session
+	switch {
+	case known && c.s.sessions.lives(req.SessionID) && !c.s.auth.satisfied(c.identities()):
+		c.promised = &promise{req.SessionID, timeout}
+		c.write(c.connectResponse(req, req.SessionID, timeout), 1, nil)
+		return c.flush()
+	case known:
+		answered := false
+		if s, answered = c.claim(req.SessionID, timeout); !answered {
+			return false // the client tries again, there or elsewhere
 		}
 	}
-	if !known || s == nil || s.closing.Load() {
+	if s == nil {
 		c.write(c.connectResponse(req, 0, 0), 1, nil)
 		c.hangUp()
 		c.flush()
 		return false
 	}
+	c.write(c.connectResponse(req, s.id, timeout), 1, nil)
+	return c.flush()
+}
+
+// promise is a session whose password the client knows, and which it gets when it has authenticated.
+type promise struct {
+	session, timeout int64
+}
+
+// keepPromise gives a client that has authenticated its session, if it was promised one.
+func (c *conn) keepPromise() error {
+	p := c.promised
+	if p == nil || !c.s.auth.satisfied(c.identities()) {
+		return nil
+	}
+	if s, _ := c.claim(p.session, p.timeout); s == nil {
+		return net.ErrClosed // it has ended meanwhile, which the client hears when it connects again
+	}
+	c.promised = nil
+	return c.net.SetReadDeadline(time.Time{})
+}
+
+// claim makes c the connection of a session and closes the one that it had. It returns nil for a session that has ended, and reports whether anybody could tell.
+func (c *conn) claim(id, timeout int64) (s *session, answered bool) {
+	s = c.s.sessions.get(id)
+	if m := c.s.member; m != nil && !c.readOnly() && (s == nil || !s.local.Load()) {
+		if lives, answered := m.validate(c, id, timeout); !lives {
+			return nil, answered
+		}
+		s = c.s.sessions.get(id) // the answer has made it known, and it may have ended since
+	}
+	if s == nil || s.closing.Load() {
+		return nil, true
+	}
 	c.s.sessions.retime(s, c.s.clock(c.now), timeout)
 	if old := c.attach(s); old != nil {
 		old.close()
 	}
-	c.write(c.connectResponse(req, s.id, timeout), 1, nil)
-	return c.flush()
+	return s, true
 }
 
 // attach makes c the connection of the session and returns the one it had.

@@ -123,6 +123,12 @@ func (t *sessionTracker) get(id int64) *session {
 	return t.all[id]
 }
 
+// lives reports whether there is a session whose end is not under way.
+func (t *sessionTracker) lives(id int64) bool {
+	s := t.get(id)
+	return s != nil && !s.closing.Load()
+}
+
 func (t *sessionTracker) remove(id int64) *session {
 	t.mu.Lock()
 	defer t.mu.Unlock()
