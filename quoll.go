@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"time"
 
 	"quoll/admin"
@@ -20,6 +21,7 @@ import (
 	"quoll/ensemble"
 	"quoll/quorum"
 	"quoll/server"
+	"quoll/txnlog"
 )
 
 // Options says what kind of server to start. The zero value is a server in memory on a free port of the loopback address.
@@ -47,6 +49,33 @@ type Server struct {
 	metrics *admin.Metrics
 }
 
+// Check finds out whether a server would start with a configuration: it reads the files that the settings name, and looks at the data directories, but not into their
+// files. It listens nowhere and changes nothing. What a start says of the settings it says to log. The error is a config.Error, or txnlog.ErrDataDir.
+func Check(cfg *config.Config, log *slog.Logger) error {
+	err := check(cfg, log)
+	if cfg.ClientAddr() == "" && cfg.SecureClientAddr() == "" {
+		err = errors.Join(err, errNoPort)
+	}
+	if cfg.Rewritten() {
+		if unwritable := txnlog.Writable(filepath.Dir(cfg.File)); unwritable != nil {
+			err = errors.Join(err, &config.Error{Err: fmt.Errorf("reconfigEnabled: the directory of %s cannot be written to: %w", cfg.File, unwritable)})
+		}
+	}
+	return errors.Join(err, txnlog.CheckDirs(cfg.DataDir, cfg.DataLogDir, cfg.DataDirAutocreate))
+}
+
+// errNoPort is the error of a server that nobody could reach.
+var errNoPort = &config.Error{Err: errors.New("the configuration has no clientPort and no secureClientPort")}
+
+// check reads the files that the settings name.
+func check(cfg *config.Config, log *slog.Logger) error {
+	err := errors.Join(server.Check(cfg, log), admin.Check(cfg, log))
+	if cfg.Distributed {
+		err = errors.Join(err, quorum.Check(cfg, log))
+	}
+	return err
+}
+
 // Start starts a server. It serves when Start returns.
 func Start(o Options) (*Server, error) {
 	cfg := o.Config
@@ -67,11 +96,15 @@ func Start(o Options) (*Server, error) {
 			o.Addr = "127.0.0.1:0"
 		}
 	}
+	// What is wrong with the configuration is said before a large data directory is loaded.
+	if err := check(cfg, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, err
+	}
 	if o.Addr == "" {
 		o.Addr = cfg.ClientAddr()
 	}
 	if o.Addr == "" && cfg.SecureClientAddr() == "" {
-		return nil, fmt.Errorf("quoll: the configuration has no clientPort and no secureClientPort")
+		return nil, errNoPort
 	}
 	opts := server.Options{Config: cfg, InMemory: inMemory, Logger: o.Logger, Now: o.Now}
 	if o.Addr != "" {

@@ -60,26 +60,10 @@ func Start(o Options) (*Server, error) {
 	for _, name := range names {
 		a.listing = fmt.Appendf(a.listing, "<a href=\"%s\">%s</a>\n<br/>\n", html.EscapeString(c.AdminCommandURL+"/"+name), name)
 	}
-	var configure func() *tls.Config
-	if c.AdminPortUnification || c.AdminForceHTTPS {
-		stores := c.QuorumTLS
-		stores.Protocol, stores.EnabledProtocols, stores.CipherSuites = "", []string{"TLSv1.2", "TLSv1.3"}, nil // those keys are for the quorum's ports only
-		stores.ClientAuth = "none"
-		if c.AdminNeedClientAuth {
-			stores.ClientAuth = "need"
-		}
-		material, err := tlsconf.NewServer("ssl.quorum.", stores)
-		if err != nil {
-			return nil, fmt.Errorf("the AdminServer needs the stores of the quorum's TLS for admin.forceHttps and admin.portUnification: %w", err)
-		}
-		for _, note := range material.Notes() {
-			o.Logger.Warn("AdminServer: " + note)
-		}
-		own := material.Config().Clone()
-		own.NextProtos = []string{"http/1.1"}
-		configure = func() *tls.Config { return own }
+	configure, err := readStores(c, o.Logger)
+	if err != nil {
+		return nil, err
 	}
-	var err error
 	a.endpoint, err = serve(settings{
 		keys: "admin.serverAddress, admin.serverPort", host: c.AdminAddress, number: c.AdminPort, idle: c.AdminIdleTimeout, tls: configure,
 		unified: !c.AdminForceHTTPS, insecure: o.Server.Metrics().InsecureAdmin.Inc, handler: a.handle, log: o.Logger,
@@ -89,6 +73,35 @@ func Start(o Options) (*Server, error) {
 	}
 	o.Logger.Info(fmt.Sprintf("Started AdminServer on address %s, port %d and command URL %s", c.AdminAddress, c.AdminPort, c.AdminCommandURL), "listening", a.Addr())
 	return a, nil
+}
+
+// Check reads the stores that the settings name for HTTPS, and says of them what a start says. The error is that of the start.
+func Check(c *config.Config, log *slog.Logger) error {
+	_, err := readStores(c, log)
+	return err
+}
+
+// readStores reads the stores for HTTPS; without it the function is nil. The error is a config.Error.
+func readStores(c *config.Config, log *slog.Logger) (func() *tls.Config, error) {
+	if !c.AdminEnabled || !c.AdminPortUnification && !c.AdminForceHTTPS {
+		return nil, nil
+	}
+	stores := c.QuorumTLS
+	stores.Protocol, stores.EnabledProtocols, stores.CipherSuites = "", []string{"TLSv1.2", "TLSv1.3"}, nil // those keys are for the quorum's ports only
+	stores.ClientAuth = "none"
+	if c.AdminNeedClientAuth {
+		stores.ClientAuth = "need"
+	}
+	material, err := tlsconf.NewServer("ssl.quorum.", stores)
+	if err != nil {
+		return nil, &config.Error{Err: fmt.Errorf("the AdminServer needs the stores of the quorum's TLS for admin.forceHttps and admin.portUnification: %w", err)}
+	}
+	for _, note := range material.Notes() {
+		log.Warn("AdminServer: " + note)
+	}
+	own := material.Config().Clone()
+	own.NextProtos = []string{"http/1.1"}
+	return func() *tls.Config { return own }, nil
 }
 
 // handle answers a request.

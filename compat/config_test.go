@@ -46,8 +46,8 @@ func TestConfigCheck(t *testing.T) {
 		}
 	}
 	check(file, 0, "server.2 ("+members[1].Addr()+") has the same settings\n", "server.3 ("+members[2].Addr()+") has the same settings\n")
-	check(strings.Replace(file, "maxClientCnxns=7", "maxClientCnxns=8", 1), 1, "has maxClientCnxns 7, this file 8\n")
-	check(file+"\nbogus=1\nskipACL=yes\n", 0, "NO EFFECT", "RISK: every client")
+	check(strings.Replace(file, "maxClientCnxns=7", "maxClientCnxns=8", 1), 1, "has maxClientCnxns 7, this file 8: a client that moves")
+	check(file+"\nbogus=1\nskipACL=yes\n", 0, "NO EFFECT", "skipACL: every client")
 	must(t, members[2].Stop())
 	check(file, 1, "server.3 ("+members[2].Addr()+") cannot be asked")
 	check(file+"\ntickTime=often\n", 2, "tickTime")

@@ -63,6 +63,8 @@ said. Other numbers that do not parse are errors. A flag is true when its value 
 **Status**: *acts* as in ZooKeeper; *accepted*: nothing to do, the key tunes something inside the Java server;
 *warn*: accepted, but a line at start says that it has no effect; *refuse*: the server does not start when the value asks for what quoll does not have, because to ignore it
 would be unsafe.
+
+**All members** in the meaning: they should have the same value, and why. ` + "`quoll config check --ensemble`" + ` compares what can be asked for.
 `
 
 // documentation renders the table.
@@ -80,6 +82,9 @@ func documentation() string {
 			doc := strings.ReplaceAll(k.Doc, "|", `\|`)
 			if k.Lacks != "" {
 				doc += " *quoll does not " + k.Lacks + " yet.*"
+			}
+			if k.Agree != "" {
+				doc += " **All members:** " + k.Agree + "."
 			}
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | %s |\n", k.Name, dashD(k), valueText(k), defaultMarkdown(k), k.Status, doc)
 		}

@@ -41,14 +41,11 @@ type FileSystem interface {
 // Files is the file system of the operating system.
 var Files FileSystem = files{}
 
-// ErrNoCopy is the error of [NewDynamic]: there is no copy of a zoo.cfg that will be rewritten. ZooKeeper takes that for a configuration that is wrong.
-var ErrNoCopy = errors.New("no copy")
-
 // NewDynamic returns what keeps the files of a member of an ensemble, and makes a copy of a zoo.cfg that has server lines and so will be rewritten,
 // <zoo.cfg>.bak. It returns nil where nothing is to be written: for a standalone server, without reconfigEnabled, without a zoo.cfg, and if the membership
-// was set outside of the files, which no file could change. The error is ErrNoCopy.
+// was set outside of the files, which no file could change. The error is an [*Error]: ZooKeeper takes a copy that cannot be made for a configuration that is wrong.
 func NewDynamic(c *Config, fs FileSystem) (*Dynamic, error) {
-	if !c.Distributed || !c.ReconfigEnabled || c.File == "" || c.membersSet {
+	if !c.Rewritten() {
 		return nil, nil
 	}
 	d := &Dynamic{fs: fs, file: c.File, sid: c.MyID, active: c.Ensemble.Version}
@@ -60,9 +57,14 @@ func NewDynamic(c *Config, fs FileSystem) (*Dynamic, error) {
 		err = d.replace(c.File+".bak", data)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w of %s, which reconfigEnabled asks for: %w", ErrNoCopy, c.File, err)
+		return nil, &Error{fmt.Errorf("no copy of %s, which reconfigEnabled asks for: %w", c.File, err)}
 	}
 	return d, nil
+}
+
+// Rewritten reports whether a reconfig changes zoo.cfg and makes files beside it.
+func (c *Config) Rewritten() bool {
+	return c.Distributed && c.ReconfigEnabled && c.File != "" && !c.membersSet
 }
 
 // Write makes the files say which config is in force and which was last seen; when it returns they are durable. A version that is written already is not

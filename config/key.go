@@ -63,6 +63,8 @@ type Key struct {
 	Status Status
 	// Lacks completes the sentence "quoll does not … yet", for the statuses Warns and Refuses.
 	Lacks string
+	// Agree says why all members of an ensemble should have the same value; empty for keys of each server's own.
+	Agree string
 	// Doc describes the key in one sentence.
 	Doc string
 

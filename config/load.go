@@ -54,15 +54,24 @@ func (w Warning) String() string {
 }
 
 // Load reads the sources and returns the checked configuration. Without a file and without arguments it is that of an embedded server: port 2181, directory
-// ./quoll-data, ticks of 2000 ms. Every error is one of configuration, for which Java's exit code is 2; several problems are reported together, one a line.
+// ./quoll-data, ticks of 2000 ms. Every error is an [*Error]; several problems are reported together, one a line.
 func Load(src Sources) (*Config, []Warning, error) {
 	l := loader{c: tableDefaults(), winners: map[string]winner{}}
 	l.run(src)
 	if err := joinErrors(l.errs); err != nil {
-		return nil, l.warnings, err
+		return nil, l.warnings, &Error{err}
 	}
 	return l.c, l.warnings, nil
 }
+
+// Error is an error that the configuration is to blame for, whether it shows when it is read or when a server starts with it, as that of a store that cannot be opened.
+// ZooKeeper's exit code for all of them is 2.
+type Error struct{ Err error }
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *Error) Unwrap() error { return e.Err }
 
 // loader is one call of Load.
 type loader struct {
@@ -150,13 +159,11 @@ func (l *loader) define(p Property) {
 		l.winners[tableName(row, p.Name)] = winner{setting: s, row: row}
 		return
 	}
-	for i := range table {
-		if row := &table[i]; row.Alias == p.Name {
-			if _, taken := l.winners[row.Name]; !taken || l.winners[row.Name].key == row.Alias {
-				l.winners[row.Name] = winner{setting: s, row: row}
-			}
-			return
+	if row := byAlias(p.Name); row != nil {
+		if _, taken := l.winners[row.Name]; !taken || l.winners[row.Name].key == row.Alias {
+			l.winners[row.Name] = winner{setting: s, row: row}
 		}
+		return
 	}
 	if name, ok := strings.CutPrefix(p.Name, "zookeeper."); ok {
 		if row := byName.find(name); row != nil && row.Where == FileOnly && !ensemble.IsKey(name) {
@@ -164,6 +171,16 @@ func (l *loader) define(p Property) {
 		}
 	}
 	l.c.Properties[p.Name] = p.Value
+}
+
+// byAlias finds the row that has the system property as its second one; nil for none.
+func byAlias(property string) *Key {
+	for i := range table {
+		if table[i].Alias != "" && table[i].Alias == property {
+			return &table[i]
+		}
+	}
+	return nil
 }
 
 // tableName returns the zoo.cfg name of a setting given by its property.

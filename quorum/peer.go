@@ -170,21 +170,13 @@ func Start(o Options, app App) (*Peer, error) {
 	if committed.Server(c.MyID) == nil && lastSeen.Server(c.MyID) == nil {
 		return nil, fmt.Errorf("quorum: My id %d not in the peer list", c.MyID)
 	}
-	options := nodeOptions(c)
-	if err := options.Validate(); err != nil {
-		return nil, fmt.Errorf("quorum: %w", err)
-	}
 	p.members.Store(&members{committed, lastSeen})
-	material, err := newSecurity(c, p.members.Load, p.log)
+	material, identity, err := readCredentials(c, p.members.Load, p.log)
 	if err != nil {
 		return nil, fmt.Errorf("quorum: %w", err)
 	}
 	if material != nil && p.opts.Secure == nil {
 		p.opts.Secure = material.secure
-	}
-	identity, err := newAuthentication(c, p.members.Load, p.log)
-	if err != nil {
-		return nil, fmt.Errorf("quorum: %w", err)
 	}
 	if identity != nil && p.opts.Authenticate == nil {
 		p.opts.Authenticate = identity.authenticate
@@ -203,7 +195,7 @@ func Start(o Options, app App) (*Peer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("quorum: %w", err)
 	}
-	p.node = zab.New(options, zab.State{Disk: app.Disk(), Committed: committed, LastSeen: lastSeen})
+	p.node = zab.New(nodeOptions(c), zab.State{Disk: app.Disk(), Committed: committed, LastSeen: lastSeen})
 	p.timer = time.NewTimer(time.Hour)
 	app.Attach(p.drive, p.state.push)
 	p.state.push(func() { app.Configured(committed) })
@@ -212,6 +204,28 @@ func Start(o Options, app App) (*Peer, error) {
 	}
 	go p.run()
 	return p, nil
+}
+
+// Check reads what the settings name for the ports between servers, and says of it what a start says. The error is that of the start.
+func Check(c *config.Config, log *slog.Logger) error {
+	_, _, err := readCredentials(c, nil, log)
+	return err
+}
+
+// readCredentials reads the stores of TLS between servers and the sections of SASL, each nil if it is not used, and checks the limits of the protocol. The error is a config.Error.
+func readCredentials(c *config.Config, members func() *members, log *slog.Logger) (*security, *authentication, error) {
+	if err := nodeOptions(c).Validate(); err != nil {
+		return nil, nil, &config.Error{Err: err}
+	}
+	material, err := newSecurity(c, members, log)
+	if err != nil {
+		return nil, nil, &config.Error{Err: err}
+	}
+	identity, err := newAuthentication(c, members, log)
+	if err != nil {
+		return nil, nil, &config.Error{Err: err}
+	}
+	return material, identity, nil
 }
 
 // nodeOptions are the settings of the node.

@@ -131,7 +131,7 @@ func Start(o Options) (*Server, error) {
 	}
 	provider, err := metrics.ParseProvider(o.MetricsProvider)
 	if err != nil {
-		return nil, fmt.Errorf("metricsProvider.className: %w", err)
+		return nil, &config.Error{Err: fmt.Errorf("metricsProvider.className: %w", err)}
 	}
 	s.metrics = metrics.New(provider)
 	s.stats.latency = metrics.NewSummary()
@@ -144,14 +144,8 @@ func Start(o Options) (*Server, error) {
 	s.throttle = newSessionThrottle(o.ConnectionThrottle, time.Now())
 	s.outstandingShare.Store(int64(o.GlobalOutstandingLimit))
 	s.conns.all, s.conns.perIP = map[*conn]struct{}{}, map[string]int{}
-	if s.auth, err = newAuthenticator(&o); err != nil {
+	if err := s.readCredentials(o.SecureListener != nil); err != nil {
 		return nil, err
-	}
-	s.reportSASL()
-	if o.SecureListener != nil || o.ClientPortUnification {
-		if s.doorstep, err = newDoorstep(s); err != nil {
-			return nil, err
-		}
 	}
 	s.listings.limit = o.MaxGetChildrenResponseCacheSize
 	s.replica = replica.Options{Config: o.Config, FS: o.FS, StoreFS: o.StoreFS, Metrics: s.metrics, Logger: s.log}
@@ -172,7 +166,7 @@ func Start(o Options) (*Server, error) {
 	}
 	if o.AuditEnabled {
 		if s.audit, err = audit.Open(o.AuditFile, s.log); err != nil {
-			return nil, fmt.Errorf("audit.file: %w", err)
+			return nil, &config.Error{Err: fmt.Errorf("audit.file: %w", err)}
 		}
 	}
 	if err := load(); err != nil {
@@ -212,6 +206,26 @@ func Start(o Options) (*Server, error) {
 		close(s.done)
 	}()
 	return s, nil
+}
+
+// Check reads what the settings name for the ports of clients, JAAS file, Kerberos and stores, and says of it what a start says. The error is that of the start.
+func Check(c *config.Config, log *slog.Logger) error {
+	s := &Server{opts: &Options{Config: c}, log: log}
+	return s.readCredentials(c.SecureClientAddr() != "")
+}
+
+// readCredentials reads what clients are known by, and the stores if they can come with TLS. Its errors name the key that is wrong.
+func (s *Server) readCredentials(securePort bool) (err error) {
+	if s.auth, err = newAuthenticator(s.opts); err != nil {
+		return &config.Error{Err: err}
+	}
+	s.reportSASL()
+	if securePort || s.opts.ClientPortUnification {
+		if s.doorstep, err = newDoorstep(s); err != nil {
+			return &config.Error{Err: err}
+		}
+	}
+	return nil
 }
 
 // setTree puts a tree in the place of the one that there is. The lock is held, or nobody is served yet.

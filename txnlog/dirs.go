@@ -18,17 +18,59 @@ const versionDir = "version-2"
 // dataDir. It makes them if create is set, proves that they can be written to, refuses logs and snapshots in each other's place, and
 // removes temporary files that a crash has left. Every error is [ErrDataDir] (FileTxnSnapLog).
 func PrepareDirs(fs FS, dataDir, dataLogDir string, create bool) (snapDir, logDir string, err error) {
-	if dataLogDir == "" {
-		dataLogDir = dataDir
-	}
-	snapDir, logDir = filepath.Join(dataDir, versionDir), filepath.Join(dataLogDir, versionDir)
+	snapDir, logDir = versionDirs(dataDir, dataLogDir)
 	for _, dir := range slices.Compact([]string{snapDir, logDir}) {
 		if err := prepareDir(fs, dir, create); err != nil {
 			return "", "", fmt.Errorf("%w %s: %w", ErrDataDir, dir, err)
 		}
 	}
+	return snapDir, logDir, refuseSwapped(fs, snapDir, logDir)
+}
+
+// CheckDirs says what [PrepareDirs] would say of directories of the operating system, but makes, writes and removes nothing. Whether they can be written to is asked for the
+// user of this process, not for that of the server.
+func CheckDirs(dataDir, dataLogDir string, create bool) error {
+	snapDir, logDir := versionDirs(dataDir, dataLogDir)
+	for _, dir := range slices.Compact([]string{snapDir, logDir}) {
+		if err := checkDir(dir, create); err != nil {
+			return fmt.Errorf("%w %s: %w", ErrDataDir, dir, err)
+		}
+	}
+	return refuseSwapped(OS, snapDir, logDir)
+}
+
+// checkDir is prepareDir for a directory that is only looked at.
+func checkDir(dir string, create bool) error {
+	for {
+		exists, err := OS.IsDir(dir)
+		if err != nil {
+			return err
+		}
+		if exists {
+			return Writable(dir)
+		}
+		if !create {
+			return errNoDir
+		}
+		dir = filepath.Dir(dir) // where it would be made
+	}
+}
+
+// errNoDir is the error of a directory that is not there and must not be made.
+var errNoDir = errors.New("it does not exist and zookeeper.datadir.autocreate is false")
+
+// versionDirs are the version-2 directories; an empty dataLogDir is dataDir.
+func versionDirs(dataDir, dataLogDir string) (snapDir, logDir string) {
+	if dataLogDir == "" {
+		dataLogDir = dataDir
+	}
+	return filepath.Join(dataDir, versionDir), filepath.Join(dataLogDir, versionDir)
+}
+
+// refuseSwapped fails if there are logs or snapshots in each other's place.
+func refuseSwapped(fs FS, snapDir, logDir string) error {
 	if snapDir == logDir {
-		return snapDir, logDir, nil
+		return nil
 	}
 	for _, wrong := range []struct{ dir, prefix, message string }{
 		{logDir, snapshotPrefix, "Log directory has snapshot files. Check if dataLogDir and dataDir configuration is correct."},
@@ -36,13 +78,13 @@ func PrepareDirs(fs FS, dataDir, dataLogDir string, create bool) (snapDir, logDi
 	} {
 		files, err := listFiles(fs, wrong.dir, wrong.prefix)
 		if err != nil {
-			return "", "", fmt.Errorf("%w %s: %w", ErrDataDir, wrong.dir, err)
+			return fmt.Errorf("%w %s: %w", ErrDataDir, wrong.dir, err)
 		}
 		if len(files) > 0 {
-			return "", "", fmt.Errorf("%w %s: %s", ErrDataDir, files[0].path, wrong.message)
+			return fmt.Errorf("%w %s: %s", ErrDataDir, files[0].path, wrong.message)
 		}
 	}
-	return snapDir, logDir, nil
+	return nil
 }
 
 func prepareDir(fs FS, dir string, create bool) error {
@@ -52,7 +94,7 @@ func prepareDir(fs FS, dir string, create bool) error {
 	}
 	if !exists {
 		if !create {
-			return errors.New("it does not exist and zookeeper.datadir.autocreate is false")
+			return errNoDir
 		}
 		if err := makeDir(fs, dir); err != nil {
 			return err

@@ -3,9 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"maps"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -13,8 +19,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"quoll"
 	"quoll/config"
 	"quoll/ensemble"
+	"quoll/txnlog"
 )
 
 func configCommand() *cli.Command {
@@ -25,12 +33,14 @@ func configCommand() *cli.Command {
 			Name:      "check",
 			Usage:     "say what each line of zoo.cfg does, which have no effect and which are a risk, and whether a server starts with it",
 			ArgsUsage: "zoo.cfg",
-			Description: "SERVER_JVMFLAGS and JVMFLAGS are taken into account, as `quoll server` does. With --ensemble the other members are asked (four-letter word conf, which\n" +
-				"their whitelists have to allow) for what must be the same everywhere. Secrets are not shown. Nothing is changed.\n" +
-				"Exit codes: 0 a server starts with it, 1 members differ or cannot be asked, 2 it does not start, or wrong arguments.\n\n" +
+			Description: "SERVER_JVMFLAGS and JVMFLAGS are taken into account, as `quoll server` does, and all that a start reads before it listens is read: myid, the dynamic file, key\n" +
+				"stores and their passwords, the JAAS file, krb5.conf. The data directories are looked at, but not their files: `quoll snapshot check` and `quoll log check` read those.\n" +
+				"Run it as the user of the server. With --ensemble the other members are asked for what should be the same everywhere: by the four-letter word conf, which\n" +
+				"their whitelists have to allow, and at the AdminServer, where it is. Secrets are not shown. Nothing is changed.\n" +
+				"Exit codes: 0 a server starts with it, 1 members differ or cannot be asked, 2 it does not start, or wrong arguments, 3 unusable data directory.\n\n" +
 				"Examples:\n" +
 				"   quoll config check /etc/zookeeper/conf/zoo.cfg\n" +
-				"   quoll config check --ensemble /etc/zookeeper/conf/zoo.cfg",
+				"   sudo -u zookeeper quoll config check --ensemble /etc/zookeeper/conf/zoo.cfg",
 			Flags:  []cli.Flag{&cli.BoolFlag{Name: "ensemble", Usage: "compare with the running members"}},
 			Action: configCheck,
 		}},
@@ -42,42 +52,42 @@ func configCheck(ctx *cli.Context) error {
 	if ctx.NArg() != 1 {
 		return usage("one zoo.cfg is needed")
 	}
-	file := ctx.Args().First()
-	lines, err := config.Explain(file)
+	src := config.Sources{File: ctx.Args().First(), Env: os.Getenv}
+	settings, err := config.Explain(src)
 	if err != nil {
 		return failure{exitInvocation, err}
 	}
 	out := ctx.App.Writer
-	for _, l := range lines {
-		fmt.Fprintf(out, "%s: %s=%s\n", l.Origin, l.Key, l.Value)
-		switch {
-		case l.Row == nil:
-			fmt.Fprintf(out, "    NO EFFECT: %s\n", cmp.Or(l.Hint, "no part of the server reads this key"))
-		default:
-			fmt.Fprintf(out, "    %s\n", l.Row.Doc)
-			if usual := cmp.Or(l.Row.DefaultNote, l.Row.Default); usual != "" {
-				fmt.Fprintf(out, "    Default: %s\n", usual)
-			}
-			if l.Row.Unit != "" {
-				fmt.Fprintf(out, "    Unit: %s\n", l.Row.Unit)
-			}
-			if l.Row.Status == config.Accepted {
-				fmt.Fprintln(out, "    There is nothing to do for it here.")
-			}
+	for _, s := range settings {
+		fmt.Fprintf(out, "%s: %s=%s\n", s.Origin, s.Key, s.Value)
+		if s.Row == nil {
+			fmt.Fprintf(out, "    NO EFFECT: %s\n", cmp.Or(s.Hint, "no part of the server reads this key"))
+			continue
 		}
-		if l.Risk != "" {
-			fmt.Fprintf(out, "    RISK: %s\n", l.Risk)
+		fmt.Fprintf(out, "    %s\n", s.Row.Doc)
+		if usual := cmp.Or(s.Row.DefaultNote, s.Row.Default); usual != "" {
+			fmt.Fprintf(out, "    Default: %s\n", usual)
+		}
+		if s.Row.Unit != "" {
+			fmt.Fprintf(out, "    Unit: %s\n", s.Row.Unit)
+		}
+		if s.Row.Status == config.Accepted {
+			fmt.Fprintln(out, "    There is nothing to do for it here.")
 		}
 	}
-	cfg, warnings, err := config.Load(config.Sources{File: file, Env: os.Getenv})
+	cfg, warnings, err := config.Load(src)
 	for _, w := range warnings {
 		fmt.Fprintf(out, "WARNING: %s\n", w)
 	}
 	if err != nil {
-		return failure{exitInvocation, err}
+		return startFailure(err)
 	}
-	if !cfg.IsSet("autopurge.purgeInterval") {
-		fmt.Fprintln(out, "HINT: autopurge.purgeInterval is not set; old snapshots and logs are never removed unless something else does it")
+	for _, r := range cfg.Risks() {
+		fmt.Fprintf(out, "RISK: %s\n", r)
+	}
+	lookAtFiles(out, cfg, settings)
+	if err := quoll.Check(cfg, slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutTime}))); err != nil {
+		return startFailure(err)
 	}
 	if ctx.Bool("ensemble") {
 		return compareMembers(ctx, cfg)
@@ -85,8 +95,32 @@ func configCheck(ctx *cli.Context) error {
 	return nil
 }
 
-// sameEverywhere are the keys of conf that members should have in common.
-var sameEverywhere = []string{"tickTime", "maxClientCnxns", "minSessionTimeout", "maxSessionTimeout", "initLimit", "syncLimit", "membership"}
+// withoutTime leaves the time out of a line of the log.
+func withoutTime(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && a.Key == slog.TimeKey {
+		return slog.Attr{}
+	}
+	return a
+}
+
+// scarce is the room on a disk, in bytes, below which an operator should act: a server writes no data with less than 32 MiB.
+const scarce = 1 << 30
+
+// lookAtFiles says what is wrong around the files and keeps no server from starting.
+func lookAtFiles(out io.Writer, cfg *config.Config, settings []config.Explanation) {
+	secret := func(s config.Explanation) bool { return s.Row != nil && s.Row.Secret() }
+	if info, err := os.Stat(cfg.File); err == nil && info.Mode()&0o004 != 0 && slices.ContainsFunc(settings, secret) {
+		fmt.Fprintf(out, "RISK: %s: everybody on this machine may read the secrets in it (%v)\n", cfg.File, info.Mode())
+	}
+	for _, dir := range slices.Compact([]string{cfg.DataDir, cfg.DataLogDir}) {
+		if free, known := txnlog.FreeBytes(dir); known && free < scarce {
+			fmt.Fprintf(out, "RISK: %s: the disk has %d MiB left; below 32 MiB a server takes no writes\n", dir, free>>20)
+		}
+	}
+	if os.Geteuid() == 0 {
+		fmt.Fprintln(out, "HINT: root may read and write everything; run this as the user of the server to see whether that one may")
+	}
+}
 
 // compareMembers asks the other members for their configuration.
 func compareMembers(ctx *cli.Context, cfg *config.Config) error {
@@ -95,12 +129,6 @@ func compareMembers(ctx *cli.Context, cfg *config.Config) error {
 		fmt.Fprintln(out, "This server stands alone: there are no members to ask.")
 		return nil
 	}
-	ms := func(d int64) string { return strconv.FormatInt(d, 10) }
-	own := map[string]string{
-		"tickTime": ms(cfg.TickTime.Milliseconds()), "maxClientCnxns": strconv.Itoa(cfg.MaxClientCnxns),
-		"minSessionTimeout": ms(cfg.MinSessionTimeout.Milliseconds()), "maxSessionTimeout": ms(cfg.MaxSessionTimeout.Milliseconds()),
-		"initLimit": strconv.Itoa(cfg.InitLimit), "syncLimit": strconv.Itoa(cfg.SyncLimit), "membership": membership(cfg.Ensemble.String()),
-	}
 	differs := false
 	for i := range cfg.Ensemble.Servers {
 		s := &cfg.Ensemble.Servers[i]
@@ -108,29 +136,116 @@ func compareMembers(ctx *cli.Context, cfg *config.Config) error {
 			continue
 		}
 		address := memberAddress(s, cfg.ClientPort)
-		answer, err := askWord(context.WithoutCancel(ctx.Context), dialPlain, address, "conf")
-		there := parseConf(answer)
-		if err == nil && there["tickTime"] == "" {
+		name := fmt.Sprintf("server.%d (%s)", s.ID, address)
+		answer, err := askWord(ctx.Context, dialPlain, address, "conf")
+		conf := parseConf(answer)
+		if err == nil && conf["tickTime"] == "" {
 			err = fmt.Errorf("%s", cmp.Or(strings.TrimSpace(answer), "no answer"))
 		}
 		if err != nil {
 			differs = true
-			fmt.Fprintf(out, "server.%d (%s) cannot be asked: %v\n", s.ID, address, err)
+			fmt.Fprintf(out, "%s cannot be asked: %v\n", name, err)
 			continue
 		}
+		properties, err := askProperties(ctx.Context, cfg, s)
+		if err != nil {
+			fmt.Fprintf(out, "%s tells at the word conf alone, and most settings are not there: %v\n", name, err)
+		}
 		same := true
-		for _, key := range sameEverywhere {
-			if there[key] != own[key] {
-				same, differs = false, true
-				fmt.Fprintf(out, "server.%d (%s) has %s %s, this file %s\n", s.ID, address, key, there[key], own[key])
-			}
+		for _, d := range differences(cfg, conf, properties) {
+			same, differs = false, true
+			fmt.Fprintf(out, "%s has %s %s, this file %s%s\n", name, d.key, d.there, d.here, d.why)
 		}
 		if same {
-			fmt.Fprintf(out, "server.%d (%s) has the same settings\n", s.ID, address)
+			fmt.Fprintf(out, "%s has the same settings\n", name)
 		}
 	}
 	if differs {
 		return failure{code: exitError}
+	}
+	return nil
+}
+
+// difference is a setting that another member has otherwise.
+type difference struct{ key, there, here, why string }
+
+// differences compares the settings that members should have in common: those that the word conf tells, and those that are system properties, if these are known.
+func differences(cfg *config.Config, conf map[string]string, properties map[string]string) (all []difference) {
+	if own := membership(cfg.Ensemble.String()); conf["membership"] != own {
+		all = append(all, difference{"membership", conf["membership"], own, ""})
+	}
+	there := config.FromProperties(properties)
+	for _, section := range config.Sections() {
+		for i := range section.Keys {
+			k := &section.Keys[i]
+			if k.Agree == "" {
+				continue
+			}
+			here, why := k.Text(cfg), ": "+k.Agree
+			told, inConf := conf[k.Name]
+			switch {
+			case inConf && told != here:
+				all = append(all, difference{k.Name, told, here, why})
+			case inConf, properties == nil, k.Where == config.FileOnly, k.Secret() && properties["zookeeper."+k.Name] == config.Masked:
+			case !k.Equal(cfg, there):
+				all = append(all, difference{k.Name, k.Text(there), here, why})
+			}
+		}
+	}
+	return all
+}
+
+// askProperties asks the AdminServer of a member, which is expected where this server has its own, for its system properties: all that is not a setting of zoo.cfg alone.
+func askProperties(ctx context.Context, cfg *config.Config, s *ensemble.Server) (map[string]string, error) {
+	switch {
+	case !cfg.AdminEnabled:
+		return nil, errors.New("admin.enableServer is false")
+	case cfg.AdminForceHTTPS:
+		return nil, errors.New("the AdminServers speak HTTPS only")
+	case len(s.Quorum) == 0:
+		return nil, errors.New("its line has no host")
+	}
+	base := url.URL{Scheme: "http", Host: net.JoinHostPort(s.Quorum[0].Host, strconv.Itoa(cfg.AdminPort)), Path: cfg.AdminCommandURL}
+	var who struct {
+		ID *int64 `json:"server_id"`
+	}
+	if err := askAdmin(ctx, base.JoinPath("configuration").String(), &who); err != nil {
+		return nil, err
+	}
+	if who.ID == nil || *who.ID != s.ID {
+		return nil, fmt.Errorf("the AdminServer at %s is that of another server", base.Host)
+	}
+	var all map[string]any
+	if err := askAdmin(ctx, base.JoinPath("system_properties").String(), &all); err != nil {
+		return nil, err
+	}
+	properties := map[string]string{}
+	for name, value := range all {
+		if text, ok := value.(string); ok {
+			properties[name] = text
+		}
+	}
+	return properties, nil
+}
+
+// askAdmin decodes what an AdminServer answers.
+func askAdmin(ctx context.Context, address string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, wordTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", address, response.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxAnswer)).Decode(into); err != nil {
+		return fmt.Errorf("%s: %w", address, err)
 	}
 	return nil
 }

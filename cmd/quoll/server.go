@@ -54,7 +54,7 @@ func runServer(ctx *cli.Context) error {
 	}
 	cfg, warnings, err := config.Load(src)
 	if err != nil {
-		return failure{exitInvocation, err}
+		return startFailure(err)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	for _, w := range warnings {
@@ -64,13 +64,8 @@ func runServer(ctx *cli.Context) error {
 	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	s, err := quoll.Start(quoll.Options{Config: cfg, Logger: log})
-	switch {
-	case errors.Is(err, txnlog.ErrDataDir):
-		return failure{exitDataDir, err}
-	case errors.Is(err, config.ErrNoCopy):
-		return failure{exitInvocation, err}
-	case err != nil:
-		return failure{exitError, err}
+	if err != nil {
+		return startFailure(err)
 	}
 	loaded()
 	if c, err := listenControl(cfg.DataDir, s, log); err != nil {
@@ -97,4 +92,15 @@ func runServer(ctx *cli.Context) error {
 		return failure{exitError, fmt.Errorf("the server stopped: %w", err)}
 	}
 	return nil
+}
+
+// startFailure is the exit code of a server that cannot start.
+func startFailure(err error) failure {
+	switch {
+	case errors.As(err, new(*config.Error)):
+		return failure{exitInvocation, err}
+	case errors.Is(err, txnlog.ErrDataDir):
+		return failure{exitDataDir, err}
+	}
+	return failure{exitError, err}
 }
