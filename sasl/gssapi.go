@@ -169,6 +169,9 @@ func (s *gssServer) accept(token []byte) ([]byte, error) {
 	if len(req.Ticket.SName.NameString) == 0 {
 		return nil, errors.New("the ticket is for nobody")
 	}
+	if err := s.me.strong("the ticket", req.Ticket.EncPart.EType); err != nil {
+		return nil, err
+	}
 	table, err := s.me.keys.get()
 	if err != nil {
 		return nil, err
@@ -190,8 +193,10 @@ func (s *gssServer) accept(token []byte) ([]byte, error) {
 	if len(who.SubKey.KeyValue) > 0 {
 		s.context.key = who.SubKey
 	}
-	if !slices.Contains(encryptions, s.context.key.KeyType) {
-		return nil, fmt.Errorf("keys of type %d are too old; let the KDC make keys of AES", s.context.key.KeyType)
+	for what, key := range map[string]types.EncryptionKey{"the session's key": ticket.Key, "the client's key": s.context.key} {
+		if err := s.me.strong(what, key.KeyType); err != nil {
+			return nil, err
+		}
 	}
 	if binary.LittleEndian.Uint32(who.Cksum.Checksum[20:])&gssapi.ContextFlagMutual == 0 {
 		return s.offer(nil)
@@ -203,6 +208,14 @@ func (s *gssServer) accept(token []byte) ([]byte, error) {
 	}
 	s.context.sequence = uint64(binary.BigEndian.Uint32(sequence[:]) >> 2)
 	return replyTo(who, ticket.Key, s.context.sequence)
+}
+
+// strong is an error for a key of a type that is too old: whoever breaks one is anybody.
+func (p *principal) strong(what string, kind int32) error {
+	if slices.Contains(encryptions, kind) {
+		return nil
+	}
+	return fmt.Errorf("%s is of the encryption type %d, and DES and RC4 are refused: give %s keys of AES in the KDC and in its keytab, and none of the others", what, kind, p)
 }
 
 // offer says which layers of security there are.
@@ -421,6 +434,9 @@ func (c *gssClient) believe(token []byte) ([]byte, error) {
 		return nil, errors.New("the server answers to another token")
 	}
 	if len(part.Subkey.KeyValue) > 0 {
+		if !slices.Contains(encryptions, part.Subkey.KeyType) {
+			return nil, fmt.Errorf("the server chooses a key of type %d, which is too old; make keys of AES", part.Subkey.KeyType)
+		}
 		c.context.key, c.context.subkey = part.Subkey, true
 	}
 	c.stage = c.choose

@@ -10,7 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jcmturner/gofork/encoding/asn1"
+	"github.com/jcmturner/gokrb5/v8/asn1tools"
+	"github.com/jcmturner/gokrb5/v8/crypto"
+	"github.com/jcmturner/gokrb5/v8/iana/asnAppTag"
 	"github.com/jcmturner/gokrb5/v8/iana/etypeID"
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
 	"github.com/jcmturner/gokrb5/v8/iana/nametype"
 	"github.com/jcmturner/gokrb5/v8/keytab"
 	"github.com/jcmturner/gokrb5/v8/messages"
@@ -83,14 +88,66 @@ func (w *world) server(t testing.TB) *Login {
 // client has a ticket for the server.
 func (w *world) client(t testing.TB, name string, kind int32, from, to time.Time) *gssClient {
 	t.Helper()
+	c, ticket := w.ticket(t, name, kind, from, to)
+	c.stage = func([]byte) ([]byte, error) { return c.show(ticket) }
+	return c
+}
+
+func (w *world) ticket(t testing.TB, name string, kind int32, from, to time.Time) (*gssClient, messages.Ticket) {
+	t.Helper()
 	me := types.NewPrincipalName(nametype.KRB_NT_PRINCIPAL, name)
 	ticket, session, err := messages.NewTicket(me, testRealm, types.NewPrincipalName(nametype.KRB_NT_SRV_HST, "zookeeper/host"), testRealm, types.NewKrbFlags(), w.table, kind, 1, from, from, to, to)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &gssClient{me: me, realm: testRealm, server: "zookeeper/host", session: session}
-	c.stage = func([]byte) ([]byte, error) { return c.show(ticket) }
-	return c
+	return &gssClient{me: me, realm: testRealm, server: "zookeeper/host", session: session}, ticket
+}
+
+// weak is the first token of a client with a ticket and a session of some types, and a key of its own that is good: a KDC goes by which keys there are, and by what the client can do.
+func (w *world) weak(t testing.TB, kind, session int32) []byte {
+	t.Helper()
+	const good = etypeID.AES256_CTS_HMAC_SHA1_96
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	seal := func(record any, tag int, key types.EncryptionKey, usage uint32) types.EncryptedData {
+		t.Helper()
+		plain, err := asn1.Marshal(record)
+		must(err)
+		sealed, err := crypto.GetEncryptedData(asn1tools.AddASNAppTag(plain, tag), key, usage, 1)
+		must(err)
+		return sealed
+	}
+	c, ticket := w.ticket(t, "bob", kind, time.Now().Add(-time.Minute), time.Now().Add(time.Hour))
+	must(ticket.DecryptEncPart(w.table, nil))
+	etype, err := crypto.GetEtype(session)
+	must(err)
+	part := ticket.DecryptedEncPart
+	part.Key, err = types.GenerateEncryptionKey(etype)
+	must(err)
+	key, _, err := w.table.GetEncryptionKey(ticket.SName, testRealm, 1, kind)
+	must(err)
+	ticket.EncPart = seal(part, asnAppTag.EncTicketPart, key, keyusage.KDC_REP_TICKET)
+	c.session = part.Key
+	token, err := c.show(ticket)
+	must(err)
+	message, err := cutToken(token, apRequest)
+	must(err)
+	var req messages.APReq
+	must(req.Unmarshal(message))
+	etype, err = crypto.GetEtype(good)
+	must(err)
+	c.shown.SubKey, err = types.GenerateEncryptionKey(etype)
+	must(err)
+	req.EncryptedAuthenticator = seal(c.shown, asnAppTag.Authenticator, c.session, keyusage.AP_REQ_AUTHENTICATOR)
+	message, err = req.Marshal()
+	must(err)
+	token, err = makeToken(apRequest, message)
+	must(err)
+	return token
 }
 
 func (w *world) now(t testing.TB, name string, kind int32) *gssClient {
@@ -203,6 +260,22 @@ func TestGSSAPIRefuses(t *testing.T) {
 		answer, err := s.Step(bad(c, offer))
 		if err == nil || answer != nil || s.Done() || s.Peer() != "" || errors.Is(err, ErrSilent) != (name == "short") {
 			t.Errorf("%s: %x, %v, %q", name, answer, err, s.Peer())
+		}
+	}
+}
+
+// TestGSSAPIOldKeys has a keytab with old keys beside a good one, as the upgrade of an old realm leaves it: nothing that is proved with them counts.
+func TestGSSAPIOldKeys(t *testing.T) {
+	const good, rc4, des3 = etypeID.AES256_CTS_HMAC_SHA1_96, etypeID.RC4_HMAC, etypeID.DES3_CBC_SHA1_KD
+	w := newWorld(t, good, rc4, des3)
+	login := w.server(t)
+	for _, test := range []struct {
+		ticket, session int32
+		refused         string
+	}{{good, good, ""}, {rc4, good, "the ticket"}, {des3, good, "the ticket"}, {good, rc4, "the session's key"}, {good, des3, "the session's key"}} {
+		answer, err := login.Server("", "").Step(w.weak(t, test.ticket, test.session))
+		if refused := err != nil && strings.HasPrefix(err.Error(), test.refused) && strings.Contains(err.Error(), "zookeeper/host@"+testRealm); refused != (test.refused != "") || refused != (answer == nil) {
+			t.Errorf("a ticket of type %d with a session of type %d: %x, %v", test.ticket, test.session, answer, err)
 		}
 	}
 }

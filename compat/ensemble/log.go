@@ -68,6 +68,9 @@ var complaints = map[bool]*regexp.Regexp{
 // epochBegins is what a learner before 3.9.4 says of a history that goes from one epoch to the next: that is no gap, whoever sent it.
 var epochBegins = regexp.MustCompile(`Got zxid 0x[0-9a-f]+00000001 expected 0x`)
 
+// lostLearner is what a Java server says of a client that renews its session at the moment in which the server loses its leader.
+var lostLearner = regexp.MustCompile(`NullPointerException.*getLearner\(\)" is null`)
+
 var (
 	// mismatch is what a Java server says of a wrong digest, with the zxid.
 	mismatch  = regexp.MustCompile(`Digests are not matching.*[vV]alue:(\d+)`)
@@ -118,7 +121,7 @@ func (e *Ensemble) Complaints() (found []string) {
 			said := 0
 			for _, at := range complaints[Kind(kind) == Quoll].FindAllIndex(data, -1) {
 				line := string(data[at[0]:at[1]])
-				if said == 4 || epochBegins.MatchString(line) || amongJava(line, string(data[:at[0]]), led) {
+				if said == 4 || epochBegins.MatchString(line) || lostLearner.MatchString(line) || amongJava(line, string(data[:at[0]]), led) {
 					continue
 				}
 				said++
