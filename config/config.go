@@ -163,10 +163,6 @@ type Config struct {
 	GlobalOutstandingLimit int
 	// MaxBatchSize is the number of transactions per flush; 0 or less is no limit.
 	MaxBatchSize int
-	// FlushDelay is how long a batch of transactions may wait for more before it is flushed.
-	FlushDelay time.Duration
-	// MaxWriteQueuePollTime flushes a waiting batch when no write arrives in this time; a third of FlushDelay when not set.
-	MaxWriteQueuePollTime time.Duration
 	// RequestThrottleMaxRequests is the number of outstanding requests above which requests are stalled; 0 or less is off.
 	RequestThrottleMaxRequests int
 	// RequestThrottleStallTime is the longest stall per step.
@@ -269,8 +265,6 @@ type Config struct {
 	HandshakeDetectionTimeout time.Duration
 	// QuorumSASL are the settings of SASL between servers.
 	QuorumSASL QuorumSASL
-	// SyncEnabled makes observers write logs and snapshots.
-	SyncEnabled bool
 	// LeaderServes lets the leader take clients.
 	LeaderServes bool
 	// MultiAddressEnabled allows several addresses per server.
@@ -295,10 +289,8 @@ type Config struct {
 	LeaderConnectDelayDuringRetry time.Duration
 	// ForceSnapshotSync always sends a snapshot to learners.
 	ForceSnapshotSync bool
-	// ObserverReconnectDelay and ObserverElectionDelay slow observers down after a lost leader.
-	ObserverReconnectDelay, ObserverElectionDelay time.Duration
-	// ObserverMasterSizeLimit is the number of bytes of recent packets kept for observers.
-	ObserverMasterSizeLimit int
+	// ObserverReconnectDelay is the longest that an observer which has lost its leader waits before it connects again; 0 or less is off.
+	ObserverReconnectDelay time.Duration
 
 	electionAlg int
 	origins     map[string]Origin
@@ -493,9 +485,6 @@ func (c *Config) derive() {
 		c.JuteMaxBufferExtraSize = c.JuteMaxBuffer
 	}
 	c.JuteMaxBufferExtraSize = max(c.JuteMaxBufferExtraSize, 1024)
-	if !c.IsSet("maxWriteQueuePollTime") {
-		c.MaxWriteQueuePollTime = (c.FlushDelay / 3).Truncate(time.Millisecond)
-	}
 	if c.ConnectToLearnerMasterLimit == 0 {
 		c.ConnectToLearnerMasterLimit = c.InitLimit
 	}

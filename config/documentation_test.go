@@ -81,7 +81,7 @@ func documentation() string {
 			k := &s.Keys[i]
 			doc := strings.ReplaceAll(k.Doc, "|", `\|`)
 			if k.Lacks != "" {
-				doc += " *quoll does not " + k.Lacks + " yet.*"
+				doc += " *quoll does not " + k.Lacks + ".*"
 			}
 			if k.Agree != "" {
 				doc += " **All members:** " + k.Agree + "."

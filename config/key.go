@@ -61,7 +61,7 @@ type Key struct {
 	Choices []string
 	// Status says what quoll does with the key.
 	Status Status
-	// Lacks completes the sentence "quoll does not … yet", for the statuses Warns and Refuses.
+	// Lacks completes the sentence "quoll does not …", for the statuses Warns and Refuses.
 	Lacks string
 	// Agree says why all members of an ensemble should have the same value; empty for keys of each server's own.
 	Agree string

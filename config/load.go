@@ -582,7 +582,7 @@ func (l *loader) checkAuth(bad func(key, format string, args ...any)) {
 		case scheme == "sasl":
 			bad("enforce.auth.schemes", "the scheme sasl needs authProvider.1=%s", saslAuthClass)
 		default:
-			bad("enforce.auth.schemes", "quoll does not have the scheme %q yet; it has digest, ip, sasl and x509", scheme)
+			bad("enforce.auth.schemes", "quoll does not have the scheme %q; it has digest, ip, sasl and x509", scheme)
 		}
 	}
 }
@@ -603,7 +603,7 @@ func (l *loader) complain() {
 	}
 	for _, group := range order {
 		ws := groups[group]
-		lacks := "quoll does not " + ws[0].row.Lacks + " yet"
+		lacks := "quoll does not " + ws[0].row.Lacks
 		const remedy = "remove the key, or run Apache ZooKeeper where it is needed"
 		if len(ws) == 1 && ws[0].row.Status == Refuses {
 			l.fail(ws[0].errorf("%s; %s", lacks, remedy))

@@ -97,12 +97,12 @@ func TestLoad(t *testing.T) {
 			"$/zoo.cfg:2: dataDir: a is relative; put ./ in front to say that this is meant"},
 
 		{"a number that does not parse", world{cfg: "clientPort=1\nsnapCount=abc", flags: "-Dzookeeper.snapCount=7"}, show("%d %v", func(c *Config) []any { return []any{c.SnapCount, c.IsSet("snapCount")} }), "100000 false",
-			`$/zoo.cfg:3: snapCount: "abc" is not a number; the default 100000 is used`},
+			`$/zoo.cfg:3: snapCount: "abc" is not a number; the default none is used`},
 		{"hexadecimal and octal", world{cfg: "clientPort=1\nsnapCount=0x10\nmaxCnxns=010\nglobalOutstandingLimit=#f"}, show("%d %d %d", func(c *Config) []any { return []any{c.SnapCount, c.MaxCnxns, c.GlobalOutstandingLimit} }), "16 8 15", ""},
 		{"only decimal", world{cfg: "clientPort=1\npreAllocSize=0x10\ncommitLogCount=1000"}, show("%d %d", func(c *Config) []any { return []any{c.PreAllocSizeKiB, c.CommitLogCount} }), "65536 1000",
 			`$/zoo.cfg:3: preAllocSize: "0x10" is not a number; the default 65536 is used`},
 		{"out of the range of an int", world{cfg: "clientPort=1\nsnapCount=4294967296"}, show("%d", func(c *Config) []any { return []any{c.SnapCount} }), "100000",
-			`$/zoo.cfg:3: snapCount: "4294967296" is not a number; the default 100000 is used`},
+			`$/zoo.cfg:3: snapCount: "4294967296" is not a number; the default none is used`},
 		{"zoo.cfg wins over -D", world{cfg: "clientPort=1\nsnapCount=5", flags: "-Dzookeeper.snapCount=7 -Dzookeeper.maxCnxns=8"}, show("%d %d", func(c *Config) []any { return []any{c.SnapCount, c.MaxCnxns} }), "5 8", ""},
 		{"--set wins over both", world{cfg: "clientPort=1\nsnapCount=5", flags: "-Dzookeeper.snapCount=7", set: []string{"snapCount=9", "zookeeper.maxCnxns=3", "jute.maxbuffer=4096", "clientPort = 2"}},
 			show("%d %d %d %d", func(c *Config) []any { return []any{c.SnapCount, c.MaxCnxns, c.JuteMaxBuffer, c.ClientPort} }), "9 3 4096 2", ""},
@@ -126,9 +126,10 @@ func TestLoad(t *testing.T) {
 		{"isro in read-only mode", world{cfg: "clientPort=1", flags: "-Dreadonlymode.enabled=true"}, show("%v", func(c *Config) []any { return []any{c.FourLetterWhitelist} }), "[srvr isro]", ""},
 		{"purge", world{cfg: "clientPort=1\nautopurge.snapRetainCount=1\nautopurge.purgeInterval=24"}, show("%d %v", func(c *Config) []any { return []any{c.AutopurgeSnapRetainCount, c.AutopurgePurgeInterval} }), "3 24h0m0s",
 			"$/zoo.cfg:3: autopurge.snapRetainCount: 1 is too few, 3 is used"},
-		{"flush delay", world{cfg: "clientPort=1\nflushDelay=10"}, show("%v %v", func(c *Config) []any { return []any{c.FlushDelay, c.MaxWriteQueuePollTime} }), "10ms 3ms",
-			""},
-		{"observer.syncEnabled wins", world{cfg: "clientPort=1\nsyncEnabled=true", flags: "-Dzookeeper.observer.syncEnabled=no"}, show("%v", func(c *Config) []any { return []any{c.SyncEnabled} }), "false", ""},
+		{"flush delay", world{cfg: "clientPort=1\nflushDelay=10\nmaxWriteQueuePollTime=3\nobserver.election.DelayMs=200"}, show("%v", func(c *Config) []any { return []any{c.MaxBatchSize} }), "1000",
+			"flushDelay ($/zoo.cfg:3), maxWriteQueuePollTime ($/zoo.cfg:4): no effect, quoll does not wait for more transactions before it flushes: a batch is what has come while the last one was written"},
+		{"an observer without a log", world{cfg: "clientPort=1\nsyncEnabled=true", flags: "-Dzookeeper.observer.syncEnabled=no"}, show("%v", func(c *Config) []any { return []any{c.Distributed} }), "false",
+			"JVMFLAGS: zookeeper.observer.syncEnabled: no effect, quoll does not run an observer without log and snapshots: it keeps them, and needs the disk for it"},
 		{"throttle weights", world{cfg: "clientPort=1\nconnection_throttle_local_session_weight=4\nconnection_throttle_renew_session_weight=0"}, show("%+v", func(c *Config) []any {
 			return []any{[]int{c.ConnectionThrottle.GlobalWeight, c.ConnectionThrottle.RenewWeight, c.ConnectionThrottle.LocalWeight}}
 		}), "[4 4 4]",
@@ -213,7 +214,7 @@ func TestLoad(t *testing.T) {
 }
 
 func TestLoadErrors(t *testing.T) {
-	const tail = " yet; remove the key, or run Apache ZooKeeper where it is needed"
+	const tail = "; remove the key, or run Apache ZooKeeper where it is needed"
 	for _, test := range []struct {
 		world world
 		want  string
@@ -272,7 +273,7 @@ func TestLoadErrors(t *testing.T) {
 		{world{cfg: "secureClientPortAddress=127.0.0.1"}, "$/zoo.cfg:2: secureClientPortAddress: set without secureClientPort"},
 		{world{cfg: "ssl.quorum.crl=true"}, "$/zoo.cfg:2: ssl.quorum.crl: quoll does not check whether certificates are revoked" + tail},
 		{world{cfg: "IPAuthenticationProvider.usexforwardedfor=true"}, "$/zoo.cfg:2: IPAuthenticationProvider.usexforwardedfor: quoll does not take the address of a client from a header that anybody can write (CVE-2024-51504)" + tail},
-		{world{cfg: "metricsProvider.httpsPort=7001"}, "$/zoo.cfg:2: metricsProvider.httpsPort: quoll does not serve metrics over HTTPS, as ZooKeeper 3.9 does not either," + tail},
+		{world{cfg: "metricsProvider.httpsPort=7001"}, "$/zoo.cfg:2: metricsProvider.httpsPort: quoll does not serve metrics over HTTPS, and nor does ZooKeeper 3.9" + tail},
 		{world{cfg: "ssl.somethingNew=x"}, "$/zoo.cfg:2: ssl.somethingNew: quoll does not know that TLS setting" + tail},
 		{world{cfg: "sessionRequireClientSASLAuth=true", flags: "-Djava.security.auth.login.config=/j"}, "$/zoo.cfg:2: sessionRequireClientSASLAuth: true, but the scheme sasl needs authProvider.1=" + saslAuthClass},
 		{world{cfg: "authProvider.1=org.apache.zookeeper.server.auth.KeyAuthenticationProvider"}, "$/zoo.cfg:2: authProvider.1: quoll does not have authentication providers other than digest, ensemble, ip, sasl and x509" + tail},
@@ -284,7 +285,7 @@ func TestLoadErrors(t *testing.T) {
 		{world{cfg: "emulate353TTLNodes=true"}, "$/zoo.cfg:2: emulate353TTLNodes: quoll does not emulate the TTL nodes of release 3.5.3" + tail},
 		{world{cfg: "enforce.auth.enabled=true"}, "$/zoo.cfg:2: enforce.auth.enabled: true, but enforce.auth.schemes names no scheme"},
 		{world{cfg: "enforce.auth.enabled=true\nenforce.auth.schemes=digest,sasl"}, "$/zoo.cfg:3: enforce.auth.schemes: the scheme sasl needs authProvider.1=" + saslAuthClass},
-		{world{cfg: "enforce.auth.enabled=true\nenforce.auth.schemes=ensemble"}, `$/zoo.cfg:3: enforce.auth.schemes: quoll does not have the scheme "ensemble" yet; it has digest, ip, sasl and x509`},
+		{world{cfg: "enforce.auth.enabled=true\nenforce.auth.schemes=ensemble"}, `$/zoo.cfg:3: enforce.auth.schemes: quoll does not have the scheme "ensemble"; it has digest, ip, sasl and x509`},
 		{world{cfg: "enforce.auth.enabled=true\nenforce.auth.schemes=x509"}, "$/zoo.cfg:3: enforce.auth.schemes: the scheme x509 needs secureClientPort or client.portUnification"},
 		{world{cfg: "enforce.auth.enabled=true\nenforce.auth.schemes=digest\nDigestAuthenticationProvider.enabled=false"}, "$/zoo.cfg:3: enforce.auth.schemes: the scheme digest is switched off by DigestAuthenticationProvider.enabled"},
 	} {

@@ -10,7 +10,7 @@ const (
 	lacksForwarded      = "take the address of a client from a header that anybody can write (CVE-2024-51504)"
 	lacksHTTP           = "speak another version of HTTP than 1.1 at the AdminServer"
 	lacksAuditClass     = "load Java classes that write the audit log"
-	lacksMetricsTLS     = "serve metrics over HTTPS, as ZooKeeper 3.9 does not either,"
+	lacksMetricsTLS     = "serve metrics over HTTPS, and nor does ZooKeeper 3.9"
 	lacksProvider       = "have authentication providers other than digest, ensemble, ip, sasl and x509"
 	lacksRevocation     = "check whether certificates are revoked"
 	lacksReverseDNS     = "look up the names of clients"
@@ -18,7 +18,11 @@ const (
 	lacksTLSSetting     = "know that TLS setting"
 	lacksOracle         = "ask an oracle for the quorum of two servers"
 	lacksOldTTL         = "emulate the TTL nodes of release 3.5.3"
-	lacksKrb5Properties = "take realm and KDC from properties, but from a krb5.conf,"
+	lacksKrb5Properties = "take realm and KDC from properties: name them in a krb5.conf"
+	lacksBareObserver   = "run an observer without log and snapshots: it keeps them, and needs the disk for it"
+	lacksElectionDelay  = "have an observer wait before it looks for a leader: what it sends the voters meanwhile is a message to each; observer.reconnectDelayMs spreads the connections"
+	lacksObserverQueue  = "keep packets on a follower for observers: it passes them on from the leader, at whose pace each observer reads"
+	lacksFlushDelay     = "wait for more transactions before it flushes: a batch is what has come while the last one was written"
 )
 
 // The metrics providers of ZooKeeper.
@@ -100,10 +104,8 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.LocalSessionsEnabled }},
 		{Name: "localSessionsUpgradingEnabled", Where: FileOnly, Kind: Bool, Default: "false", Agree: "whether a local session may have ephemeral nodes would depend on the server", Doc: "Make a local session global when it creates an ephemeral node.",
 			field: func(c *Config) any { return &c.LocalSessionsUpgradingEnabled }},
-		{Name: "syncEnabled", Where: FileOnly, Kind: Bool, Default: "true", Status: Accepted, Doc: "Observers write logs and snapshots. Those of quoll always do.",
-			field: func(c *Config) any { return &c.SyncEnabled }},
-		{Name: "observer.syncEnabled", Kind: Flag, Default: "true", DefaultNote: "syncEnabled", Status: Accepted, Doc: "Wins over syncEnabled.",
-			field: func(c *Config) any { return &c.SyncEnabled }},
+		{Name: "syncEnabled", Where: FileOnly, Kind: Bool, Default: "true", Status: Warns, Lacks: lacksBareObserver, Doc: "Observers write logs and snapshots."},
+		{Name: "observer.syncEnabled", Kind: Flag, Default: "true", DefaultNote: "syncEnabled", Status: Warns, Lacks: lacksBareObserver, Doc: "Wins over syncEnabled."},
 		{Name: "oraclePath", Where: FileOnly, Kind: String, Status: Refuses, Lacks: lacksOracle, asks: always, Doc: "File of the oracle that decides for ensembles of two."},
 		{Name: "multiAddress.enabled", Kind: Bool, Default: "false", Agree: "servers with it send several addresses, which the others do not read", Doc: "Allow several addresses per server line.",
 			field: func(c *Config) any { return &c.MultiAddressEnabled }},
@@ -138,12 +140,10 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.LeaderConnectDelayDuringRetry }},
 		{Name: "forceSnapshotSync", Kind: Flag, Default: "false", Doc: "Always synchronise learners with a snapshot.",
 			field: func(c *Config) any { return &c.ForceSnapshotSync }},
-		{Name: "observer.reconnectDelayMs", Kind: LenientLong, Unit: "ms", Default: "0", Status: Accepted, Doc: "Pause of an observer before it reconnects.",
+		{Name: "observer.reconnectDelayMs", Kind: LenientLong, Unit: "ms", Default: "0", Doc: "An observer that has lost its leader waits up to so long, at random, before it connects again; 0 is off.",
 			field: func(c *Config) any { return &c.ObserverReconnectDelay }},
-		{Name: "observer.election.DelayMs", Kind: LenientLong, Unit: "ms", Default: "200", Status: Accepted, Doc: "Pause of an observer before it looks for a leader.",
-			field: func(c *Config) any { return &c.ObserverElectionDelay }},
-		{Name: "observerMaster.sizeLimit", Kind: LenientInt, Unit: "bytes", Default: "33554432", Status: Accepted, Doc: "Recent packets that a follower keeps for observers.",
-			field: func(c *Config) any { return &c.ObserverMasterSizeLimit }},
+		{Name: "observer.election.DelayMs", Kind: LenientLong, Unit: "ms", Default: "200", Status: Warns, Lacks: lacksElectionDelay, Doc: "Pause of an observer before it looks for a leader."},
+		{Name: "observerMaster.sizeLimit", Kind: LenientInt, Unit: "bytes", Default: "33554432", Status: Warns, Lacks: lacksObserverQueue, Doc: "Recent packets that a follower keeps for observers."},
 		{Name: "tcpKeepAlive", Kind: Flag, Default: "false", Doc: "SO_KEEPALIVE on election connections.",
 			field: func(c *Config) any { return &c.TCPKeepAlive }},
 		{Name: "commitLogCount", Kind: LenientDecimal, Default: "500", Doc: "Recent proposals kept in memory to synchronise learners; at least 500.",
@@ -159,9 +159,9 @@ var sections = []Section{
 	}},
 
 	{"Storage and transactions", "", []Key{
-		{Name: "snapCount", Kind: LenientInt, Default: "100000", Doc: "Transactions between snapshots, randomised; at least 2.",
+		{Name: "snapCount", Kind: LenientInt, Default: "100000", DefaultNote: "none", Doc: "Transactions between snapshots, randomised; at least 2. Without it and snapSizeLimitInKb one is written when the log since the last one is as large as that, 64 MiB at least.",
 			field: func(c *Config) any { return &c.SnapCount }},
-		{Name: "snapSizeLimitInKb", Kind: LenientLong, Unit: "KiB", Default: "4194304", Doc: "Size of log between snapshots; 0 or less is no limit (0 crashes Java).",
+		{Name: "snapSizeLimitInKb", Kind: LenientLong, Unit: "KiB", Default: "4194304", DefaultNote: "none", Doc: "Size of log between snapshots; 0 or less is no limit (0 crashes Java).",
 			field: func(c *Config) any { return &c.SnapSizeLimitKiB }},
 		{Name: "txnLogSizeLimitInKb", Kind: LenientLong, Unit: "KiB", Default: "-1", Doc: "Start a new log file at this size; 0 or less is no limit.",
 			field: func(c *Config) any { return &c.TxnLogSizeLimitKiB }},
@@ -211,10 +211,8 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.GlobalOutstandingLimit }},
 		{Name: "maxBatchSize", Kind: LenientInt, Default: "1000", Doc: "Transactions per flush; 0 is no limit.",
 			field: func(c *Config) any { return &c.MaxBatchSize }},
-		{Name: "flushDelay", Kind: LenientLong, Unit: "ms", Default: "0", Status: Accepted, Doc: "How long a batch of transactions waits for more before it is flushed; quoll flushes what has come while the last batch was written, without a wait.",
-			field: func(c *Config) any { return &c.FlushDelay }},
-		{Name: "maxWriteQueuePollTime", Kind: LenientLong, Unit: "ms", DefaultNote: "flushDelay / 3", Status: Accepted, Doc: "Flush a waiting batch when no write arrives in this time.",
-			field: func(c *Config) any { return &c.MaxWriteQueuePollTime }},
+		{Name: "flushDelay", Kind: LenientLong, Unit: "ms", Default: "0", Status: Warns, Lacks: lacksFlushDelay, Doc: "How long a batch of transactions waits for more before it is flushed."},
+		{Name: "maxWriteQueuePollTime", Kind: LenientLong, Unit: "ms", DefaultNote: "flushDelay / 3", Status: Warns, Lacks: lacksFlushDelay, asks: func(v string) bool { return v != "0" }, Doc: "Flush a waiting batch when no write arrives in this time."},
 		{Name: "request_throttle_max_requests", Kind: LenientInt, Default: "0", Doc: "Outstanding requests above which requests are stalled; 0 is off.",
 			field: func(c *Config) any { return &c.RequestThrottleMaxRequests }},
 		{Name: "request_throttle_stall_time", Kind: LenientInt, Unit: "ms", Default: "100", Doc: "Longest stall per step.",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"slices"
@@ -230,7 +231,13 @@ func readCredentials(c *config.Config, members func() *members, log *slog.Logger
 
 // nodeOptions are the settings of the node.
 func nodeOptions(c *config.Config) zab.Options {
+	var pause func() time.Duration
+	if most := c.ObserverReconnectDelay; most > 0 {
+		pause = func() time.Duration { return rand.N(most) }
+	}
 	return zab.Options{
+		ReconnectPause: pause,
+
 		SID: c.MyID, Tick: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit, Reconfig: c.ReconfigEnabled, ReadOnly: c.ReadOnlyModeEnabled,
 		MinNotificationInterval: c.MinNotificationInterval, MaxNotificationInterval: c.MaxNotificationInterval, FinalizeWait: finalizeWait,
 		ConnectPause: c.LeaderConnectDelayDuringRetry, MaxTimeToWaitForEpoch: c.LeaderMaxTimeToWaitForEpoch,

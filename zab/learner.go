@@ -69,8 +69,12 @@ func (n *Node) follow() {
 		n.leave("server %d is in no config", n.vote.leader)
 		return
 	}
-	if at := n.dialled + n.opts.ConnectPause; n.now < at {
-		n.learner.retryAt = at
+	at := n.dialled + n.opts.ConnectPause
+	if n.learner.observer && n.opts.ReconnectPause != nil && n.dialled >= 0 {
+		at = max(at, n.now+n.opts.ReconnectPause())
+	}
+	if n.now < at {
+		n.learner.retryAt, n.learner.deadline = at, at+n.opts.initTime()
 		return
 	}
 	n.learner.connect()

@@ -427,6 +427,26 @@ func TestObserver(t *testing.T) {
 	}
 }
 
+// TestReconnectPause: an observer that has lost its leader dials the next one after the pause, however long, and the first one at once.
+func TestReconnectPause(t *testing.T) {
+	c := members(t, z(1, 0), 2, 3, -1)
+	s := newSolo(t, 1, Disk{Zxid: z(1, 3), AcceptedEpoch: 2, CurrentEpoch: 2}, c)
+	const pause = time.Minute // much longer than a role may take without a leader
+	s.n.opts.ReconnectPause = func() time.Duration { return pause }
+	d := pick[Dial](s.step(Heard{2, vote(Following, 3, 0, 1, 1)}, Heard{3, vote(Leading, 3, 0, 1, 1)}))[0].Dial
+	s.step(LinkUp{7, d})
+	s.step(LinkDown{Link: 7, Reason: "it is gone"})
+	if dials := pick[Dial](s.step(Heard{2, vote(Following, 3, 0, 1, 1)}, Heard{3, vote(Leading, 3, 0, 1, 1)})); len(dials) > 0 || s.n.Role() != Observing {
+		t.Errorf("%+v as %v", dials, s.n.Role())
+	}
+	if dials := pick[Dial](s.wait(pause - 1)); len(dials) > 0 || s.n.Role() != Observing {
+		t.Errorf("%+v as %v", dials, s.n.Role())
+	}
+	if dials := pick[Dial](s.wait(1)); len(dials) != 1 {
+		t.Errorf("%+v", dials)
+	}
+}
+
 // TestDiskFails is that nothing said before a failure is believed, and nothing is sent before the disk was read anew.
 func TestDiskFails(t *testing.T) {
 	c := members(t, z(1, 0), 1, 2, 3)

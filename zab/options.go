@@ -28,6 +28,8 @@ type Options struct {
 	// ConnectAttempts and ConnectPause say how a learner dials its leader; the whole is limited by InitLimit. Defaults 5 and 100 ms.
 	ConnectAttempts int
 	ConnectPause    time.Duration
+	// ReconnectPause is how long an observer that had a leader before waits until it dials the next one, so that many do not come at once; nil is not at all.
+	ReconnectPause func() time.Duration
 	// MaxTimeToWaitForEpoch makes a leader that waits for followers give up when, after this time, one of its electors is looking again
 	// (zookeeper.leader.maxTimeToWaitForEpoch). 0 or less: never.
 	MaxTimeToWaitForEpoch time.Duration
