@@ -54,6 +54,10 @@ vuln: ## known vulnerabilities in what the code calls, from the database at VULN
 readme: ## run the commands that README.md, docs/ensemble.md, docs/monitor.md and docs/operate.md show, on ports 2181 to 2184, 8080 to 8084 and 7004
 	scripts/readme.sh
 
+.PHONY: helm
+helm: ## the chart of packaging/helm: lint, every value, and the manifests that are made of it (a module of its own: the first build takes minutes)
+	cd packaging/helm && $(GO) vet . && $(GO) run $(STATICCHECK) . && $(GO) test .
+
 .PHONY: bench-short
 bench-short: ## the comparison of `make bench` in about a minute: few rows, one round
 	$(GO) run ./bench -short
@@ -130,6 +134,7 @@ bench: ## Apache ZooKeeper and quoll in turn, every row of the table, into docs/
 .PHONY: generate
 generate: ## write generated code and pages anew
 	$(GO) generate ./...
+	cd packaging/helm && $(GO) test -run TestFiles . -update
 
 VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags 2>/dev/null)),0~$(shell git rev-parse --short HEAD))
 .PHONY: deb

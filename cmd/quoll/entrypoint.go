@@ -28,7 +28,11 @@ func entrypoint(args []string) error {
 			return err
 		}
 	}
-	cfg := filepath.Join(os.Getenv("ZOO_CONF_DIR"), "zoo.cfg")
+	confDir := os.Getenv("ZOO_CONF_DIR")
+	if err := os.MkdirAll(confDir, 0o755); err != nil { // on a volume it is not there at first
+		return err
+	}
+	cfg := filepath.Join(confDir, "zoo.cfg")
 	if err := writeIfAbsent(cfg, zooCfg(os.Getenv)); err != nil {
 		return err
 	}

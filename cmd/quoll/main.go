@@ -96,8 +96,10 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		Writer:          out,
 		HideVersion:     true,
 		HideHelpCommand: true,
-		ExitErrHandler:  func(*cli.Context, error) {},
-		OnUsageError:    func(_ *cli.Context, err error, _ bool) error { return failure{exitInvocation, err} },
+		// A value of --set may have commas.
+		DisableSliceFlagSeparator: true,
+		ExitErrHandler:            func(*cli.Context, error) {},
+		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return failure{exitInvocation, err} },
 		Action: func(ctx *cli.Context) error {
 			if name := ctx.Args().First(); name != "" {
 				return failure{exitInvocation, fmt.Errorf("no command %q; quoll --help lists them", name)}

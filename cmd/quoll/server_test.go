@@ -82,3 +82,11 @@ func listing(t *testing.T, dir string) string {
 	}
 	return b.String()
 }
+
+// TestSetKeepsCommas gives --set a value that is a list.
+func TestSetKeepsCommas(t *testing.T) {
+	err := run([]string{"quoll", "server", "--set", "4lw.commands.whitelist=srvr,mntr", "--set", "tickTime=x"}, nil, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "tickTime") || strings.Contains(err.Error(), "mntr") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,23 +1,18 @@
 package packaging
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 
 	"quoll/compat/peer"
 	"quoll/config"
@@ -145,86 +140,6 @@ func TestDebian(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(root, "var/lib/zookeeper/version-2")); err != nil {
 		t.Errorf("the data after a purge: %v", err)
-	}
-}
-
-// TestKubernetes reads the manifests: each is an object, what one names another has, and the configuration is one.
-func TestKubernetes(t *testing.T) {
-	text, err := os.ReadFile("../../packaging/kubernetes/quoll.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	type named struct {
-		APIVersion string `yaml:"apiVersion"`
-		Kind       string
-		Metadata   struct{ Name string }
-		Data       map[string]string
-		Spec       struct {
-			ServiceName string `yaml:"serviceName"`
-			Replicas    int
-			Template    struct {
-				Spec struct {
-					Containers []struct {
-						Args           []string
-						ReadinessProbe struct{ Exec struct{ Command []string } } `yaml:"readinessProbe"`
-						VolumeMounts   []struct{ Name string }                   `yaml:"volumeMounts"`
-					}
-					Volumes []struct {
-						Name      string
-						ConfigMap struct{ Name string } `yaml:"configMap"`
-					}
-				}
-			}
-			VolumeClaimTemplates []struct{ Metadata struct{ Name string } } `yaml:"volumeClaimTemplates"`
-		}
-	}
-	objects := map[string]named{}
-	for d := yaml.NewDecoder(bytes.NewReader(text)); ; {
-		var o named
-		err := d.Decode(&o)
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil || o.APIVersion == "" || o.Kind == "" || o.Metadata.Name == "" {
-			t.Fatalf("%+v: %v", o, err)
-		}
-		objects[o.Kind+"/"+o.Metadata.Name] = o
-	}
-	set := objects["StatefulSet/quoll"]
-	if _, ok := objects["Service/"+set.Spec.ServiceName]; !ok {
-		t.Errorf("no service %q", set.Spec.ServiceName)
-	}
-	if len(set.Spec.Template.Spec.Containers) != 1 {
-		t.Fatalf("%+v", set)
-	}
-	c := set.Spec.Template.Spec.Containers[0]
-	if !slices.Equal(c.Args, []string{"zkServer.sh", "start-foreground"}) || !slices.Equal(c.ReadinessProbe.Exec.Command, []string{"quoll", "status"}) {
-		t.Errorf("%+v", c)
-	}
-	volumes := map[string]bool{}
-	for _, v := range set.Spec.VolumeClaimTemplates {
-		volumes[v.Metadata.Name] = true
-	}
-	for _, v := range set.Spec.Template.Spec.Volumes {
-		volumes[v.Name] = true
-		if _, ok := objects["ConfigMap/"+v.ConfigMap.Name]; !ok {
-			t.Errorf("no ConfigMap %q", v.ConfigMap.Name)
-		}
-	}
-	for _, m := range c.VolumeMounts {
-		if !volumes[m.Name] {
-			t.Errorf("no volume %q", m.Name)
-		}
-	}
-	// As server 0 has it.
-	dir := t.TempDir()
-	file := strings.ReplaceAll(objects["ConfigMap/quoll"].Data["zoo.cfg"], "=/data", "="+dir)
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, "myid"), []byte("0\n"), 0o644), os.WriteFile(filepath.Join(dir, "zoo.cfg"), []byte(file), 0o644)); err != nil {
-		t.Fatal(err)
-	}
-	cfg, warnings, err := config.Load(config.Sources{File: filepath.Join(dir, "zoo.cfg")})
-	if err != nil || len(warnings) > 0 || !cfg.Distributed || len(cfg.Ensemble.Voters()) != set.Spec.Replicas {
-		t.Errorf("zoo.cfg: %v, %q, %+v", err, warnings, cfg)
 	}
 }
 
