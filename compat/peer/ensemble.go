@@ -28,6 +28,14 @@ func StartEnsemble(opts Options, kinds ...Kind) ([]*Server, error) {
 	servers, errs := make([]*Server, len(kinds)), make([]error, len(kinds))
 	var up sync.WaitGroup
 	for i, kind := range kinds {
+		if kind.Name == "java" {
+			// A member whose program is not there would be waited for by all others.
+			if _, err := Classpath("zookeeper"); err != nil {
+				return nil, fmt.Errorf("member %d: %w", i+1, err)
+			}
+		}
+	}
+	for i, kind := range kinds {
 		// Together, since none serves before a quorum is there.
 		up.Go(func() {
 			o := opts
