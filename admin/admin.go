@@ -39,6 +39,9 @@ type Server struct {
 	streams   server.Room
 	snapshots limiter
 	restores  limiter
+	edits     limiter
+	looks     server.Room
+	page      http.Handler // the console; nil for none
 }
 
 // Start opens the port and serves it. Its errors name the key that is wrong.
@@ -48,6 +51,10 @@ func Start(o Options) (*Server, error) {
 		Options: o, commands: map[string]*server.Command{}, turn: o.Server.Turn(), streams: make(server.Room, maxStreams),
 		snapshots: limiter{interval: c.AdminRateLimiterInterval / 1000}, // as ZooKeeper's, which takes the number for microseconds here
 		restores:  limiter{interval: c.AdminRateLimiterInterval},
+		edits:     limiter{interval: c.AdminRateLimiterInterval / 1000},
+	}
+	if c.AdminConsole != config.ConsoleOff {
+		a.page = a.console()
 	}
 	var names []string
 	for _, command := range server.Commands() {
@@ -110,7 +117,12 @@ func (a *Server) handle(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Strict-Transport-Security", "max-age=86400; includeSubDomains")
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, a.Config.AdminCommandURL)
-	if !ok || path != "" && path[0] != '/' {
+	switch {
+	case ok && (path == "" || path[0] == '/'):
+	case a.page != nil && strings.HasPrefix(r.URL.Path+"/", consoleURL):
+		a.page.ServeHTTP(w, r)
+		return
+	default:
 		http.NotFound(w, r)
 		return
 	}
@@ -130,6 +142,9 @@ func (a *Server) handle(w http.ResponseWriter, r *http.Request) {
 	}
 	if name == "" {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if a.page != nil {
+			w.Header().Set("Link", "<"+consoleURL+`>; rel="alternate"; title="console"`) // the list itself is ZooKeeper's to the byte
+		}
 		_, _ = w.Write(a.listing)
 		return
 	}

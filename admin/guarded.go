@@ -39,12 +39,17 @@ func (l *limiter) allow() bool {
 
 // admit answers who may not use a guarded command.
 func (a *Server) admit(w http.ResponseWriter, r *http.Request, name string) bool {
+	return a.identify(w, r, name, func(credentials string) error { return a.Server.AdmitAdmin(credentials, r.RemoteAddr, r.TLS) })
+}
+
+// identify answers who has no Authorization header, or one with which check finds something wrong.
+func (a *Server) identify(w http.ResponseWriter, r *http.Request, name string, check func(credentials string) error) bool {
 	header, given := r.Header["Authorization"]
 	if !given {
 		a.fail(w, http.StatusUnauthorized, name, "Auth info is missing for the command")
 		return false
 	}
-	switch err := a.Server.AdmitAdmin(header[0], r.RemoteAddr, r.TLS); {
+	switch err := check(header[0]); {
 	case errors.Is(err, server.ErrNotAuthenticated):
 		a.fail(w, http.StatusUnauthorized, name, "Not authenticated")
 	case err != nil:

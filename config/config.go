@@ -230,6 +230,8 @@ type Config struct {
 	AdminForceHTTPS, AdminPortUnification, AdminNeedClientAuth bool
 	// AdminSnapshotEnabled and AdminRestoreEnabled allow these commands.
 	AdminSnapshotEnabled, AdminRestoreEnabled bool
+	// AdminConsole is what there is of the console: ConsoleOff, ConsoleRead or ConsoleEdit.
+	AdminConsole string
 	// AdminRateLimiterInterval is the least time between two snapshot or restore commands.
 	AdminRateLimiterInterval time.Duration
 	// AuditEnabled writes the audit log.
@@ -485,6 +487,9 @@ func (c *Config) derive() {
 		c.JuteMaxBufferExtraSize = c.JuteMaxBuffer
 	}
 	c.JuteMaxBufferExtraSize = max(c.JuteMaxBufferExtraSize, 1024)
+	if !c.AdminSnapshotEnabled && !c.IsSet("admin.console") {
+		c.AdminConsole = ConsoleOff // who shows no data at this port is not to show it by another way
+	}
 	if c.ConnectToLearnerMasterLimit == 0 {
 		c.ConnectToLearnerMasterLimit = c.InitLimit
 	}

@@ -32,6 +32,13 @@ const (
 	PrometheusMetricsProvider = "org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider"
 )
 
+// What there can be of the console, see admin.console.
+const (
+	ConsoleOff  = "off"
+	ConsoleRead = "read"
+	ConsoleEdit = "edit"
+)
+
 const (
 	authPackage       = "org.apache.zookeeper.server.auth."
 	ipAuthClass       = authPackage + "IPAuthenticationProvider"
@@ -407,6 +414,9 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.AdminSnapshotEnabled }},
 		{Name: "admin.restore.enabled", Kind: Flag, Default: "true", Doc: "Allow the command restore.",
 			field: func(c *Config) any { return &c.AdminRestoreEnabled }},
+		{Name: "admin.console", Kind: String, Default: ConsoleRead, DefaultNote: "read; off with admin.snapshot.enabled=false", Choices: []string{ConsoleOff, ConsoleRead, ConsoleEdit},
+			Doc:   "The [console](console.md) at /console/ of the AdminServer's port: none, one that shows, or one that creates, changes and deletes znodes too, as far as ACLs let who asks. It is quoll's own key.",
+			field: func(c *Config) any { return &c.AdminConsole }},
 		{Name: "admin.rateLimiterIntervalInMS", Kind: Int, Unit: "ms", Default: "300000", Doc: "Least time between two restores; between two snapshots it is a thousandth of that, as in Java.",
 			field: func(c *Config) any { return &c.AdminRateLimiterInterval }},
 	}},

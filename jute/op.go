@@ -87,6 +87,25 @@ const (
 	PermAll    int32 = 31
 )
 
+// PermLetters are the letters of the permission bits, in the order in which they are printed.
+var PermLetters = []struct {
+	Bit    int32
+	Letter rune
+}{
+	{PermCreate, 'c'}, {PermDelete, 'd'}, {PermRead, 'r'}, {PermWrite, 'w'}, {PermAdmin, 'a'},
+}
+
+// PermText is how permission bits are written, "cdrwa" for all of them (ZKUtil.getPermString).
+func PermText(perms int32) string {
+	text := ""
+	for _, p := range PermLetters {
+		if perms&p.Bit != 0 {
+			text += string(p.Letter)
+		}
+	}
+	return text
+}
+
 // CreateMode is the flags field of a create request (org.apache.zookeeper.CreateMode).
 type CreateMode int32
 

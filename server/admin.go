@@ -24,21 +24,27 @@ var (
 // that of the connection, whatever headers say, and a certificate must be trusted at the ports of clients too. Mirrors the Java class Commands, which does not ask for what
 // enforce.auth.schemes does: where no client gets anything without it, nobody may take the whole state, or replace it, but who has it or is super.
 func (s *Server) AdmitAdmin(credentials, remote string, state *tls.ConnectionState) error {
+	_, err := s.admitAdmin(credentials, remote, state)
+	return err
+}
+
+// admitAdmin is AdmitAdmin, with who that is.
+func (s *Server) admitAdmin(credentials, remote string, state *tls.ConnectionState) ([]jute.ID, error) {
 	ids, err := s.adminIDs(strings.Split(strings.TrimRight(credentials, " "), " "), remote, state)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !s.auth.satisfied(ids) && !slices.ContainsFunc(ids, func(id jute.ID) bool { return id.Scheme == "super" }) {
-		return ErrNotAuthenticated
+		return nil, ErrNotAuthenticated
 	}
 	var acl []jute.ACL
 	s.readTree(func(t *tree.Tree) { acl = t.ACL(t.Lookup(tree.RootPath)) })
 	for _, permission := range []int32{jute.PermRead, jute.PermWrite, jute.PermCreate, jute.PermDelete, jute.PermAdmin} {
 		if !s.auth.allowed(acl, permission, ids) {
-			return ErrNotAuthorized
+			return nil, ErrNotAuthorized
 		}
 	}
-	return nil
+	return ids, nil
 }
 
 func (s *Server) adminIDs(parts []string, remote string, state *tls.ConnectionState) (ids []jute.ID, err error) {

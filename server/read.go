@@ -259,11 +259,11 @@ func (q *query) getACL() jute.Code {
 	if !q.s.auth.allowed(acl, jute.PermRead|jute.PermAdmin, q.ids) {
 		return jute.ErrNoAuth
 	}
-	masked := !q.s.auth.allowed(acl, jute.PermAdmin, q.ids)
+	masked := q.masksACL(acl)
 	q.b = jute.AppendInt32(q.b, int32(len(acl)))
 	for _, a := range acl {
-		if user, _, ok := strings.Cut(a.ID, ":"); ok && masked && a.Scheme == "digest" {
-			a.ID = user + ":x"
+		if masked {
+			a = maskACL(a)
 		}
 		q.b = jute.AppendInt32(q.b, a.Perms)
 		q.b = jute.AppendJavaString(q.b, a.Scheme)
@@ -272,6 +272,17 @@ func (q *query) getACL() jute.Code {
 	st := n.Stat()
 	q.b = st.Append(q.b)
 	return jute.OK
+}
+
+// masksACL reports whether the list is shown without hashes.
+func (q *query) masksACL(acl []jute.ACL) bool { return !q.s.auth.allowed(acl, jute.PermAdmin, q.ids) }
+
+// maskACL takes the hash out of an entry of scheme digest.
+func maskACL(a jute.ACL) jute.ACL {
+	if user, _, ok := strings.Cut(a.ID, ":"); ok && a.Scheme == "digest" {
+		a.ID = user + ":x"
+	}
+	return a
 }
 
 // sync has nothing to wait for on a standalone server but the writes before it, behind which it has waited already.

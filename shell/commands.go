@@ -545,7 +545,7 @@ func (s *Shell) runGetACL(in *invocation) error {
 		return explain(err, in.args[1])
 	}
 	for _, a := range acl {
-		s.print("'%s,'%s\n: %s\n", a.Scheme, a.ID, permText(a.Perms))
+		s.print("'%s,'%s\n: %s\n", a.Scheme, a.ID, jute.PermText(a.Perms))
 	}
 	if in.has("s") {
 		s.printStat(&stat)

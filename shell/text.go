@@ -65,24 +65,6 @@ func decodeBase64(text string) ([]byte, error) {
 	return data, nil
 }
 
-// permLetters are the letters of the permission bits, in the order in which they are printed.
-var permLetters = []struct {
-	bit    int32
-	letter rune
-}{
-	{jute.PermCreate, 'c'}, {jute.PermDelete, 'd'}, {jute.PermRead, 'r'}, {jute.PermWrite, 'w'}, {jute.PermAdmin, 'a'},
-}
-
-func permText(perms int32) string {
-	text := ""
-	for _, p := range permLetters {
-		if perms&p.bit != 0 {
-			text += string(p.letter)
-		}
-	}
-	return text
-}
-
 // parseACL reads scheme:id:perms entries with commas between them. It complains of what it cannot read and leaves that out; the list is
 // empty if nothing is left.
 func (s *Shell) parseACL(text string) []jute.ACL {
@@ -96,9 +78,9 @@ func (s *Shell) parseACL(text string) []jute.ACL {
 		a := jute.ACL{Scheme: entry[:first], ID: entry[first+1 : last]}
 	letters:
 		for _, letter := range entry[last+1:] {
-			for _, p := range permLetters {
-				if p.letter == letter {
-					a.Perms |= p.bit
+			for _, p := range jute.PermLetters {
+				if p.Letter == letter {
+					a.Perms |= p.Bit
 					continue letters
 				}
 			}

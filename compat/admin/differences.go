@@ -27,6 +27,7 @@ var differences = []difference{
 	// HTTP.
 	{place: ` Server$`, kind: "no header", reason: "no name and version of a program is told to everybody"},
 	{place: ` /commands/? Content-Type$`, kind: "more header", reason: "the type of the list is said, lest a browser guess"},
+	{place: ` /commands/? Link$`, kind: "more header", reason: "to the console; the list itself is Java's"},
 	{place: `^\S+ GET /(commandsx)?$`, kind: "body", reason: "a page of Jetty's"},
 	{place: `^\S+ GET /(commandsx)? Cache-Control$`, kind: "no header", reason: "a page of Jetty's"},
 	{place: `^\S+ GET /(commandsx)? X-Content-Type-Options$`, kind: "more header", reason: "a page of Go's"},

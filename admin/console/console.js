@@ -1,0 +1,85 @@
+// The frame of the page: which view is shown, and to whom.
+
+import { credentials, forget, get, remember } from "./api.js";
+import { h, note } from "./dom.js";
+import * as tree from "./tree.js";
+
+const views = [
+	{ name: "tree", title: "Tree", show: tree.show },
+];
+
+const main = document.getElementById("main");
+let leave = null; // ends the view that is shown
+let who = null; // what the server says of the visitor
+
+// route shows the view that the address names: #/view/argument.
+async function route() {
+	leave?.();
+	leave = null;
+	if (!credentials()) {
+		return signIn();
+	}
+	if (!who) {
+		try {
+			who = await get("who");
+		} catch (error) {
+			if (error.status === 401) {
+				forget();
+			}
+			return signIn({ 401: "The server does not take these credentials.", 403: "These credentials are good, but the console is for who has all permissions on the znode / , as the command snapshot." }[error.status] ?? error.message);
+		}
+	}
+	const [, name, argument] = /^#\/([a-z]*)(.*)$/.exec(location.hash) ?? [];
+	const view = views.find((v) => v.name === name);
+	if (!view) {
+		location.replace("#/tree/");
+		return;
+	}
+	frame(view);
+	document.title = view.title + " – quoll console";
+	leave = view.show(main, argument, who) ?? null;
+}
+
+function frame(view) {
+	document.querySelector("nav").replaceChildren(...views.map((v) => h("a", { href: "#/" + v.name + "/", "aria-current": v === view ? "page" : null }, v.title)));
+	const name = who.ids.at(-1);
+	document.getElementById("who").replaceChildren(
+		h("span", { class: "user", title: who.ids.join(", ") }, name),
+		h("button", { type: "button", class: "quiet", onclick: () => { forget(); who = null; route(); } }, "Sign out"));
+}
+
+function signIn(error) {
+	document.querySelector("nav").replaceChildren();
+	document.getElementById("who").replaceChildren();
+	document.title = "Sign in – quoll console";
+	const scheme = h("select", { id: "scheme", onchange: () => { people.hidden = scheme.value !== "digest"; } },
+		h("option", { value: "digest" }, "User and password (digest)"), h("option", { value: "ip" }, "My address (ip)"), h("option", { value: "x509" }, "My certificate (x509)"));
+	const user = h("input", { id: "user", autocomplete: "username", autocapitalize: "none", spellcheck: "false" });
+	const password = h("input", { id: "password", type: "password", autocomplete: "current-password" });
+	const people = h("div", { class: "fields" }, h("label", { for: "user" }, "User"), user, h("label", { for: "password" }, "Password"), password);
+	const plain = location.protocol === "http:" && !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+	main.replaceChildren(h("form", {
+		class: "card signin", onsubmit: (event) => {
+			event.preventDefault();
+			remember(scheme.value === "digest" ? `digest ${user.value}:${password.value}` : scheme.value);
+			route();
+		},
+	},
+	h("h1", {}, "Sign in"),
+	h("p", { class: "muted" }, "For who may use the guarded commands of the AdminServer. You see the znodes that a client sees which authenticates like this, and no others."),
+	error && note("error", error),
+	h("div", { class: "fields" }, h("label", { for: "scheme" }, "As"), scheme), people,
+	plain && note("hint", "This page comes without TLS: who listens on the network can read the password."),
+	h("button", { class: "primary" }, "Sign in")));
+	user.focus();
+}
+
+addEventListener("hashchange", route);
+addEventListener("signedout", () => {
+	if (who) {
+		forget();
+		who = null;
+		route();
+	}
+});
+route();

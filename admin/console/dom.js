@@ -1,0 +1,63 @@
+// Elements from plain values. Whatever comes from the server gets into the page as text, here and nowhere else.
+
+// h makes an element. Properties that begin with "on" are listeners, the others attributes; null and false are left out, true is an attribute without a value.
+export function h(tag, properties, ...children) {
+	return fill(document.createElement(tag), properties, children);
+}
+
+// svg is h for drawings.
+export function svg(tag, properties, ...children) {
+	return fill(document.createElementNS("http://www.w3.org/2000/svg", tag), properties, children);
+}
+
+function fill(element, properties, children) {
+	for (const [name, value] of Object.entries(properties ?? {})) {
+		if (name.startsWith("on")) {
+			element.addEventListener(name.slice(2), value);
+		} else if (value !== null && value !== undefined && value !== false) {
+			element.setAttribute(name, value === true ? "" : value);
+		}
+	}
+	element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+	return element;
+}
+
+// visible is text in which characters that would not be seen, or would put others where they are not, are written as their numbers.
+export function visible(text) {
+	return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+		(c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+}
+
+// count and size are numbers for people.
+export const count = (n) => n.toLocaleString("en");
+
+export function size(bytes) {
+	const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+	let unit = 0;
+	for (; bytes >= 1024 && unit < units.length - 1; unit++) {
+		bytes /= 1024;
+	}
+	return (unit === 0 || bytes >= 100 ? Math.round(bytes) : bytes.toFixed(1)) + " " + units[unit];
+}
+
+// time is a moment in milliseconds since 1970.
+export function time(ms) {
+	if (!ms) {
+		return "–";
+	}
+	const date = new Date(ms);
+	return h("time", { datetime: date.toISOString() }, date.toLocaleString("sv"));
+}
+
+// note is a box that says something, of the kind "error" or "hint".
+export const note = (kind, text) => h("p", { class: "note " + kind, role: kind === "error" ? "alert" : null }, text);
+
+// table has a caption for those who do not see it, and cells; a head that begins with "#" is one of numbers.
+export function table(caption, heads, rows) {
+	const numeric = heads.map((head) => head.startsWith("#"));
+	return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+		h("table", {},
+			h("caption", {}, caption),
+			h("thead", {}, h("tr", {}, heads.map((head, i) => h("th", { scope: "col", class: numeric[i] && "number" }, head.replace(/^#/, ""))))),
+			h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => h("td", { class: numeric[i] && "number" }, cell)))))));
+}

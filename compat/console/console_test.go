@@ -1,0 +1,200 @@
+package console
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"quoll/client"
+	"quoll/compat/peer"
+	"quoll/jute"
+)
+
+// TestConsole signs in, goes through the views, by mouse and by keyboard, changes znodes, and finds nothing in the console of the browser that is wrong.
+func TestConsole(t *testing.T) {
+	b := startBrowser(t)
+	port, err := peer.FreePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := peer.Quoll(t, peer.Options{Config: []string{
+		"admin.enableServer=true", "admin.serverAddress=127.0.0.1", fmt.Sprint("admin.serverPort=", port), "admin.console=edit", "admin.rateLimiterIntervalInMS=0", "maxClientCnxns=0",
+	}})
+	c, err := client.Connect(t.Context(), s.Addr(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	plant(t, c)
+	b.size(1280, 820)
+	page := fmt.Sprintf("http://127.0.0.1:%d/console/", port)
+	at := func(view string) {
+		t.Helper()
+		eval[string](b, fmt.Sprintf("location.hash = %q", view))
+	}
+	run(b, "navigate", chromedp.Navigate(page))
+	b.await("document.querySelector('#user')")
+	b.picture("signin")
+	b.keys("maria" + kb.Tab + "secret" + kb.Enter)
+	b.text("#who", "digest:maria")
+	b.text(".path", "/")
+
+	t.Run("Tree", func(t *testing.T) {
+		b.text("[role=treeitem] .name", "shop")
+		at("#/tree/shop/config/payments")
+		b.text("pre", `"currency": "EUR"`)
+		b.text("pre", "72057594037927937") // letter by letter, where a number of the browser's would be another
+		b.await("document.querySelector('[aria-selected=true] .name').textContent === 'payments'")
+		b.click("[role=tab]:nth-child(3)")
+		b.text("pre", "7b 22 63 75 72 72")
+		b.click("[role=tab]:nth-child(2)")
+		at("#/tree/shop/binary")
+		b.text("pre", "00000000  00 ff 3c 62 3e")
+		at("#/tree/shop/secret")
+		b.text(".note", "You may not")
+		if eval[bool](b, "document.body.innerText.includes('nobody knows')") {
+			t.Error("what may not be read is there")
+		}
+		b.errors() // the browser notes the answer 403
+	})
+
+	t.Run("Pages", func(t *testing.T) {
+		at("#/tree/many")
+		b.await("document.querySelectorAll('[role=treeitem]').length > 200")
+		before := eval[int](b, "document.querySelectorAll('[role=treeitem]').length")
+		b.click(".more button")
+		b.await(fmt.Sprintf("document.querySelectorAll('[role=treeitem]').length === %d", before+200))
+		b.click("input[type=search]")
+		b.keys("2997")
+		b.await("document.querySelectorAll('.found a').length === 1")
+		b.click(".found a")
+		b.text(".path", "n2997")
+	})
+
+	t.Run("Hostile", func(t *testing.T) {
+		at("#/tree/hostile")
+		for _, name := range hostile {
+			b.text("[role=treeitem] .name", strings.NewReplacer("\u202e", `\u202e`).Replace(name))
+			at("#/tree/hostile/" + eval[string](b, fmt.Sprintf("encodeURIComponent(%q)", name)))
+			b.text("pre", hostile[0])
+		}
+		if eval[bool](b, "'pwned' in window || !!document.querySelector('main script, main img, main b')") {
+			t.Error("a znode is markup")
+		}
+	})
+
+	t.Run("Keyboard", func(t *testing.T) {
+		at("#/tree/")
+		b.await("document.querySelector('[aria-selected=true] .name').textContent === '/'")
+		eval[bool](b, "document.querySelector('[role=treeitem]').focus(), true")
+		b.keys(kb.End)
+		b.await("document.activeElement.ariaLabel === 'zookeeper'")
+		b.keys(kb.ArrowRight)
+		b.await("document.activeElement.ariaExpanded === 'true' && document.activeElement.querySelector('[role=treeitem]')")
+		b.keys(kb.ArrowRight + kb.Enter)
+		b.await("location.hash === '#/tree/zookeeper/config'")
+		b.keys(kb.ArrowLeft + kb.ArrowLeft)
+		b.await("document.activeElement.ariaLabel === 'zookeeper' && document.activeElement.ariaExpanded === 'false'")
+	})
+
+	t.Run("Edit", func(t *testing.T) {
+		at("#/tree/shop/locks")
+		b.text(".path", "locks")
+		b.click("details:nth-of-type(2) summary")
+		b.click("[aria-label='Name of the child']")
+		b.keys("new <b>")
+		b.click("[aria-label='Data of the child']")
+		b.keys("grüße")
+		b.click("details[open] button")
+		b.await("location.hash === '#/tree/shop/locks/new%20%3Cb%3E'")
+		b.text("pre", "grüße")
+		if data, _, err := c.Get(t.Context(), "/shop/locks/new <b>", false); err != nil || string(data) != "grüße" {
+			t.Errorf("%q, %v", data, err)
+		}
+		b.click("details:nth-of-type(1) summary")
+		b.click("[aria-label='New data']")
+		b.keys(" and more")
+		b.click("details[open] button")
+		b.await("[...document.querySelectorAll('pre')].some((e) => e.textContent.endsWith('and more') || e.textContent.startsWith(' and more'))")
+		b.click("details:nth-of-type(3) summary")
+		b.click("[aria-label='Type the name to delete it']")
+		b.keys("new <b>")
+		b.click("details[open] button")
+		b.await("location.hash === '#/tree/shop/locks'")
+		if _, err := c.Exists(t.Context(), "/shop/locks/new <b>", false); err != jute.ErrNoNode {
+			t.Error(err)
+		}
+	})
+
+	t.Run("Pictures", func(t *testing.T) {
+		for _, scheme := range []string{"light", "dark"} {
+			b.scheme(scheme)
+			for _, size := range []struct {
+				name          string
+				width, height int64
+			}{{"", 1280, 820}, {"-small", 390, 844}} {
+				b.size(size.width, size.height)
+				for _, view := range views {
+					at(view.hash)
+					run(b, "reload", chromedp.Reload())
+					b.text(view.selector, view.text)
+					if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > int(size.width) {
+						t.Errorf("%s is %d pixels wide in a window of %d", view.name, wide, size.width)
+					}
+					b.picture(view.name + "-" + scheme + size.name)
+				}
+			}
+		}
+	})
+	if said := b.errors(); said != nil {
+		t.Errorf("the page had errors: %q", said)
+	}
+}
+
+// views are those that there are pictures of, with what is to be seen there.
+var views = []struct{ name, hash, selector, text string }{
+	{"tree", "#/tree/shop/config/payments", "pre", "currency"},
+}
+
+// hostile are names and data that must stay text.
+var hostile = []string{"<script>window.pwned=1<", "<img src=x onerror=window.pwned=1>", "\u202egpj.exe", "&lt;b&gt;", "%2e%2e", "#?"}
+
+// plant fills the tree.
+func plant(t *testing.T, c *client.Client) {
+	t.Helper()
+	create := func(path, data string, mode jute.CreateMode, acl ...jute.ACL) {
+		t.Helper()
+		if acl == nil {
+			acl = client.OpenACL
+		}
+		if _, err := c.Create(t.Context(), path, []byte(data), acl, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/shop", "/shop/config", "/shop/workers", "/hostile", "/many"} {
+		create(path, "", jute.ModePersistent)
+	}
+	create("/shop/locks", "", jute.ModeContainer)
+	create("/shop/config/payments", `{"currency":"EUR","retries":3,"timeouts":{"connect":"2s","read":"10s"},"methods":["card","transfer","invoice"],"account":72057594037927937,"sandbox":false}`, jute.ModePersistent)
+	create("/shop/config/search", "index=products\nshards=4\nreplicas=2\n", jute.ModePersistent)
+	create("/shop/binary", "\x00\xff<b>bytes", jute.ModePersistent)
+	create("/shop/secret", "nobody knows", jute.ModePersistent, jute.ACL{Perms: jute.PermAll, Scheme: "digest", ID: "other:x"})
+	for i := range 3 {
+		create(fmt.Sprintf("/shop/workers/worker-%d", i+1), fmt.Sprintf("10.0.0.%d:8080", i+1), jute.ModeEphemeral)
+	}
+	for _, name := range hostile {
+		create("/hostile/"+name, hostile[0], jute.ModePersistent)
+	}
+	for i := 0; i < 3000; i += 500 {
+		var batch []jute.Operation
+		for n := range 500 {
+			batch = append(batch, jute.Operation{Op: jute.OpCreate, Path: fmt.Appendf(nil, "/many/n%04d", i+n), ACL: []jute.ACLText{{Perms: jute.PermAll, Scheme: []byte("world"), ID: []byte("anyone")}}})
+		}
+		if _, err := c.Multi(t.Context(), batch...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
