@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"quoll/config"
+	"quoll/ratelog"
 	"quoll/server"
 	"quoll/tlsconf"
 )
@@ -41,14 +42,15 @@ type Server struct {
 	restores  limiter
 	edits     limiter
 	looks     server.Room
-	page      http.Handler // the console; nil for none
+	page      http.Handler    // the console; nil for none
+	rated     *ratelog.Logger // of what clients can bring about as often as they like
 }
 
 // Start opens the port and serves it. Its errors name the key that is wrong.
 func Start(o Options) (*Server, error) {
 	c := o.Config
 	a := &Server{
-		Options: o, commands: map[string]*server.Command{}, turn: o.Server.Turn(), streams: make(server.Room, maxStreams),
+		Options: o, commands: map[string]*server.Command{}, turn: o.Server.Turn(), streams: make(server.Room, maxStreams), rated: ratelog.New(o.Logger),
 		snapshots: limiter{interval: c.AdminRateLimiterInterval / 1000}, // as ZooKeeper's, which takes the number for microseconds here
 		restores:  limiter{interval: c.AdminRateLimiterInterval},
 		edits:     limiter{interval: c.AdminRateLimiterInterval / 1000},

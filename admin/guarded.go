@@ -57,7 +57,7 @@ func (a *Server) identify(w http.ResponseWriter, r *http.Request, name string, c
 	default:
 		return true
 	}
-	a.Logger.Warn("AdminServer: who has asked for a command may not use it", "command", name, "client", r.RemoteAddr)
+	a.rated.Warn("AdminServer: who has asked for a command may not use it", "command", name, "client", r.RemoteAddr)
 	return false
 }
 
@@ -129,7 +129,7 @@ func (a *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 		_ = deadline.SetWriteDeadline(time.Now().Add(answerTime))
 		n, err := io.CopyN(w, file, min(left, chunk))
 		if left -= n; err != nil {
-			a.Logger.Warn("AdminServer: a snapshot was not sent to its end", "client", r.RemoteAddr, "file", taken.File, "error", err)
+			a.rated.Warn("AdminServer: a snapshot was not sent to its end", "client", r.RemoteAddr, "file", taken.File, "error", err)
 			return
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"quoll/config"
+	"quoll/ratelog"
 	"quoll/sasl"
 	"quoll/zab/wire"
 )
@@ -29,13 +30,12 @@ type authentication struct {
 	learner *sasl.Login // who this server is to those that it connects to
 	server  *sasl.Login // who is let in
 	members func() *members
-	log     *slog.Logger
-	often   onceASecond
+	rated   *ratelog.Logger
 }
 
 // newAuthentication reads the sections of the JAAS file; without SASL it is nil. The errors name the key, or file and line.
 func newAuthentication(c *config.Config, members func() *members, log *slog.Logger) (*authentication, error) {
-	a := &authentication{config: c.QuorumSASL, members: members, log: log}
+	a := &authentication{config: c.QuorumSASL, members: members, rated: ratelog.New(log)}
 	if !a.config.Enabled {
 		return nil, nil
 	}
@@ -84,9 +84,7 @@ func (a *authentication) authenticate(conn net.Conn, r *wire.Reader, sid int64, 
 		return nil
 	}
 	err = fmt.Errorf("authentication with SASL: %w", err)
-	if a.often.due() {
-		a.log.Warn("a server that connected is not authenticated", "peer", conn.RemoteAddr().String(), "let in", !a.config.ServerRequires, "error", err)
-	}
+	a.rated.Warn("a server that connected is not authenticated", "peer", conn.RemoteAddr().String(), "let in", !a.config.ServerRequires, "error", err)
 	if !a.config.ServerRequires {
 		return nil
 	}

@@ -114,7 +114,7 @@ func (p *Peer) accept(ls *listener, l net.Listener, serve func(ctx context.Conte
 				return
 			}
 			if err != nil {
-				p.log.Error("cannot accept a learner", "error", err)
+				p.rated.Error("cannot accept a learner", "error", err)
 				select {
 				case <-ls.ctx.Done():
 				case <-time.After(50 * time.Millisecond): // out of file descriptors, most likely
@@ -137,7 +137,7 @@ func (p *Peer) greet(ls *listener, c *conn, serve func(ctx context.Context, c *c
 	}
 	if err != nil {
 		if !errors.Is(err, net.ErrClosed) {
-			p.log.Info("closing a connection to the quorum port", "peer", c.RemoteAddr().String(), "error", err)
+			p.rated.Info("closing a connection to the quorum port", "peer", c.RemoteAddr().String(), "error", err)
 		}
 		_ = c.Close()
 		return

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -31,7 +32,7 @@ func (p *Peer) serveObservers(leader int64) {
 	p.master = p.listenAt(addresses, nil, func(ctx context.Context, observer *conn, first wire.Packet) {
 		defer observer.Close()
 		if err := p.passOn(ctx, leader, observer, first); err != nil {
-			p.log.Info("an observer cannot be passed on to the leader", "observer", observer.RemoteAddr().String(), "error", err)
+			p.rated.Info("an observer cannot be passed on to the leader", "observer", observer.RemoteAddr().String(), "error", err)
 		}
 	})
 }
@@ -66,7 +67,12 @@ func (p *Peer) passOn(ctx context.Context, leader int64, observer *conn, first w
 		return err
 	}
 	defer p.passes(observer)()
-	p.log.Info("an observer is passed on to the leader", "sid", observer.sid, "observer", observer.RemoteAddr().String(), "leader", leader)
+	const passed = "an observer is passed on to the leader"
+	kind := passed
+	if p.members.Load().server(observer.sid) != nil {
+		kind = fmt.Sprint(passed, observer.sid) // which strangers do not crowd out
+	}
+	p.rated.Log(slog.LevelInfo, kind, passed, "sid", observer.sid, "observer", observer.RemoteAddr().String(), "leader", leader)
 	p.wg.Go(func() {
 		defer hangUp()
 		_, _ = io.Copy(c, observer.reader)

@@ -18,6 +18,7 @@ import (
 	"quoll/ensemble"
 	"quoll/metrics"
 	"quoll/quorum/election"
+	"quoll/ratelog"
 	"quoll/zab"
 	"quoll/zab/wire"
 )
@@ -57,6 +58,7 @@ type Options struct {
 type Peer struct {
 	opts  Options
 	log   *slog.Logger
+	rated *ratelog.Logger // of what others can bring about as often as they like
 	app   App
 	node  *zab.Node
 	begin time.Time
@@ -159,6 +161,7 @@ func Start(o Options, app App) (*Peer, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
+	p.rated = ratelog.New(p.log)
 	p.behind, p.heard = newGauge(behindLimit, p.poke), newGauge(heardLimit, nil)
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(metrics.Null)
@@ -587,7 +590,7 @@ func (p *Peer) deliver(e zab.Deliver) {
 	default:
 		p.poke() // for Work to take it
 		if err := p.app.Deliver(e); err != nil {
-			p.log.Warn("closing the link of a learner", "sid", e.SID, "error", err)
+			p.rated.Warn("closing the link of a learner", "sid", e.SID, "error", err)
 			delete(p.links, e.Link)
 			l.end()
 			p.node.Step(p.now(), zab.LinkDown{Link: e.Link, Reason: err.Error()})
@@ -602,7 +605,7 @@ func (p *Peer) closeLink(e zab.Close) {
 	}
 	delete(p.links, e.Link)
 	if e.Error {
-		p.log.Warn("closing a link", "peer", l.conn.RemoteAddr().String(), "reason", e.Reason)
+		p.rated.Warn("closing a link", "peer", l.conn.RemoteAddr().String(), "reason", e.Reason)
 	}
 	l.finish()
 }

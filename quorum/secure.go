@@ -9,10 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"quoll/config"
+	"quoll/ratelog"
 	"quoll/tlsconf"
 )
 
@@ -27,8 +27,7 @@ type security struct {
 	tls     *tlsconf.Server
 	config  *config.Config
 	members func() *members
-	log     *slog.Logger
-	often   onceASecond
+	rated   *ratelog.Logger
 }
 
 // newSecurity reads the stores; without TLS it is nil. The errors name the key that is wrong.
@@ -44,7 +43,7 @@ func newSecurity(c *config.Config, members func() *members, log *slog.Logger) (*
 		log.Warn(note)
 	}
 	log.Info("TLS between servers", "sslQuorum", c.SSLQuorum, "portUnification", c.PortUnification)
-	s := &security{tls: material, config: c, members: members, log: log}
+	s := &security{tls: material, config: c, members: members, rated: ratelog.New(log)}
 	if c.FIPSMode {
 		log.Warn("certificates of servers are not compared with hosts, because fips-mode is on, as it is by default: who has a certificate of a trusted authority can be any server")
 	} else if !s.namesServers() {
@@ -116,19 +115,7 @@ func (s *security) accepted(conn net.Conn) (net.Conn, error) {
 
 // warn says that somebody could not be let in.
 func (s *security) warn(conn net.Conn, err error) {
-	if s.often.due() {
-		s.log.Warn("a server cannot connect here with TLS", "peer", conn.RemoteAddr().String(), "error", err)
-	}
-}
-
-// onceASecond keeps out of the log what strangers can make happen as often as they like.
-type onceASecond struct{ last atomic.Int64 }
-
-// due reports whether it is time for a line.
-func (o *onceASecond) due() bool {
-	now := time.Now().Unix()
-	last := o.last.Load()
-	return now > last && o.last.CompareAndSwap(last, now)
+	s.rated.Warn("a server cannot connect here with TLS", "peer", conn.RemoteAddr().String(), "error", err)
 }
 
 // looksLikeTLS tells the first bytes of TLS 1.0 to 1.3 from those of a server in plain text.

@@ -3,7 +3,6 @@ package server
 import (
 	"encoding/binary"
 	"fmt"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
@@ -201,16 +200,5 @@ func TestWriteOfALeftConnection(t *testing.T) {
 	}
 	if newer.session.Load().conn.CompareAndSwap(newer, nil); c.handle(hotFrame(jute.OpCloseSession, nil)) == nil || c.session.Load().closing.Load() {
 		t.Error("a connection that was left closes the session")
-	}
-}
-
-func TestWarningsAreBounded(t *testing.T) {
-	var log strings.Builder
-	s := &Server{log: slog.New(slog.NewTextHandler(&log, nil)), started: time.Now()}
-	for range 1000 {
-		s.warn("something is wrong with %s", "/quota")
-	}
-	if n := strings.Count(log.String(), "wrong with /quota"); n == 0 || n > 100 {
-		t.Errorf("%d lines", n)
 	}
 }

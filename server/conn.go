@@ -636,7 +636,7 @@ func (c *conn) put(p []byte, n int64, last *noted, given bool) {
 	}
 	c.out.Unlock()
 	if overflow {
-		c.s.log.Warn("closing a connection that does not read its output", "client", c.remote(), "bytes", size)
+		c.s.rated.Warn("closing a connection that does not read its output", "client", c.remote(), "bytes", size)
 		c.close()
 	}
 }
@@ -823,7 +823,7 @@ func (c *conn) addWatchedPath(path string) bool {
 		c.watches.paths = map[string]struct{}{}
 	}
 	if c.watches.bytes+len(path) > watchLimit {
-		c.s.log.Warn("closing a connection that watches too much", "client", c.remote(), "paths", len(c.watches.paths), "bytes", c.watches.bytes)
+		c.s.rated.Warn("closing a connection that watches too much", "client", c.remote(), "paths", len(c.watches.paths), "bytes", c.watches.bytes)
 		c.close()
 		return false
 	}

@@ -52,7 +52,7 @@ func (c *conn) greet() bool {
 		return false
 	}
 	if last := c.s.lastZxid.Load(); req.LastZxidSeen > last {
-		c.s.log.Info("refusing a client that has seen a later zxid; it must try another server", "client", c.remote(), "seen", hex(req.LastZxidSeen), "last", hex(last))
+		c.s.rated.Info("refusing a client that has seen a later zxid; it must try another server", "client", c.remote(), "seen", hex(req.LastZxidSeen), "last", hex(last))
 		return false
 	}
 	timeout := min(max(int64(req.Timeout), c.s.opts.MinSessionTimeout.Milliseconds()), c.s.opts.MaxSessionTimeout.Milliseconds())
@@ -200,7 +200,7 @@ func (c *conn) handleAuth(xid int32, body []byte) error {
 		return nil
 	}
 	c.s.stats.authFailed.Add(1)
-	c.s.log.Warn("authentication failed", "client", c.remote(), "scheme", name[:min(len(name), 64)], "error", err)
+	c.s.rated.Warn("authentication failed", "client", c.remote(), "scheme", name[:min(len(name), 64)], "error", err)
 	if s != nil && s.silent {
 		return errRefused
 	}

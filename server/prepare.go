@@ -39,7 +39,7 @@ type Preparer struct {
 	digest      uint64
 	digester    tree.Digester
 	journal     []change // what the request in preparation must undo if it fails
-	warn        func(format string, args ...any)
+	warn        func(msg string, args ...any)
 	overQuota   func(path string)        // a request for path was refused
 	unlisted    func(session int64) bool // whether a session that is not global may write; nil if there are none
 }
@@ -189,7 +189,7 @@ func (pr *Preparer) dispatch(txn *tree.Txn, r *Request) jute.Code {
 			size = len(txn.Append(nil)) + digestSize // the bound may be far off for a multi of many short parts
 		}
 		if size > pr.opts.maxEntry() {
-			pr.warn("%s of session 0x%x refused: it would take %d bytes in the log, more than ZooKeeper could read back", r.Op, r.Session, size)
+			pr.warn("refused a write that would take more bytes in the log than ZooKeeper could read back", "op", r.Op.String(), "session", hex(r.Session), "bytes", size)
 			code = jute.ErrMarshalling
 		}
 	}
@@ -572,7 +572,7 @@ func (pr *Preparer) withinQuota(path string, bytes, count int64) bool {
 			return true
 		}
 		if soft > -1 && now+diff > soft {
-			pr.warn("%s quota exceeded: %s has %d, limit %d", what, quota, now+diff, soft)
+			pr.warn("quota exceeded", "of", what, "path", quota, "has", now+diff, "limit", soft)
 		}
 		return false
 	}

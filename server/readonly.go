@@ -40,7 +40,7 @@ func (m *Member) ServeReadOnly() func() {
 // welcomesReadOnly reports whether a server without quorum takes a client.
 func (c *conn) welcomesReadOnly(req *jute.ConnectRequest) bool {
 	if !req.ReadOnly {
-		c.s.log.Info("refusing a client that is not read-only: there is no quorum", "client", c.remote())
+		c.s.rated.Info("refusing a client that is not read-only: there is no quorum", "client", c.remote())
 		return false
 	}
 	return true
@@ -52,7 +52,7 @@ func (c *conn) welcomesReadOnly(req *jute.ConnectRequest) bool {
 func (c *conn) sendsAway(id int64, authentic bool) bool {
 	s := c.s
 	if s.isGlobal(id) {
-		s.log.Info("refusing a global session: there is no quorum", "client", c.remote(), "session", hex(id))
+		s.rated.Info("refusing a global session: there is no quorum", "client", c.remote(), "session", hex(id))
 		return true
 	}
 	return authentic && s.sessions.get(id) == nil && !s.opts.LocalSessionsEnabled && !s.sessions.made(id)

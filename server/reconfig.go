@@ -42,7 +42,7 @@ func (pr *Preparer) reconfig(txn *tree.Txn, r *Request, d *jute.Decoder) jute.Co
 	rules := ensemble.Rules{MultiAddress: pr.opts.MultiAddressEnabled, StandaloneEnabled: pr.opts.StandaloneEnabled}
 	next, err := lastSeen.Reconfig(&q, txn.Zxid, rules)
 	if code := jute.OK; errors.As(err, &code) {
-		pr.warn("reconfig of session 0x%x refused: %v", r.Session, err)
+		pr.warn("reconfig refused", "session", hex(r.Session), "error", err)
 		return code
 	}
 	if !pr.members.CanReconfigure(next) {

@@ -115,7 +115,7 @@ func (c *conn) handleSASL(xid int32, body []byte) error {
 		c.answerSASL(xid, answer, jute.OK, false)
 		return nil
 	}
-	c.s.warn("client %s failed to authenticate with SASL: %v", c.remote(), err)
+	c.s.rated.Warn("authentication with SASL failed", "client", c.remote(), "error", err)
 	required := c.s.auth.required["sasl"]
 	switch {
 	case errors.Is(err, sasl.ErrSilent):

@@ -16,6 +16,7 @@ import (
 	"quoll/config"
 	"quoll/jute"
 	"quoll/metrics"
+	"quoll/ratelog"
 	"quoll/replica"
 	"quoll/tree"
 	"quoll/txnlog"
@@ -52,6 +53,7 @@ func (o *Options) serverID() int64 { return max(o.MyID, 1) }
 type Server struct {
 	opts      *Options
 	log       *slog.Logger
+	rated     *ratelog.Logger // of what clients can bring about as often as they like
 	metrics   *metrics.Set
 	auth      *authenticator
 	audit     *audit.Log // nil without audit.enable
@@ -78,7 +80,6 @@ type Server struct {
 	// service counts the times that this server began to serve, is 0 while it does not, and negative while it serves read-only clients: a request belongs to the
 	// one that it was read in. A standalone server has one.
 	service     atomic.Int64
-	warned      atomic.Int64     // when warn last logged, milliseconds of the server's clock
 	outstanding atomic.Int64     // requests on their way through the pipeline
 	large       atomic.Int64     // bytes of the large ones among them
 	finished    chan struct{}    // a request is done, for those that are stalled
@@ -120,6 +121,7 @@ func Start(o Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.rated = ratelog.New(s.log)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -232,7 +234,7 @@ func (s *Server) readCredentials(securePort bool) (err error) {
 func (s *Server) setTree(t *tree.Tree) {
 	s.tree = t
 	s.listings.clear()
-	t.OnWarning(s.warn)
+	t.OnWarning(s.rated.Warn)
 	s.lastZxid.Store(t.LastZxid())
 	s.prepare()
 }
@@ -240,7 +242,7 @@ func (s *Server) setTree(t *tree.Tree) {
 // prepare makes the preparer for the tree.
 func (s *Server) prepare() {
 	s.prep = newPreparer(s.tree, s.auth, s.opts)
-	s.prep.warn = s.warn
+	s.prep.warn = s.rated.Warn
 	if s.makesLocalSessions() {
 		s.prep.unlisted = s.mayWriteUnlisted
 	}
@@ -260,14 +262,6 @@ func (s *Server) clock(t time.Time) int64 { return t.Sub(s.started).Milliseconds
 func (s *Server) wall(clock int64) time.Time {
 	now := time.Now()
 	return now.Add(time.Duration(clock-s.clock(now)) * time.Millisecond)
-}
-
-// warn logs what a client can bring about with every request, once a second at most.
-func (s *Server) warn(format string, args ...any) {
-	now := s.clock(time.Now())
-	if last := s.warned.Load(); now-last >= 1000 && s.warned.CompareAndSwap(last, now) {
-		s.log.Warn(fmt.Sprintf(format, args...))
-	}
 }
 
 // Done is closed when the server has stopped.
@@ -364,7 +358,7 @@ func (s *Server) accept(l net.Listener, how security) {
 				return
 			}
 			// Out of file descriptors, most likely: others may close theirs.
-			s.log.Error("cannot accept a connection", "address", l.Addr().String(), "error", err)
+			s.rated.Error("cannot accept a connection", "address", l.Addr().String(), "error", err)
 			select {
 			case <-s.stop:
 				return
@@ -398,9 +392,9 @@ func (s *Server) admit(nc newcomer) {
 		if !closed {
 			s.metrics.ConnectionRejected.Inc()
 			if tooMany {
-				s.log.Warn(fmt.Sprintf("Too many connections from /%s - max is %d", ip, s.opts.MaxClientCnxns))
+				s.rated.Log(slog.LevelWarn, "maxClientCnxns", fmt.Sprintf("Too many connections from /%s - max is %d", ip, s.opts.MaxClientCnxns))
 			} else {
-				s.log.Warn(fmt.Sprintf("Too many connections - max is %d", s.opts.MaxCnxns), "client", ip)
+				s.rated.Log(slog.LevelWarn, "maxCnxns", fmt.Sprintf("Too many connections - max is %d", s.opts.MaxCnxns), "client", ip)
 			}
 		}
 		if tcp, ok := nc.Conn.(*net.TCPConn); ok {

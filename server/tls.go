@@ -135,7 +135,7 @@ func (d *doorstep) identify(nc net.Conn, how security) (newcomer, error) {
 		d.s.stats.authFailed.Add(1)
 		d.s.metrics.UnsuccessfulHandshakes.Inc()
 		if in.left < handshakeBytes { // and not somebody who only looks whether the port is open
-			d.s.warn("a TLS handshake of /%s failed: %v", nc.RemoteAddr(), err)
+			d.s.rated.Warn("a TLS handshake failed", "client", nc.RemoteAddr().String(), "error", err)
 		}
 		return newcomer{}, err
 	}

@@ -69,7 +69,7 @@ func (t *Tree) Quota(path string) (limits, stats Quota, ok bool) {
 		}
 		var err error
 		if *q, err = ParseQuota(n.Data()); err != nil {
-			t.warnings("quota znode %s: %v", n.Path(), err)
+			t.warnings("malformed quota znode", "path", n.Path(), "error", err)
 			return limits, stats, false
 		}
 	}
@@ -118,12 +118,12 @@ func (t *Tree) countQuota(path string, bytes, count int) {
 	}
 	n := t.index.find(QuotaPath + quota + "/" + StatsName)
 	if n == nil {
-		t.warnings("missing stat node for %s", quota)
+		t.warnings("missing stat node of a quota", "path", quota)
 		return
 	}
 	q, err := ParseQuota(n.Data())
 	if err != nil {
-		t.warnings("quota znode %s: %v", n.Path(), err)
+		t.warnings("malformed quota znode", "path", n.Path(), "error", err)
 		return
 	}
 	t.setQuotaStats(n, q.Count+int64(count), q.Bytes+int64(bytes))

@@ -45,7 +45,7 @@ type Tree struct {
 	dataSize   int64
 	changes    changes
 	limit      int // of znodes
-	warnings   func(format string, args ...any)
+	warnings   func(msg string, args ...any)
 }
 
 // DigestAt is the digest of the tree after the transaction of a zxid.
@@ -106,8 +106,8 @@ func (t *Tree) SetConfig(text []byte, version, now int64) (change Change, ok boo
 	return Change{Kind: DataChanged, Path: ConfigPath, ACL: t.ACL(n)}, true
 }
 
-// OnWarning makes fn the receiver of what is wrong with the data but harmless, such as a malformed quota znode.
-func (t *Tree) OnWarning(fn func(format string, args ...any)) { t.warnings = fn }
+// OnWarning makes fn, which is called as a method of slog, the receiver of what is wrong with the data but harmless, such as a malformed quota znode.
+func (t *Tree) OnWarning(fn func(msg string, args ...any)) { t.warnings = fn }
 
 // Get returns the node at path, or nil. It does not allocate.
 func (t *Tree) Get(path []byte) *Node {
@@ -463,7 +463,7 @@ func (t *Tree) applyCreate(txn *Txn, r *Result, changes []Change) []Change {
 		return changes
 	}
 	if t.Len() >= t.limit {
-		t.warnings("%s is not created: there are %d znodes, and no tree holds more", txn.Path, t.Len())
+		t.warnings("a znode is not created: no tree holds more", "path", txn.Path, "znodes", t.Len())
 		r.Err = jute.ErrSystemError
 		return changes
 	}

@@ -37,7 +37,7 @@ func (p *Port) dial(pe *peer, told []ensemble.Addr) {
 		p.prune(pe)
 		p.mu.Unlock()
 		if err != nil && pe.ctx.Err() == nil {
-			p.log.Warn("cannot open a channel to a server at its election address", "sid", pe.sid, "error", err)
+			p.rated.Warn("cannot open a channel to a server at its election address", "sid", pe.sid, "error", err)
 		}
 	})
 }
@@ -122,7 +122,7 @@ func (p *Port) introduce(pe *peer, raw net.Conn, host string, hello []byte, auth
 	if err := p.adopt(pe, l); err != nil {
 		return false, err
 	}
-	p.log.Info("connected to a smaller server", "sid", pe.sid, "address", raw.RemoteAddr().String())
+	p.rated.Info("connected to a smaller server", "sid", pe.sid, "address", raw.RemoteAddr().String())
 	return true, nil
 }
 

@@ -70,7 +70,7 @@ func (p *Port) greet(conn net.Conn) {
 		return
 	}
 	if errors.Is(err, errOwnSID) {
-		p.log.Warn("closing a connection", "address", conn.RemoteAddr().String(), "error", err)
+		p.rated.Warn("closing a connection", "address", conn.RemoteAddr().String(), "error", err)
 		return
 	}
 	// Anybody can make these come as fast as connections do.
@@ -115,7 +115,7 @@ func (p *Port) receiveConnection(raw net.Conn) error {
 	}
 	pe := p.peer(sid)
 	if m.SID > p.opts.SID {
-		p.log.Info("a larger server connected", "sid", sid, "address", raw.RemoteAddr().String())
+		p.rated.Info("a larger server connected", "sid", sid, "address", raw.RemoteAddr().String())
 		return p.adopt(pe, l)
 	}
 	// A doorbell. Who rings has no connection, whatever this side believes.

@@ -149,6 +149,6 @@ func (l *link) tell(p *Port, what string, sid int64, err error) {
 	select {
 	case <-l.done:
 	default:
-		p.log.Info(what, "sid", sid, "address", l.raw.RemoteAddr().String(), "error", err)
+		p.rated.Info(what, "sid", sid, "address", l.raw.RemoteAddr().String(), "error", err)
 	}
 }

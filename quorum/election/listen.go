@@ -137,7 +137,7 @@ func (p *Port) acceptConnections(on *listening, l net.Listener) {
 		if errors.Is(err, net.ErrClosed) || on.ctx.Err() != nil {
 			return
 		}
-		p.log.Error("cannot accept a connection", "address", l.Addr().String(), "error", err)
+		p.rated.Error("cannot accept a connection", "address", l.Addr().String(), "error", err)
 		if !wait(on.ctx, acceptWait) {
 			return
 		}

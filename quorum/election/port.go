@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"quoll/ensemble"
+	"quoll/ratelog"
 	"quoll/zab/wire"
 )
 
@@ -65,6 +66,7 @@ type Options struct {
 type Port struct {
 	opts     Options
 	log      *slog.Logger
+	rated    *ratelog.Logger // of what others can bring about as often as they like
 	dialer   net.Dialer
 	bindWait time.Duration // between two attempts to bind
 	wg       sync.WaitGroup
@@ -107,7 +109,7 @@ func newPort(opts Options, committed, lastSeen *ensemble.Config) *Port {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Port{opts: opts, log: opts.Logger, bindWait: time.Second, peers: make(map[int64]*peer)}
+	p := &Port{opts: opts, log: opts.Logger, rated: ratelog.New(opts.Logger), bindWait: time.Second, peers: make(map[int64]*peer)}
 	p.configure(committed, lastSeen)
 	return p
 }
