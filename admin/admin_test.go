@@ -300,6 +300,64 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
+// TestCrowdThatIsAnswered has as many connections as there may be wait for answers: who comes, from there or from elsewhere, is answered all the same.
+func TestCrowdThatIsAnswered(t *testing.T) {
+	a := start(t)
+	a.turn <- struct{}{} // which they wait for
+	defer func() { <-a.turn }()
+	crowd := &a.endpoint.port.crowd
+	dial := func(from string) net.Conn {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		c, err := d.Dial("tcp", a.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		return c
+	}
+	busy := func() (n int) {
+		crowd.Lock()
+		defer crowd.Unlock()
+		for e := crowd.list.Front(); e != nil; e = e.Next() {
+			if e.Value.(*member).busy.Load() {
+				n++
+			}
+		}
+		return n
+	}
+	first := dial("127.0.0.3")
+	for i := range maxConnections {
+		c := first
+		if i > 0 {
+			c = dial("127.0.0.2")
+		}
+		if _, err := io.WriteString(c, "GET /commands/dump HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(20 * time.Second); busy() <= i; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d of %d wait for their answers", busy(), i+1)
+			}
+		}
+	}
+	for _, from := range []string{"127.0.0.4", "127.0.0.2"} {
+		c := dial(from)
+		if _, err := io.WriteString(c, "GET /commands/ruok HTTP/1.0\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if answer, err := io.ReadAll(c); err != nil || !strings.Contains(string(answer), " 200 OK") {
+			t.Errorf("from %s: %q, %v", from, answer, err)
+		}
+	}
+	crowd.Lock()
+	defer crowd.Unlock()
+	if host, _, _ := net.SplitHostPort(crowd.list.Front().Value.(*member).RemoteAddr().String()); host != "127.0.0.3" {
+		t.Errorf("the oldest one is from %s: the only one of its address has gone", host)
+	}
+}
+
 // TestNoClientHoldsAnything has one take its long answer slowly: short ones are answered meanwhile.
 func TestNoClientHoldsAnything(t *testing.T) {
 	a := start(t)

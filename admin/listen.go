@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/tls"
 	"errors"
@@ -18,8 +19,8 @@ const (
 	firstByteTime  = 10 * time.Second // that a client has to say whether it speaks TLS
 )
 
-// crowd is the connections of a listener. When there are too many, the one that has been there longest without being answered goes: a client that has something to ask does so at
-// once, and to turn away who comes would shut everybody out for as long as the others can wait.
+// crowd is the connections of a listener. When there are too many, one of the address that has the most goes, so that nobody shuts others out: the one that has been there longest
+// without being answered, since a client that has something to ask does so at once, or else the one that began to be answered last. It is never the one that has just come.
 type crowd struct {
 	sync.Mutex
 	list list.List // of *member, the oldest first
@@ -38,21 +39,42 @@ func (c *crowd) join(conn net.Conn) *member {
 	m := &member{Conn: conn, crowd: c}
 	c.Lock()
 	m.place = c.list.PushBack(m)
-	tooMany := m
-	if c.list.Len() <= maxConnections {
-		tooMany = nil
-	}
-	for e := c.list.Front(); tooMany != nil && e != nil; e = e.Next() {
-		if one := e.Value.(*member); !one.busy.Load() {
-			tooMany = one
-			break
-		}
+	var tooMany *member
+	if c.list.Len() > maxConnections {
+		tooMany = c.crowding(m)
 	}
 	c.Unlock()
 	if tooMany != nil {
 		_ = tooMany.Close()
 	}
 	return m
+}
+
+// crowding finds the one that has to go for who has just come. The crowd is locked.
+func (c *crowd) crowding(newcomer *member) (goes *member) {
+	count, most := map[string]int{}, 0
+	for e := c.list.Front(); e != nil; e = e.Next() {
+		m := e.Value.(*member)
+		count[m.host()]++
+		most = max(most, count[m.host()])
+	}
+	for e := c.list.Front(); e != nil; e = e.Next() {
+		m := e.Value.(*member)
+		switch {
+		case m == newcomer || count[m.host()] < most:
+		case !m.busy.Load():
+			return m
+		default:
+			goes = m
+		}
+	}
+	return cmp.Or(goes, newcomer)
+}
+
+// host is the address that the connection comes from.
+func (m *member) host() string {
+	host, _, _ := net.SplitHostPort(m.RemoteAddr().String())
+	return host
 }
 
 // memberOf finds the member that a connection is, which may speak TLS.
