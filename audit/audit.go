@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unicode"
@@ -55,13 +56,18 @@ const (
 const (
 	bufferLimit = 8 << 20     // bytes of lines that wait to be written
 	valueLimit  = 8 << 10     // bytes of one value; what is longer ends in dots
+	nameLimit   = 256         // bytes of a name that its owner has chosen; the same
 	retryAfter  = time.Second // a file that took no write
 
 	closePatience = 5 * time.Second
 )
 
 // Field is one field of a line. Its value may be empty.
-type Field struct{ Name, Value string }
+type Field struct {
+	Name, Value string
+	// Chosen are more values, behind commas: names that their owners have chosen. None can pass for two, or hide what stands before it.
+	Chosen []string
+}
 
 // appendLine appends a line. Failures have another level, as in ZooKeeper.
 func appendLine(b []byte, now time.Time, result string, fields []Field) []byte {
@@ -73,15 +79,27 @@ func appendLine(b []byte, now time.Time, result string, fields []Field) []byte {
 	b = append(append(b, level...), " o.a.z.a.Slf4jAuditLogger: "...)
 	for _, f := range fields {
 		b = append(append(b, f.Name...), '=')
-		b = append(appendEscaped(b, f.Value), '\t')
+		at := len(b)
+		b = appendEscaped(b, f.Value, valueLimit, "")
+		for _, name := range f.Chosen {
+			if len(b) > at {
+				b = append(b, ',')
+			}
+			if len(b) >= at+valueLimit {
+				b = append(b, "..."...)
+				break
+			}
+			b = appendEscaped(b, name, nameLimit, ",")
+		}
+		b = append(b, '\t')
 	}
 	b = append(append(b, "result="...), result...)
 	return append(b, '\n')
 }
 
-// appendEscaped appends text so that it stays what it is, one value in one line.
-func appendEscaped(b []byte, text string) []byte {
-	limit := len(b) + valueLimit
+// appendEscaped appends text of at most so many bytes so that it stays what it is, one value in one line; of special characters it has none.
+func appendEscaped(b []byte, text string, most int, special string) []byte {
+	limit := len(b) + most
 	for len(text) > 0 {
 		r, n := utf8.DecodeRuneInString(text)
 		switch {
@@ -91,7 +109,7 @@ func appendEscaped(b []byte, text string) []byte {
 			b = append(b, `\\`...)
 		case r == utf8.RuneError && n == 1:
 			b = fmt.Appendf(b, `\x%02x`, text[0])
-		case unicode.IsPrint(r):
+		case unicode.IsPrint(r) && !strings.ContainsRune(special, r):
 			b = append(b, text[:n]...)
 		case r > 0xffff:
 			b = fmt.Appendf(b, `\U%08x`, r)
@@ -160,7 +178,7 @@ func (l *Log) Add(result string, fields ...Field) {
 
 // confess puts in place of the lines that were lost how many they are. The log is locked.
 func (l *Log) confess(now time.Time) {
-	l.waiting = appendLine(l.waiting, now, Failure, []Field{{"operation", linesLost}, {"count", strconv.Itoa(l.lost)}})
+	l.waiting = appendLine(l.waiting, now, Failure, []Field{{Name: "operation", Value: linesLost}, {Name: "count", Value: strconv.Itoa(l.lost)}})
 	l.log.Error("lines of the audit log are lost: it could not be written as fast as they came", "lines", l.lost)
 	l.lost = 0
 }

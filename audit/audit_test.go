@@ -61,12 +61,40 @@ func TestLine(t *testing.T) {
 		fields []Field
 		want   string
 	}{
-		{Invoked, []Field{{"user", "root"}, {"operation", ServerStop}}, "2026-11-28 13:30:00,042 INFO o.a.z.a.Slf4jAuditLogger: user=root\toperation=serverStop\tresult=invoked\n"},
-		{Failure, []Field{{"session", "0x1"}, {"znode", ""}}, "2026-11-28 13:30:00,042 ERROR o.a.z.a.Slf4jAuditLogger: session=0x1\tznode=\tresult=failure\n"},
+		{Invoked, []Field{{Name: "user", Value: "root"}, {Name: "operation", Value: ServerStop}}, "2026-11-28 13:30:00,042 INFO o.a.z.a.Slf4jAuditLogger: user=root\toperation=serverStop\tresult=invoked\n"},
+		{Failure, []Field{{Name: "session", Value: "0x1"}, {Name: "znode", Value: ""}}, "2026-11-28 13:30:00,042 ERROR o.a.z.a.Slf4jAuditLogger: session=0x1\tznode=\tresult=failure\n"},
 	} {
 		if got := string(appendLine(nil, at, c.result, c.fields)); got != c.want {
 			t.Errorf("got  %q\nwant %q", got, c.want)
 		}
+	}
+}
+
+// TestChosen has names of a client that would pass for others, or be so long that nobody sees who it is.
+func TestChosen(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	many := make([]string, 1000)
+	for i := range many {
+		many[i] = long
+	}
+	of := func(value string, chosen ...string) string {
+		line := string(appendLine(nil, time.Now(), Success, []Field{{Name: "user", Value: value, Chosen: chosen}}))
+		_, line, _ = strings.Cut(line, "user=")
+		line, _, _ = strings.Cut(line, "\t")
+		return line
+	}
+	for _, c := range []struct{ got, want string }{
+		{of("127.0.0.1", "maria"), "127.0.0.1,maria"},
+		{of("", "maria", "bob"), "maria,bob"},
+		{of("CN=a,O=b", "x,CN=admin", `\u002c`), `CN=a,O=b,x\u002cCN=admin,\\u002c`},
+		{of("bob", long, "maria"), "bob," + long[:nameLimit] + "...,maria"},
+	} {
+		if c.got != c.want {
+			t.Errorf("got  %.300q\nwant %.300q", c.got, c.want)
+		}
+	}
+	if got := of("bob", many...); !strings.HasPrefix(got, "bob,xxx") || !strings.HasSuffix(got, ",...") || len(got) > valueLimit+nameLimit+10 {
+		t.Errorf("%d bytes: %.100q", len(got), got)
 	}
 }
 
@@ -82,7 +110,7 @@ func TestEscapes(t *testing.T) {
 		"\U000e0001":                 `\U000e0001`,
 		strings.Repeat("x", 1<<20):   strings.Repeat("x", valueLimit) + "...",
 	} {
-		if got := string(appendEscaped(nil, value)); got != want {
+		if got := string(appendEscaped(nil, value, valueLimit, "")); got != want {
 			t.Errorf("%.40q: got %.40q, want %.40q", value, got, want)
 		}
 	}
@@ -92,7 +120,7 @@ func FuzzEscapes(f *testing.F) {
 	f.Add("/a\nuser=root\t\\")
 	plain := regexp.MustCompile(`^[^\x00-\x1f\x7f-\x9f\x{2028}\x{2029}]*$`)
 	f.Fuzz(func(t *testing.T, value string) {
-		line := string(appendLine(nil, time.Now(), Success, []Field{{"znode", value}}))
+		line := string(appendLine(nil, time.Now(), Success, []Field{{Name: "znode", Value: value}}))
 		if parts := strings.Split(strings.TrimSuffix(line, "\n"), "\t"); len(parts) != 2 || !plain.MatchString(parts[0]) {
 			t.Errorf("%q became %q", value, line)
 		}
@@ -104,7 +132,7 @@ func TestLost(t *testing.T) {
 	j := newJournal()
 	j.set(true, false)
 	l := start("", j, quiet())
-	long := Field{"znode", strings.Repeat("x", valueLimit)}
+	long := Field{Name: "znode", Value: strings.Repeat("x", valueLimit)}
 	const lines = 3 * bufferLimit / valueLimit
 	for range lines {
 		l.Add(Success, long)
@@ -121,7 +149,7 @@ func TestLost(t *testing.T) {
 			t.Fatal("the lines are never written")
 		}
 	}
-	l.Add(Success, Field{"znode", "/after"})
+	l.Add(Success, Field{Name: "znode", Value: "/after"})
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +170,7 @@ func TestFailingFile(t *testing.T) {
 	j.set(false, true)
 	l := start("", j, quiet())
 	for i := range 100 {
-		l.Add(Success, Field{"znode", fmt.Sprintf("/n%02d", i)})
+		l.Add(Success, Field{Name: "znode", Value: fmt.Sprintf("/n%02d", i)})
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		j.mu.Lock()
@@ -188,17 +216,17 @@ func TestRotation(t *testing.T) {
 			}
 		}
 	}
-	l.Add(Success, Field{"znode", "/first"})
+	l.Add(Success, Field{Name: "znode", Value: "/first"})
 	holds(path, "/first")
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
-	l.Add(Success, Field{"znode", "/second"})
+	l.Add(Success, Field{Name: "znode", Value: "/second"})
 	holds(path, "/second")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	l.Add(Success, Field{"znode", "/third"})
+	l.Add(Success, Field{Name: "znode", Value: "/third"})
 	holds(path, "/third")
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -209,7 +237,7 @@ func TestRotation(t *testing.T) {
 	if l, err = Open(path, quiet()); err != nil {
 		t.Fatal(err)
 	}
-	l.Add(Success, Field{"znode", "/fourth"})
+	l.Add(Success, Field{Name: "znode", Value: "/fourth"})
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -225,6 +253,6 @@ func BenchmarkAdd(b *testing.B) {
 	defer l.Close()
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Add(Success, Field{"session", "0x1000010cdbc0000"}, Field{"user", "127.0.0.1"}, Field{"ip", "127.0.0.1"}, Field{"operation", Create}, Field{"znode", "/app/config/item"}, Field{"znode_type", "persistent"})
+		l.Add(Success, Field{Name: "session", Value: "0x1000010cdbc0000"}, Field{Name: "user", Value: "127.0.0.1"}, Field{Name: "ip", Value: "127.0.0.1"}, Field{Name: "operation", Value: Create}, Field{Name: "znode", Value: "/app/config/item"}, Field{Name: "znode_type", Value: "persistent"})
 	}
 }

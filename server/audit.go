@@ -93,9 +93,11 @@ func (e *auditEvent) add(result string) {
 			fields = append(fields, audit.Field{Name: name, Value: value})
 		}
 	}
-	users := e.s.auth.users(e.r.IDs)
+	users, chosen := e.s.auth.users(e.r.IDs)
 	put("session", hex(e.r.Session), true)
-	put("user", users, users != "")
+	if users != "" || chosen != nil {
+		fields = append(fields, audit.Field{Name: "user", Value: users, Chosen: chosen})
+	}
 	put("ip", e.r.conn.ipID.ID, true)
 	put("operation", e.operation, true)
 	put("znode", e.znode, e.hasZnode)
@@ -148,12 +150,16 @@ func (s *Server) auditClosed(session int64, changes []tree.Change) {
 	}
 }
 
-// users are the names of all identities that have one (AuthUtil.getUsers).
-func (a *authenticator) users(ids []jute.ID) string {
+// users are the names of all identities that have one (AuthUtil.getUsers); those that clients choose are apart, so that none of them hides one that is proved.
+func (a *authenticator) users(ids []jute.ID) (proved string, chosen []string) {
 	var b strings.Builder
 	for _, id := range ids {
 		name := a.user(id)
 		if strings.TrimFunc(name, func(r rune) bool { return r <= ' ' }) == "" {
+			continue
+		}
+		if s := a.schemes[id.Scheme]; s != nil && s.chosen {
+			chosen = append(chosen, name)
 			continue
 		}
 		if b.Len() > 0 {
@@ -161,7 +167,7 @@ func (a *authenticator) users(ids []jute.ID) string {
 		}
 		b.WriteString(name)
 	}
-	return b.String()
+	return b.String(), chosen
 }
 
 // aclText is an ACL list as the audit log has it: as the client gave it, and without anything between the entries (ZKUtil.aclToString).

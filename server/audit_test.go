@@ -3,6 +3,7 @@ package server
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,15 @@ func TestAuditLog(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestProvedUsersComeFirst has identities of every kind, in the order in which a client that hides got them.
+func TestProvedUsersComeFirst(t *testing.T) {
+	a := startServer(t, "authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider").auth
+	proved, chosen := a.users([]jute.ID{{Scheme: "ip", ID: "127.0.0.1"}, {Scheme: "digest", ID: "a,b:hash"}, {Scheme: "super"}, {Scheme: "digest", ID: " :hash"}, {Scheme: "sasl", ID: "bob"}})
+	if proved != "127.0.0.1,bob" || !slices.Equal(chosen, []string{"a,b"}) {
+		t.Errorf("%q, %q", proved, chosen)
 	}
 }
 

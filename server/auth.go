@@ -32,6 +32,8 @@ type scheme struct {
 	authenticated bool
 	// silent says that who is refused gets no reply, so that it tries another server.
 	silent bool
+	// chosen says that a client can have any name of it, and proves only that it is the one that had it before.
+	chosen bool
 	// user is the name that whoAmI shows for an id; nil shows it in full.
 	user func(id string) string
 }
@@ -49,6 +51,7 @@ var schemes = []scheme{
 		valid:         validDigestID,
 		matches:       func(_ *authenticator, id, entry string) bool { return id == entry },
 		authenticated: true,
+		chosen:        true,
 		user:          func(id string) string { user, _, _ := strings.Cut(id, ":"); return user },
 	},
 	{
