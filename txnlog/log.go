@@ -26,6 +26,9 @@ const (
 	paddingMargin = 4096
 	// allocateAhead is how much room on the disk is reserved beyond the records at a time.
 	allocateAhead = 4 << 20
+	// A batch of up to shortBatch bytes that comes to a part of the file that was never written is followed by zeroAhead bytes of zeros.
+	shortBatch = 16 << 10
+	zeroAhead  = 256 << 10
 	// keptBuffer is the largest buffer that is kept for the next batch.
 	keptBuffer = 8 << 20
 )
@@ -37,6 +40,8 @@ var (
 	// ErrLogClosed is the error of a sync after Close.
 	ErrLogClosed = errors.New("txnlog: the log is closed")
 )
+
+var zeros [zeroAhead]byte
 
 // LogOptions says where and how a [Log] is written.
 type LogOptions struct {
@@ -73,6 +78,7 @@ type Log struct {
 		position  int64     // where the next record goes
 		padded    int64     // size up to which the file was extended; records may go past it
 		allocated int64     // up to where room on the disk is reserved
+		written   int64     // up to where records or zeros were written
 		sparse    bool      // the file system cannot reserve room
 		acked     Watermark // what Sync has reported as written: nothing behind it counts
 		opened    []string  // files, by every name they had, that were made since
@@ -235,7 +241,7 @@ func (l *Log) open(zxid int64, p []byte) error {
 	}
 	fs, name := l.opts.FS, fileName(logPrefix, zxid)
 	temp, path := filepath.Join(l.opts.Dir, tempPrefix+name), filepath.Join(l.opts.Dir, name)
-	l.io.path, l.io.position, l.io.padded, l.io.allocated = path, headerSize, headerSize, 0
+	l.io.path, l.io.position, l.io.padded, l.io.allocated, l.io.written = path, headerSize, headerSize, 0, 0
 	l.io.opened = append(l.io.opened, temp)
 	f, err := fs.Create(temp)
 	if err != nil {
@@ -275,6 +281,14 @@ func (l *Log) put(p []byte, at int64) error {
 	end := at + int64(len(p))
 	if err := l.extend(end); err != nil {
 		return err
+	}
+	if end > l.io.written {
+		l.io.written = end
+		if len(p) <= shortBatch {
+			if err := l.zero(); err != nil {
+				return err
+			}
+		}
 	}
 	if _, err := l.io.file.WriteAt(p, at); err != nil {
 		return err
@@ -316,6 +330,18 @@ func (l *Log) extend(end int64) error {
 	}
 	l.io.sparse, l.io.allocated = !can, upTo
 	return nil
+}
+
+// zero writes zeros where the next records go. The file system notes of each block of reserved room that it was written to, and the sync
+// of a short batch waits longer for that note than for its own bytes: so a note is made for many batches at once.
+func (l *Log) zero() error {
+	upTo := min(l.io.written+zeroAhead, l.io.allocated)
+	if upTo <= l.io.written {
+		return nil
+	}
+	_, err := l.io.file.WriteAt(zeros[:upTo-l.io.written], l.io.written)
+	l.io.written = upTo
+	return err
 }
 
 // Recover brings the log back after a failure, when the disk works again: it removes what the failed batch may have left, reads back

@@ -243,7 +243,7 @@ func TestSyncOperations(t *testing.T) {
 	if err := log.Sync(); err != nil {
 		t.Error(err)
 	}
-	expect("create quoll-tmp.log.1", "truncate quoll-tmp.log.1", "allocate quoll-tmp.log.1", "write quoll-tmp.log.1", "sync quoll-tmp.log.1",
+	expect("create quoll-tmp.log.1", "truncate quoll-tmp.log.1", "allocate quoll-tmp.log.1", "write quoll-tmp.log.1", "write quoll-tmp.log.1", "sync quoll-tmp.log.1",
 		"rename log.1", "syncdir version-2",
 		"mkdir quoll", "syncdir data", "create synced", "write synced", "sync synced", "syncdir quoll", "write synced", "sync synced")
 	log.Append(3, remove(3, "/a"))
@@ -259,7 +259,7 @@ func TestSyncOperations(t *testing.T) {
 		t.Error(err)
 	}
 	expect("write quoll-tmp.log.1", "sync quoll-tmp.log.1", "truncate quoll-tmp.log.1",
-		"create quoll-tmp.log.6", "truncate quoll-tmp.log.6", "allocate quoll-tmp.log.6", "write quoll-tmp.log.6", "sync quoll-tmp.log.6",
+		"create quoll-tmp.log.6", "truncate quoll-tmp.log.6", "allocate quoll-tmp.log.6", "write quoll-tmp.log.6", "write quoll-tmp.log.6", "sync quoll-tmp.log.6",
 		"rename log.6", "syncdir version-2", "write synced", "sync synced")
 	if want := []string{"true log.1 65552", "true log.1 65552", "true log.1 65552", "true log.6 65552"}; !slices.Equal(synced, want) {
 		t.Errorf("heard of %q", synced)
