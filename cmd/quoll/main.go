@@ -82,6 +82,8 @@ func commands() []*cli.Command {
 		zkServerCommand(),
 		initializeCommand(),
 		entrypointCommand(),
+		bitnamiCommand(),
+		bitnamiRunCommand(),
 		versionCommand(),
 	}
 }
@@ -108,7 +110,10 @@ func run(args []string, in io.Reader, out io.Writer) error {
 		},
 	}
 	wrongFlagsAreInvocation(app.Commands)
-	if translate, ok := aliases[filepath.Base(args[0])]; ok {
+	name := filepath.Base(args[0])
+	if slices.Contains(imageScripts, name) {
+		args = append([]string{args[0], name}, args[1:]...)
+	} else if translate, ok := aliases[name]; ok {
 		words, err := translate(args[1:])
 		if err != nil {
 			return err

@@ -25,7 +25,6 @@ import (
 // aliases are names under which the binary is a command, so that a link can stand in for a script of ZooKeeper. Each makes the words of the
 // command out of the script's arguments.
 var aliases = map[string]func(args []string) ([]string, error){
-	"docker-entrypoint.sh":                 as("docker-entrypoint.sh"),
 	"zkCli.sh":                             as("cli"),
 	"zkCleanup.sh":                         cleanup,
 	"zkServer.sh":                          as("zkServer.sh"),
@@ -35,6 +34,9 @@ var aliases = map[string]func(args []string) ([]string, error){
 	"zkSnapshotRecursiveSummaryToolkit.sh": as("snapshot", "summarize"),
 	"zkTxnLogToolkit.sh":                   txnLogToolkit,
 }
+
+// imageScripts are names of scripts of images under which the binary is the command of that name. Outside of an image nobody wants them.
+var imageScripts = []string{"docker-entrypoint.sh", "entrypoint.sh", "run.sh"}
 
 // as puts the words of a command in front of arguments that it understands.
 func as(command ...string) func([]string) ([]string, error) {

@@ -7,6 +7,7 @@
 package packaging
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,14 +28,28 @@ var update = flag.Bool("update", false, "record what the script $QUOLL_DOCKER_EN
 
 const dockerfile = "../../packaging/docker/Dockerfile"
 
-// imageEnv are the variables of the image, out of its Dockerfile.
-func imageEnv(t *testing.T) []string {
+// stage is the part of the Dockerfile that makes an image: official or bitnami.
+func stage(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(dockerfile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile(`(?m)^ENV ((?:.*\\\n)*.*)$`).FindStringSubmatch(string(text))
+	if !strings.Contains(string(text), "packaging/docker/rootfs.sh bin/quoll /image\n") {
+		t.Fatal("the Dockerfile does not run rootfs.sh")
+	}
+	_, part, found := strings.Cut(string(text), "\nFROM ${VARIANT} AS "+name+"\n")
+	if !found {
+		t.Fatalf("the Dockerfile has no stage %s", name)
+	}
+	part, _, _ = strings.Cut(part, "\nFROM ")
+	return part
+}
+
+// imageEnv are the variables of an image.
+func imageEnv(t *testing.T, name string) []string {
+	t.Helper()
+	block := regexp.MustCompile(`(?m)^ENV ((?:.*\\\n)*.*)$`).FindStringSubmatch(stage(t, name))
 	if block == nil {
 		t.Fatal("the Dockerfile has no ENV")
 	}
@@ -71,7 +86,7 @@ func entry(t *testing.T, program string, number int) string {
 		}
 	}
 	cmd := exec.CommandContext(t.Context(), program, "echo", "one two", "three")
-	for _, pair := range imageEnv(t) {
+	for _, pair := range imageEnv(t, "official") {
 		key, value, _ := strings.Cut(pair, "=")
 		if strings.HasSuffix(key, "_DIR") {
 			value = dir + value
@@ -109,7 +124,7 @@ func TestEntrypoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	root := image(t)
+	root := image(t, "official")
 	var have string
 	for i := range cases {
 		have += entry(t, filepath.Join(root, "docker-entrypoint.sh"), i)
@@ -119,18 +134,11 @@ func TestEntrypoint(t *testing.T) {
 	}
 }
 
-// image lays out the minimal image by the step of its Dockerfile, and returns its root.
-func image(t *testing.T) string {
+// image lays out the minimal form of an image by the steps of its Dockerfile, and returns its root.
+func image(t *testing.T, name string) string {
 	t.Helper()
 	binary, err := peer.Binary()
 	peer.Check(t, err)
-	text, err := os.ReadFile(dockerfile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), "packaging/docker/rootfs.sh bin/quoll /image\n") {
-		t.Fatal("the Dockerfile does not run rootfs.sh")
-	}
 	work := t.TempDir()
 	if out, err := exec.Command("../../packaging/docker/rootfs.sh", binary, work).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -139,63 +147,86 @@ func image(t *testing.T) string {
 	if err := errors.Join(os.Mkdir(root, 0o755), os.Chmod(filepath.Dir(root), 0o755), os.Chmod(filepath.Dir(filepath.Dir(root)), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-	copies := regexp.MustCompile(`(?m)^COPY --from=build (?:--chown=(\d+):\d+ )?/image/(\w+)/ /$`).FindAllStringSubmatch(string(text), -1)
-	if len(copies) != 3 {
+	copies := regexp.MustCompile(`(?m)^COPY --from=build (?:--chown=(\d+):(\d+) )?/image/(\w+)/ /$`).FindAllStringSubmatch(stage(t, name), -1)
+	if len(copies) != 2 {
 		t.Fatalf("the Dockerfile copies %q", copies)
 	}
+	copies = append([][]string{{"", "", "", "system"}}, copies...)
 	for _, c := range copies {
-		if out, err := exec.Command("cp", "-a", filepath.Join(work, c[2])+"/.", root).CombinedOutput(); err != nil {
+		if out, err := exec.Command("cp", "-a", filepath.Join(work, c[3])+"/.", root).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		if owner, _ := strconv.Atoi(c[1]); owner != 0 && os.Getuid() == 0 {
-			entries, err := os.ReadDir(filepath.Join(work, c[2]))
-			for _, e := range entries {
-				err = errors.Join(err, os.Chown(filepath.Join(root, e.Name()), owner, owner))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+		if c[1] == "" || os.Getuid() != 0 {
+			continue
 		}
-	}
-	// An absolute link leads into the image, not to this machine.
-	entryLink := filepath.Join(root, "docker-entrypoint.sh")
-	target, err := os.Readlink(entryLink)
-	if err == nil && filepath.IsAbs(target) {
-		err = errors.Join(os.Remove(entryLink), os.Symlink("."+target, entryLink))
-	}
-	if err != nil {
-		t.Fatal(err)
+		err := filepath.WalkDir(filepath.Join(work, c[3]), func(path string, _ os.DirEntry, err error) error {
+			name, _ := filepath.Rel(filepath.Join(work, c[3]), path)
+			if err != nil || name == "." {
+				return err
+			}
+			uid, _ := strconv.Atoi(c[1])
+			gid, _ := strconv.Atoi(c[2])
+			return os.Lchown(filepath.Join(root, name), uid, gid)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return root
 }
 
-// TestImage starts the image's command in a chroot, as root and as another user, asks the server, and stops it as a container is stopped.
+// images are those that take another one's place, and how they are run: by root and by other users.
+var images = map[string]struct {
+	stage    string
+	uid, gid uint32
+	owner    uint32   // of what the container writes, and of its server
+	env      []string // @PORT stands for the client port
+	volumes  []string // given to the user, as fsGroup, or whoever made them, does
+	conf     string
+	files    []string // that are there then
+}{
+	"official, root":       {stage: "official", owner: 1000, env: officialEnv, conf: "/conf/zoo.cfg", files: officialFiles},
+	"official, other user": {stage: "official", uid: 12345, owner: 12345, env: officialEnv, volumes: []string{"conf", "data", "datalog", "logs"}, conf: "/conf/zoo.cfg", files: officialFiles},
+	"bitnami":              {stage: "bitnami", uid: 1001, owner: 1001, env: bitnamiEnv, conf: "/opt/bitnami/zookeeper/conf/zoo.cfg", files: bitnamiFiles},
+	"bitnami, other user":  {stage: "bitnami", uid: 12345, owner: 12345, env: bitnamiEnv, conf: "/opt/bitnami/zookeeper/conf/zoo.cfg", files: bitnamiFiles},
+}
+
+var (
+	officialEnv   = []string{"ZOO_SERVERS=server.1=localhost:2888:3888;@PORT", "ZOO_4LW_COMMANDS_WHITELIST=ruok", "ZOO_ADMINSERVER_ENABLED=false"}
+	officialFiles = []string{"data/version-2", "datalog/version-2", "data/myid", "conf/zoo.cfg"}
+	bitnamiEnv    = []string{"ZOO_PORT_NUMBER=@PORT", "ZOO_4LW_COMMANDS_WHITELIST=srvr, mntr, ruok", "ALLOW_ANONYMOUS_LOGIN=yes", "ZOO_SERVER_ID=3"}
+	bitnamiFiles  = []string{"bitnami/zookeeper/data/version-2", "bitnami/zookeeper/data/myid", "opt/bitnami/zookeeper/conf/zoo.cfg", "opt/bitnami/zookeeper/conf/java.env"}
+)
+
+// TestImage starts an image's command in a chroot, asks the server, and stops it as a container is stopped.
 func TestImage(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("chroot needs root")
 	}
-	for name, uid := range map[string]uint32{"root": 0, "other user": 12345} {
+	for name, c := range images {
 		t.Run(name, func(t *testing.T) {
-			root := image(t)
+			root := image(t, c.stage)
 			if err := os.WriteFile(filepath.Join(root, "etc/hosts"), []byte("127.0.0.1 localhost\n"), 0o644); err != nil { // as an engine does
 				t.Fatal(err)
 			}
-			if uid != 0 { // as fsGroup, or whoever made the volumes, does
-				for _, dir := range []string{"conf", "data", "datalog", "logs"} {
-					if err := os.Chown(filepath.Join(root, dir), int(uid), 0); err != nil {
-						t.Fatal(err)
-					}
+			for _, dir := range c.volumes {
+				if err := os.Chown(filepath.Join(root, dir), int(c.uid), int(c.gid)); err != nil {
+					t.Fatal(err)
 				}
 			}
 			free, err := peer.FreePort()
 			if err != nil {
 				t.Fatal(err)
 			}
-			env := append(imageEnv(t), fmt.Sprint("ZOO_SERVERS=server.1=localhost:2888:3888;", free), "ZOO_4LW_COMMANDS_WHITELIST=ruok", "ZOO_ADMINSERVER_ENABLED=false")
+			env := imageEnv(t, c.stage)
+			for _, e := range c.env {
+				env = append(env, strings.ReplaceAll(e, "@PORT", fmt.Sprint(free)))
+			}
+			entry, command := words(t, c.stage, "ENTRYPOINT"), words(t, c.stage, "CMD")
 			inside := func(args ...string) *exec.Cmd {
-				cmd := exec.Command("/docker-entrypoint.sh", args...)
-				cmd.Env, cmd.Dir = env, "/apache-zookeeper-3.9.5-bin"
-				cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: uid}}
+				cmd := exec.Command(entry[0], args...)
+				cmd.Env, cmd.Dir = env, "/"
+				cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: c.uid, Gid: c.gid}}
 				return cmd
 			}
 			log, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -203,7 +234,7 @@ func TestImage(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer log.Close()
-			server := inside("zkServer.sh", "start-foreground")
+			server := inside(command...)
 			server.Stdout, server.Stderr = log, log
 			if err := server.Start(); err != nil {
 				t.Fatal(err)
@@ -224,29 +255,29 @@ func TestImage(t *testing.T) {
 			if answer != "imok" {
 				t.Fatalf("ruok: %q", answer)
 			}
-			for _, c := range [][]string{
-				{"zkServer.sh", "status"}, {"zkCli.sh", "-server", fmt.Sprint("localhost:", free), "ls", "/"}, {"quoll", "status", "/conf/zoo.cfg"},
+			// The probe of Bitnami's chart, and of many who wrote their own.
+			if _, err := exec.LookPath("nc"); err != nil {
+				t.Log("NOT RUN: the probe with nc, which is not here")
+			} else if out, err := exec.Command("sh", "-c", fmt.Sprintf(`echo "ruok" | timeout 2 nc -w 2 localhost %d | grep imok`, free)).CombinedOutput(); err != nil {
+				t.Errorf("the probe: %v: %s", err, out)
+			}
+			for _, cmd := range [][]string{
+				{"zkServer.sh", "status"}, {"zkCli.sh", "-server", fmt.Sprint("localhost:", free), "ls", "/"}, {"quoll", "status", c.conf},
 			} {
-				// exec runs a command without the entry point
-				cmd := inside(c...)
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Errorf("%q: %v: %s", c, err, out)
+				if out, err := inside(cmd...).CombinedOutput(); err != nil {
+					t.Errorf("%q: %v: %s", cmd, err, out)
 				}
 			}
-			owner := uid
-			if uid == 0 {
-				owner = 1000
-			}
-			for _, name := range []string{"data/version-2", "datalog/version-2", "data/myid", "conf/zoo.cfg"} {
+			for _, name := range c.files {
 				info, err := os.Stat(filepath.Join(root, name))
 				if err != nil {
 					t.Error(err)
-				} else if have := info.Sys().(*syscall.Stat_t).Uid; have != owner {
-					t.Errorf("%s belongs to %d, not %d", name, have, owner)
+				} else if have := info.Sys().(*syscall.Stat_t).Uid; have != c.owner {
+					t.Errorf("%s belongs to %d, not %d", name, have, c.owner)
 				}
 			}
 			status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", server.Process.Pid))
-			if err != nil || !regexp.MustCompile(fmt.Sprintf(`(?m)^Uid:\s%d\s%[1]d\s%[1]d\s`, owner)).Match(status) || strings.Contains(string(status), "\nGroups:\t0 ") {
+			if err != nil || !regexp.MustCompile(fmt.Sprintf(`(?m)^Uid:\s%d\s%[1]d\s%[1]d\s`, c.owner)).Match(status) || strings.Contains(string(status), "\nGroups:\t0 ") {
 				t.Errorf("the server runs as another user: %v\n%s", err, status)
 			}
 			if err := server.Process.Signal(syscall.SIGTERM); err != nil {
@@ -262,4 +293,17 @@ func TestImage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// words is a line of a stage with a command in it: ENTRYPOINT or CMD.
+func words(t *testing.T, name, word string) (args []string) {
+	t.Helper()
+	line := regexp.MustCompile(`(?m)^` + word + ` (\[.*\])$`).FindStringSubmatch(stage(t, name))
+	if line == nil {
+		t.Fatalf("the stage %s has no %s", name, word)
+	}
+	if err := json.Unmarshal([]byte(line[1]), &args); err != nil {
+		t.Fatal(err)
+	}
+	return args
 }

@@ -120,11 +120,11 @@ func TestKubernetes(t *testing.T) {
 	// newPod lays out a container; objects are those of the cluster at the time.
 	newPod := func(objects map[string]object, name string, i int) *pod {
 		t.Helper()
-		p := &pod{host: net.Hosts[i], root: image(t), container: objects[name].Spec.Template.Spec.Containers[0]}
+		p := &pod{host: net.Hosts[i], root: image(t, "official"), container: objects[name].Spec.Template.Spec.Containers[0]}
 		if err := os.WriteFile(filepath.Join(p.root, "etc/hosts"), []byte(hosts), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p.env = imageEnv(t)
+		p.env = imageEnv(t, "official")
 		var expand []string
 		for _, e := range p.container.Env {
 			value := strings.NewReplacer(expand...).Replace(e.Value)

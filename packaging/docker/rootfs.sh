@@ -3,7 +3,8 @@
 #
 #	packaging/docker/rootfs.sh BINARY DIR
 #
-# DIR/system is what an image without anything else needs, DIR/program is quoll, and DIR/owned belongs to the user zookeeper, 1000.
+# DIR/system is what an image without anything else needs, DIR/program is quoll, and DIR/owned belongs to the user zookeeper, 1000. DIR/bitnami is what an image
+# in place of Bitnami's has instead of DIR/owned, for any user of the group 0.
 set -eu
 binary=$1 dir=$2
 home=apache-zookeeper-3.9.5-bin
@@ -15,5 +16,12 @@ cp "$binary" "$dir/program/$home/bin/quoll"
 for script in zkServer.sh zkServer-initialize.sh zkCli.sh zkCleanup.sh zkSnapShotToolkit.sh zkSnapshotComparer.sh zkSnapshotRecursiveSummaryToolkit.sh zkTxnLogToolkit.sh; do
 	ln -s quoll "$dir/program/$home/bin/$script"
 done
-ln -s "/$home/bin/quoll" "$dir/program/docker-entrypoint.sh"
+ln -s "$home/bin/quoll" "$dir/program/docker-entrypoint.sh"
 mkdir -p "$dir/owned/conf" "$dir/owned/data" "$dir/owned/datalog" "$dir/owned/logs"
+mkdir -p "$dir/bitnami/opt/bitnami/scripts/zookeeper" "$dir/bitnami/opt/bitnami/zookeeper/conf" "$dir/bitnami/opt/bitnami/zookeeper/logs" "$dir/bitnami/bitnami/zookeeper/data"
+chmod -R g+rwX "$dir/bitnami"
+ln -s "../../../$home/bin" "$dir/bitnami/opt/bitnami/zookeeper/bin"
+for script in entrypoint.sh run.sh; do
+	ln -s "../../../../$home/bin/quoll" "$dir/bitnami/opt/bitnami/scripts/zookeeper/$script"
+	ln -s "$home/bin/quoll" "$dir/bitnami/$script"
+done
