@@ -611,7 +611,7 @@ func (p *pass) ship(ctx context.Context, l *Log, to txnlog.File, newest bool) er
 	for try := 1; ; try++ {
 		tail, err := readLog(p.fs, part{path: source, size: size, from: l.Size}, func(r txnlog.Record) error {
 			at := len(buf)
-			buf = appendRecord(buf, r.Entry)
+			buf = txnlog.AppendRecord(buf, r.Entry)
 			if err := l.add(r, buf[at:]); err != nil {
 				buf = buf[:at]
 				return err

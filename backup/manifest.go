@@ -51,8 +51,8 @@ func (z *Zxid) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// next reports whether no transaction is missing between z and a later n: it is the next one, or the first one of a later epoch.
-func (z Zxid) next(n Zxid) bool { return n <= z+1 || n>>32 > z>>32 && int32(n) == 1 }
+// next reports whether no transaction is missing between z and n.
+func (z Zxid) next(n Zxid) bool { return txnlog.Follows(int64(n), int64(z)) }
 
 // Time is a transaction's wall clock in milliseconds since 1970, in text as RFC 3339.
 type Time int64

@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"quoll/adler32"
 	"quoll/jute"
 	"quoll/tree"
 	"quoll/txnlog"
@@ -186,13 +184,6 @@ func readLog(fsys txnlog.FS, p part, fn func(txnlog.Record) error) (_ *txnlog.Ta
 		}
 		return &txnlog.Tail{File: p.path, Offset: r.Offset, Zxid: last, Bytes: max(rest, recordSize(r.Entry)), Reason: defect.String()}, nil
 	}
-}
-
-// appendRecord frames an entry as the log has it.
-func appendRecord(b, entry []byte) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(adler32.Checksum(entry)))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(entry)))
-	return append(append(b, entry...), 'B')
 }
 
 // recordSize is the size of a log record with an entry.

@@ -112,7 +112,7 @@ func checkLog(ctx context.Context, fsys txnlog.FS, dir string, l *Log) (err erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		buf = appendRecord(buf[:0], r.Entry)
+		buf = txnlog.AppendRecord(buf[:0], r.Entry)
 		return is.add(r, buf)
 	})
 	switch {

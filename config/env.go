@@ -51,6 +51,17 @@ func FromEnv(getenv func(string) string) ([]Property, []Warning) {
 	return properties, warnings
 }
 
+// Defines are the -D settings among the flags of a JVM, without an origin.
+func Defines(flags string) (list []Property) {
+	tokens, _ := splitShell(flags)
+	for _, t := range tokens {
+		if p, ok := parseDefine(t, ""); ok {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
 // parseDefine reads a token of the form -Dname=value or -Dname.
 func parseDefine(token, source string) (Property, bool) {
 	define, ok := strings.CutPrefix(token, "-D")

@@ -117,8 +117,8 @@ func parseDouble(s string) (float64, error) {
 	return strconv.ParseFloat(s, 64)
 }
 
-// splitList is what the Java server does to its comma separated settings.
-func splitList(s string) []string {
+// SplitList is what Java makes of a comma separated setting: the blanks around the parts do not count, nor do parts with nothing else.
+func SplitList(s string) []string {
 	var list []string
 	for _, e := range strings.Split(s, ",") {
 		if e = properties.Trim(e); e != "" {
@@ -171,7 +171,7 @@ func (k *Key) parse(c *Config, value string) error {
 			*p = value
 		case *[]string:
 			if k.Kind == List {
-				*p = splitList(value)
+				*p = SplitList(value)
 			} else {
 				*p = append(*p, value) // each key of a pattern adds one
 			}

@@ -73,8 +73,8 @@ func (a Addr) compare(b Addr) int {
 	return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port))
 }
 
-// sameAddrs reports whether two lists are the same set of addresses.
-func sameAddrs(a, b []Addr) bool { return slices.Equal(addrSet(a), addrSet(b)) }
+// SameAddrs reports whether two lists are the same set of addresses, whatever their order and the case of names.
+func SameAddrs(a, b []Addr) bool { return slices.Equal(addrSet(a), addrSet(b)) }
 
 func addrSet(addrs []Addr) []Addr {
 	set := make([]Addr, len(addrs))

@@ -54,7 +54,7 @@ func javaForms(addrs []Addr) []Addr {
 // Equal reports whether two servers have the same id, role and addresses, those of each port as a set. Host names are compared as text, without
 // regard to case: a name is not equal to its address, which Java would find out by asking the resolver.
 func (s *Server) Equal(o *Server) bool {
-	return s.ID == o.ID && s.Role == o.Role && sameAddrs(s.Quorum, o.Quorum) && sameAddrs(s.Election, o.Election) &&
+	return s.ID == o.ID && s.Role == o.Role && SameAddrs(s.Quorum, o.Quorum) && SameAddrs(s.Election, o.Election) &&
 		(s.Client == nil) == (o.Client == nil) && (s.Client == nil || s.Client.comparable() == o.Client.comparable())
 }
 

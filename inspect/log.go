@@ -237,11 +237,6 @@ func (v *logVerifier) file(name string, newest bool) (err error) {
 	return nil
 }
 
-// follows reports whether no transaction is missing between one and the next.
-func follows(zxid, last int64) bool {
-	return zxid <= last+1 || zxid>>32 > last>>32 && int32(zxid) == 1
-}
-
 // order looks at the zxid of one record after the others.
 func (v *logVerifier) order(name string, rec txnlog.Record) {
 	r := &v.report
@@ -250,7 +245,7 @@ func (v *logVerifier) order(name string, rec txnlog.Record) {
 		r.First = rec.Zxid
 	case rec.Zxid <= r.Last:
 		v.repeats++
-	case follows(rec.Zxid, r.Last):
+	case txnlog.Follows(rec.Zxid, r.Last):
 	case rec.Zxid <= v.beside.Snapshot+1:
 		v.note(name, rec, fmt.Sprintf("transactions behind 0x%x are not in the logs; the snapshot 0x%x has them", r.Last, v.beside.Snapshot))
 	default:

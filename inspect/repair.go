@@ -289,7 +289,7 @@ func (m *mender) gap(zxid int64) bool {
 	case len(m.lost) > 0 && m.lost[len(m.lost)-1].last > max(m.last, m.snapshot): // in another epoch, or else
 		return true
 	}
-	return !follows(zxid, max(m.last, m.snapshot))
+	return !txnlog.Follows(zxid, max(m.last, m.snapshot))
 }
 
 // readable reports whether a record with a wrong checksum could be the one that belongs in its place.
@@ -515,7 +515,7 @@ func (m *mender) unreachable(dir string) ([]txnlog.NamedFile, error) {
 	reached := max(m.last, m.snapshot)
 	own := txnlog.NameZxid(m.File)
 	for i, f := range logs {
-		if f.Zxid > own && f.Zxid > reached+1 && (len(m.lost) > 0 || m.unknown || !follows(f.Zxid, reached)) {
+		if f.Zxid > own && f.Zxid > reached+1 && (len(m.lost) > 0 || m.unknown || !txnlog.Follows(f.Zxid, reached)) {
 			return logs[i:], nil
 		}
 		if f.Zxid > own {

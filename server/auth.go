@@ -1,18 +1,16 @@
 package server
 
 import (
-	"crypto"
-	_ "crypto/sha1" // the digest scheme's default
-	_ "crypto/sha256"
-	_ "crypto/sha3"
-	_ "crypto/sha512"
+	"cmp"
 	"encoding/base64"
 	"fmt"
+	"hash"
 	"net"
 	"slices"
 	"strconv"
 	"strings"
 
+	"quoll/config"
 	"quoll/jute"
 	"quoll/sasl"
 	"quoll/tlsconf"
@@ -85,28 +83,17 @@ type authenticator struct {
 	skipACL     bool
 	superDigest string
 	superX509   string
-	hash        crypto.Hash
+	hash        func() hash.Hash
 	schemes     map[string]*scheme
 	sasl        saslAcceptor
 	maxACL      int             // bytes that the entries for "auth" in one list may become
 	required    map[string]bool // schemes of which a connection needs one; nil if none is enforced
 }
 
-var digestAlgorithms = map[string]crypto.Hash{
-	"SHA1": crypto.SHA1, "SHA-1": crypto.SHA1, "SHA-224": crypto.SHA224, "SHA-256": crypto.SHA256, "SHA-384": crypto.SHA384, "SHA-512": crypto.SHA512,
-	"SHA-512/224": crypto.SHA512_224, "SHA-512/256": crypto.SHA512_256,
-	"SHA3-224": crypto.SHA3_224, "SHA3-256": crypto.SHA3_256, "SHA3-384": crypto.SHA3_384, "SHA3-512": crypto.SHA3_512,
-}
-
 func newAuthenticator(o *Options) (*authenticator, error) {
 	a := &authenticator{skipACL: o.SkipACL, superDigest: o.SuperDigest, superX509: o.X509SuperUser, maxACL: o.maxEntry(), schemes: map[string]*scheme{}}
-	alg := o.DigestAlg
-	if alg == "" {
-		alg = "SHA1"
-	}
-	var ok bool
-	if a.hash, ok = digestAlgorithms[strings.ToUpper(alg)]; !ok {
-		return nil, fmt.Errorf("DigestAuthenticationProvider.digestAlg: %q is not a digest algorithm that quoll knows; use SHA1, SHA-256, SHA-512 or SHA3-256", alg)
+	if a.hash = config.DigestHash(cmp.Or(o.DigestAlg, "SHA1")); a.hash == nil {
+		return nil, fmt.Errorf("DigestAuthenticationProvider.digestAlg: %q is not a digest algorithm that quoll knows; use SHA1, SHA-256, SHA-512 or SHA3-256", o.DigestAlg)
 	}
 	for i := range schemes {
 		s := &schemes[i]
@@ -278,7 +265,7 @@ func (a *authenticator) digest(_ *conn, data []byte) ([]jute.ID, bool) {
 	if data == nil {
 		return nil, false
 	}
-	h := a.hash.New()
+	h := a.hash()
 	h.Write(data)
 	user, _, _ := strings.Cut(jute.JavaText(data), ":")
 	id := user + ":" + base64.StdEncoding.EncodeToString(h.Sum(nil))

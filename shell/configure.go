@@ -1,7 +1,6 @@
 package shell
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"quoll/config"
+	"quoll/config/properties"
 	"quoll/tlsconf"
 )
 
@@ -25,29 +25,29 @@ var clientKeys = []string{
 
 // configure reads the client's properties: the -D settings of CLIENT_JVMFLAGS, and over them the file of -client-configuration.
 func (s *Shell) configure() error {
-	properties := definitions(s.Getenv("CLIENT_JVMFLAGS"))
+	settings := definitions(s.Getenv("CLIENT_JVMFLAGS"))
 	if s.configuration != "" {
-		if err := readProperties(s.configuration, properties); err != nil {
+		if err := readProperties(s.configuration, settings); err != nil {
 			return err
 		}
 	}
-	for key := range properties {
+	for key := range settings {
 		if strings.HasPrefix(key, "zookeeper.") && !slices.Contains(clientKeys, key) {
 			s.complain("Warning: " + key + " has no effect")
 		}
 	}
-	if text, ok := properties["jute.maxbuffer"]; ok {
+	if text, ok := settings["jute.maxbuffer"]; ok {
 		n, err := strconv.ParseInt(text, 0, 32)
 		if err != nil || n <= 0 {
 			return fmt.Errorf("jute.maxbuffer=%s: not a positive number of bytes", text)
 		}
 		s.options.MaxFrame = int(n)
 	}
-	if !strings.EqualFold(properties["zookeeper.client.secure"], "true") {
+	if !strings.EqualFold(settings["zookeeper.client.secure"], "true") {
 		return nil
 	}
 	var err error
-	s.options.Dial, err = dialTLS(properties)
+	s.options.Dial, err = dialTLS(settings)
 	return err
 }
 
@@ -59,18 +59,15 @@ func DialTLS(flags string) (Dial, error) { return dialTLS(definitions(flags)) }
 
 // definitions are the -D settings among the flags of a JVM.
 func definitions(flags string) map[string]string {
-	properties := map[string]string{}
-	for _, word := range strings.Fields(flags) {
-		if setting, ok := strings.CutPrefix(word, "-D"); ok {
-			key, value, _ := strings.Cut(setting, "=")
-			properties[key] = value
-		}
+	settings := map[string]string{}
+	for _, p := range config.Defines(flags) {
+		settings[p.Name] = p.Value
 	}
-	return properties
+	return settings
 }
 
-func dialTLS(properties map[string]string) (Dial, error) {
-	secured, err := tlsconf.NewClient("zookeeper.ssl.", tlsSettings(properties))
+func dialTLS(settings map[string]string) (Dial, error) {
+	secured, err := tlsconf.NewClient("zookeeper.ssl.", tlsSettings(settings))
 	if err != nil {
 		return nil, err
 	}
@@ -83,31 +80,25 @@ func dialTLS(properties map[string]string) (Dial, error) {
 	}, nil
 }
 
-// readProperties adds the lines key=value of a Java properties file to properties.
-func readProperties(name string, properties map[string]string) error {
-	f, err := os.Open(name)
+// readProperties adds the settings of a Java properties file to properties.
+func readProperties(name string, into map[string]string) error {
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' || line[0] == '!' {
-			continue
-		}
-		at := strings.IndexAny(line, "=:")
-		if at < 0 || strings.HasSuffix(line, `\`) {
-			return fmt.Errorf("%s:%d: not a line key=value", name, n)
-		}
-		properties[strings.TrimSpace(line[:at])] = unescape(strings.TrimSpace(line[at+1:]))
+	lines, err := properties.Parse(properties.Latin1(data))
+	if err != nil {
+		return fmt.Errorf("%s:%w", name, err)
 	}
-	return lines.Err()
+	for _, l := range lines {
+		into[l.Key] = l.Value
+	}
+	return nil
 }
 
 // tlsSettings are the properties zookeeper.ssl.* of a client.
-func tlsSettings(properties map[string]string) config.TLS {
-	get := func(key string) string { return properties["zookeeper.ssl."+key] }
+func tlsSettings(settings map[string]string) config.TLS {
+	get := func(key string) string { return settings["zookeeper.ssl."+key] }
 	store := func(which string) config.StoreFile {
 		return config.StoreFile{
 			Location: get(which + ".location"), Type: get(which + ".type"), Password: get(which + ".password"), PasswordPath: get(which + ".passwordPath"),
@@ -115,11 +106,7 @@ func tlsSettings(properties map[string]string) config.TLS {
 	}
 	return config.TLS{
 		KeyStore: store("keyStore"), TrustStore: store("trustStore"), Protocol: get("protocol"),
-		EnabledProtocols: splitList(get("enabledProtocols")), CipherSuites: splitList(get("ciphersuites")),
+		EnabledProtocols: config.SplitList(get("enabledProtocols")), CipherSuites: config.SplitList(get("ciphersuites")),
 		HostnameVerification: !strings.EqualFold(get("hostnameVerification"), "false"),
 	}
-}
-
-func splitList(text string) []string {
-	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }

@@ -240,8 +240,7 @@ func TestCompletion(t *testing.T) {
 
 func TestConfigureRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"nonsense":         ":1: not a line key=value",
-		"# x\n\na=b\\\n":   ":3: not a line key=value",
+		"# x\n\na=\\u1":    ":3: a: \\u1 is not \\u and four hexadecimal digits",
 		"jute.maxbuffer=0": "jute.maxbuffer=0: not a positive number of bytes",
 		"zookeeper.client.secure=true\nzookeeper.ssl.enabledProtocols=SSLv9":                                         `zookeeper.ssl.enabledProtocols: unknown protocol "SSLv9"`,
 		"zookeeper.client.secure=true\nzookeeper.ssl.ciphersuites=NONE":                                              `zookeeper.ssl.ciphersuites: none of NONE is there for the enabled protocols`,

@@ -137,11 +137,11 @@ func (l *Log) Append(zxid int64, entry []byte) {
 		l.mu.pending = (&jute.FileHeader{Magic: logMagic, Version: logVersion}).Append(l.mu.pending)
 		l.mu.fresh = false
 	}
-	l.mu.pending = appendRecord(l.mu.pending, entry)
+	l.mu.pending = AppendRecord(l.mu.pending, entry)
 }
 
-// appendRecord frames one entry. The checksum covers neither the length nor the end mark.
-func appendRecord(b, entry []byte) []byte {
+// AppendRecord appends an entry to b, framed as a log has it. The checksum covers neither the length nor the end mark.
+func AppendRecord(b, entry []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(adler32.Checksum(entry)))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(entry)))
 	b = append(b, entry...)

@@ -204,8 +204,8 @@ type replay struct {
 	mark  *Watermark // nil for none
 }
 
-// follows reports whether no transaction is missing between one and the next.
-func follows(zxid, last int64) bool {
+// Follows reports whether no transaction is missing between one and the next.
+func Follows(zxid, last int64) bool {
 	return zxid <= last+1 || zxid>>32 > last>>32 && int32(zxid) == 1
 }
 
@@ -252,13 +252,13 @@ func readLogs(fs FS, dir string, at Record, limit int, after *replay, fn func(Re
 			}
 			switch {
 			case !started:
-				if after != nil && after.found && !follows(rec.Zxid, after.zxid) {
+				if after != nil && after.found && !Follows(rec.Zxid, after.zxid) {
 					return gap("the snapshot before has zxid 0x%x", after.zxid)
 				}
 			case rec.Zxid <= last:
 				res.Backwards++
 			case rec.Zxid <= res.LastZxid: // still catching up after a step back
-			case !follows(rec.Zxid, res.LastZxid) && (after != nil || rec.Zxid>>32 <= res.LastZxid>>32):
+			case !Follows(rec.Zxid, res.LastZxid) && (after != nil || rec.Zxid>>32 <= res.LastZxid>>32):
 				return gap("the record before is 0x%x", res.LastZxid)
 			}
 			started, last = true, rec.Zxid

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -86,7 +87,7 @@ func runBackup(ctx *cli.Context) error {
 	case o.DataDir == "":
 		return usage("neither zoo.cfg nor --data-dir says what to back up")
 	}
-	running, stop := untilStopped()
+	running, stop := untilStopped(context.Background())
 	defer stop()
 	if !ctx.Bool("follow") {
 		fs, done := progress("backing up " + o.DataDir)
@@ -190,7 +191,7 @@ func verifyBackup(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	running, stop := untilStopped()
+	running, stop := untilStopped(context.Background())
 	defer stop()
 	fs, done := progress("reading " + dir)
 	problems, err := backup.Verify(running, fs, dir)

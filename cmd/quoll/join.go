@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -106,12 +104,6 @@ type move struct {
 	why string
 }
 
-// sighting is what the new server said of itself: the answer to srvr.
-type sighting struct {
-	mode string // follower, leader or observer; empty if it does not serve
-	zxid int64  // of its last transaction
-}
-
 // nextJoin is the next move that makes want a member of c. seen is the new server as it was a moment ago, and target the zxid that it has caught up with. It depends on
 // nothing else, so that a join that was interrupted, or met another reconfig, goes on.
 //
@@ -179,7 +171,7 @@ type members struct {
 func withMembers(ctx *cli.Context, change func(context.Context, *members) error) error {
 	run, cancel := context.WithTimeout(ctx.Context, ctx.Duration("timeout"))
 	defer cancel()
-	run, stop := signal.NotifyContext(run, syscall.SIGTERM, syscall.SIGINT)
+	run, stop := untilStopped(run)
 	defer stop()
 	zk, err := client.Connect(run, ctx.String("server"), client.Options{})
 	if err != nil {
@@ -309,22 +301,9 @@ func look(ctx context.Context, address string) sighting {
 	if err != nil {
 		return sighting{}
 	}
-	return parseSrvr(text)
-}
-
-// parseSrvr reads the answer to srvr.
-func parseSrvr(text string) (s sighting) {
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		switch key {
-		case "Zxid":
-			s.zxid, _ = strconv.ParseInt(strings.TrimPrefix(value, "0x"), 16, 64)
-		case "Mode":
-			switch value {
-			case "leader", "follower", "observer":
-				s.mode = value
-			}
-		}
+	seen := parseSrvr(text)
+	if seen.mode == "read-only" || seen.mode == "standalone" {
+		seen.mode = "" // it is in no ensemble
 	}
-	return s
+	return seen
 }

@@ -101,7 +101,7 @@ func TestParseSrvr(t *testing.T) {
 	for in, want := range map[string]sighting{
 		"Zookeeper version: 3.9.5\nZxid: 0x10000000a\nMode: follower\nNode count: 5\n": {"follower", 0x10000000a},
 		"Zxid: 0x1\r\nMode: observer\r\n":                                              {"observer", 1},
-		"Zxid: 0x1\nMode: read-only\n":                                                 {"", 1},
+		"Zxid: 0x1\nMode: read-only\n":                                                 {"read-only", 1},
 		"This ZooKeeper instance is not currently serving requests\n":                  {},
 		"": {},
 	} {

@@ -37,7 +37,7 @@ func watchdog(ctx context.Context, log *slog.Logger, addr func() string) {
 		state := daemon.SdNotifyWatchdog
 		if at := addr(); at != "" {
 			answer, err := askWord(ctx, dialPlain, at, "srvr")
-			mode := modeLine(answer)
+			mode := parseSrvr(answer).mode
 			switch {
 			case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, syscall.EPIPE):
 				mode = "No more clients are let in"
@@ -46,6 +46,8 @@ func watchdog(ctx context.Context, log *slog.Logger, addr func() string) {
 				continue
 			case mode == "":
 				mode = "Looking for a quorum"
+			default:
+				mode = "Mode: " + mode
 			}
 			state += "\nSTATUS=" + mode
 		}

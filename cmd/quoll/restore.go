@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -65,7 +66,7 @@ func runRestore(ctx *cli.Context) error {
 		c.Close()
 		return failure{exitError, fmt.Errorf("%s: a quoll server is running on it; stop it first", o.DataDir)}
 	}
-	running, stop := untilStopped()
+	running, stop := untilStopped(context.Background())
 	defer stop()
 	fs, done := progress("restoring " + o.DataDir)
 	o.FS = fs

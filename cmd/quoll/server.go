@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"strconv"
-	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/urfave/cli/v2"
@@ -61,7 +59,7 @@ func runServer(ctx *cli.Context) error {
 		log.Warn(w.String())
 	}
 	loaded := tuneCollector()
-	signals, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	signals, stop := untilStopped(context.Background())
 	defer stop()
 	s, err := quoll.Start(quoll.Options{Config: cfg, Logger: log})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,12 +43,22 @@ func dialPlain(ctx context.Context, address string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", address)
 }
 
-// modeLine is the line of an answer to srvr that says what the server is; empty if it does not serve.
-func modeLine(answer string) string {
-	for line := range strings.Lines(answer) {
-		if strings.HasPrefix(line, "Mode: ") {
-			return strings.TrimSpace(line)
+// sighting is what a server says of itself: the answer to srvr.
+type sighting struct {
+	mode string // standalone, leader, follower, observer or read-only; empty if it does not serve
+	zxid int64  // of its last transaction
+}
+
+// parseSrvr reads the answer to srvr.
+func parseSrvr(text string) (s sighting) {
+	for line := range strings.Lines(text) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch key {
+		case "Zxid":
+			s.zxid, _ = strconv.ParseInt(strings.TrimPrefix(value, "0x"), 16, 64)
+		case "Mode":
+			s.mode = value
 		}
 	}
-	return ""
+	return s
 }

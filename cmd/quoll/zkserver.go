@@ -213,8 +213,8 @@ func (z *zkServerRun) status(ctx *cli.Context) error {
 	if err == nil {
 		answer, err = askWord(ctx.Context, dial, net.JoinHostPort(p.host, p.port), "srvr")
 	}
-	if mode := modeLine(answer); mode != "" {
-		fmt.Fprintln(out, mode)
+	if mode := parseSrvr(answer).mode; mode != "" {
+		fmt.Fprintln(out, "Mode:", mode)
 		return nil
 	}
 	if p.secure {
@@ -316,9 +316,13 @@ func status(run context.Context, ctx *cli.Context, where string) error {
 	if err != nil {
 		return err
 	}
-	mode := modeLine(answer)
-	fmt.Fprintln(ctx.App.Writer, cmp.Or(mode, strings.TrimSpace(answer)))
-	if mode == "" || mode == "Mode: read-only" {
+	mode := parseSrvr(answer).mode
+	if mode == "" {
+		fmt.Fprintln(ctx.App.Writer, strings.TrimSpace(answer))
+		return failure{code: exitError}
+	}
+	fmt.Fprintln(ctx.App.Writer, "Mode:", mode)
+	if mode == "read-only" {
 		return failure{code: exitError}
 	}
 	return nil

@@ -45,7 +45,7 @@ func (p *Port) dial(pe *peer, told []ensemble.Addr) {
 // tries returns the lists of addresses at which to look for a server, one after the other.
 func (p *Port) tries(sid int64, told []ensemble.Addr) (lists [][]ensemble.Addr) {
 	try := func(addrs []ensemble.Addr) {
-		if len(addrs) > 0 && !slices.ContainsFunc(lists, func(list []ensemble.Addr) bool { return sameAddrs(list, addrs) }) {
+		if len(addrs) > 0 && !slices.ContainsFunc(lists, func(list []ensemble.Addr) bool { return ensemble.SameAddrs(list, addrs) }) {
 			lists = append(lists, addrs)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
 	"time"
 
@@ -159,7 +158,7 @@ func (p *Port) Configure(committed, lastSeen *ensemble.Config) {
 	p.configure(committed, lastSeen)
 	for sid, was := range before {
 		is := p.addrs(sid)
-		if was == nil || sameAddrs(was, is) {
+		if was == nil || ensemble.SameAddrs(was, is) {
 			continue // a stranger may have become a member
 		}
 		old := p.peers[sid]
@@ -169,7 +168,7 @@ func (p *Port) Configure(committed, lastSeen *ensemble.Config) {
 			pe.unsent, pe.last = old.unsent, old.last
 		}
 	}
-	if !sameAddrs(own, p.own) {
+	if !ensemble.SameAddrs(own, p.own) {
 		p.bind()
 	}
 }
@@ -211,19 +210,6 @@ func (p *Port) addrs(sid int64) []ensemble.Addr {
 }
 
 func (p *Port) member(sid int64) bool { return p.addrs(sid) != nil }
-
-// sameAddrs reports whether two lists have the same addresses: their order has no meaning.
-func sameAddrs(a, b []ensemble.Addr) bool {
-	sorted := func(list []ensemble.Addr) []string {
-		texts := make([]string, len(list))
-		for i, addr := range list {
-			texts[i] = addr.String()
-		}
-		slices.Sort(texts)
-		return texts
-	}
-	return slices.Equal(sorted(a), sorted(b))
-}
 
 // peer is another server: a member, or a stranger that has a connection or is dialled.
 type peer struct {
