@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"quoll/ensemble"
+	"sync"
 )
 
 // Config is the whole configuration of one server, checked and with every default in place. It is read-only once loaded.
@@ -297,6 +298,7 @@ type Config struct {
 	electionAlg int
 	origins     map[string]Origin
 	properties  map[string]string // what was set, by the names of Java system properties
+	asked       *sync.Map         // names of Properties that Property was asked for
 	membersSet  bool              // the members come from outside of the configuration files
 }
 
@@ -396,6 +398,7 @@ func tableDefaults() *Config {
 		Properties:       map[string]string{},
 		origins:          map[string]Origin{},
 		properties:       map[string]string{},
+		asked:            &sync.Map{},
 	}
 	for i := range table {
 		table[i].applyDefault(c)
@@ -442,9 +445,10 @@ func (c *Config) OffersEnsemble() bool { return slices.Contains(c.AuthProviders,
 // OffersSASL reports whether ACLs may have entries of the scheme sasl, and it may be required. Clients can authenticate with SASL without it.
 func (c *Config) OffersSASL() bool { return slices.Contains(c.AuthProviders, saslAuthClass) }
 
-// Property looks up a Java system property for a text that mentions it as ${name}: what -D or zoo.cfg sets, and the few that every JVM has.
+// Property looks up a Java system property for a JAAS file that mentions it as ${name}: what -D or zoo.cfg sets, and the few that every JVM has. It may be called by several goroutines.
 func (c *Config) Property(name string) (value string, ok bool) {
 	if value, ok = c.Properties[name]; ok {
+		c.asked.Store(name, nil)
 		return value, true
 	}
 	if value, ok = c.properties[name]; ok {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,6 +20,12 @@ func secret(name string) bool {
 	return slices.ContainsFunc([]string{"password", "passwd", "secret", "superdigest"}, func(s string) bool { return strings.Contains(name, s) })
 }
 
+// hides reports whether the value of a Java system property must not be shown: by its name, or because it is no setting and a JAAS file has asked for it.
+func (c *Config) hides(property string) bool {
+	_, asked := c.asked.Load(property)
+	return asked || secret(property)
+}
+
 // SystemProperties returns what was set, from wherever, as name and value of Java system properties in the order of their names. Secrets are masked.
 func (c *Config) SystemProperties() (list [][2]string) {
 	for name, value := range c.Properties {
@@ -29,43 +36,41 @@ func (c *Config) SystemProperties() (list [][2]string) {
 	}
 	slices.SortFunc(list, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	for i := range list {
-		if secret(list[i][0]) {
+		if c.hides(list[i][0]) {
 			list[i][1] = Masked
 		}
 	}
 	return list
 }
 
-// MaskedText is [Config.Text] without its secrets.
+// MaskedText is [Config.Text] without its secrets, and without comments that may have any.
 func (c *Config) MaskedText() string {
-	settings, err := properties.Parse(properties.Latin1([]byte(c.Text)))
+	settings, err := properties.Parse(c.Text)
 	if err != nil {
 		return "" // it was read before
 	}
-	lines := strings.SplitAfter(c.Text, "\n")
+	var b strings.Builder
+	at := 0
 	for _, s := range settings {
-		if !secret(s.Key) {
-			continue
-		}
-		first := s.Number - 1
-		last := first
-		for last < len(lines)-1 && continued(lines[last]) {
-			last++
-		}
-		end := "\n"
-		if !strings.HasSuffix(lines[last], "\n") {
-			end = ""
-		}
-		lines[first] = s.Key + "=" + Masked + end
-		for i := first + 1; i <= last; i++ {
-			lines[i] = ""
+		b.WriteString(maskedComments(c.Text[at:s.Start]))
+		if at = s.End; c.hides("zookeeper." + s.Key) {
+			b.WriteString(s.Key + "=" + Masked)
+		} else {
+			b.WriteString(c.Text[s.Start:s.End])
 		}
 	}
-	return strings.Join(lines, "")
+	b.WriteString(maskedComments(c.Text[at:]))
+	return b.String()
 }
 
-// continued reports whether a line of a properties file goes on in the next one.
-func continued(line string) bool {
-	line = strings.TrimRight(line, "\r\n")
-	return (len(line)-len(strings.TrimRight(line, `\`)))%2 == 1
+// maskedComments leaves out the lines of comments that speak of a secret: most likely it is a setting that was there once.
+func maskedComments(text string) string {
+	return line.ReplaceAllStringFunc(text, func(line string) string {
+		if secret(line) {
+			return "# " + Masked
+		}
+		return line
+	})
 }
+
+var line = regexp.MustCompile("[^\r\n]+")

@@ -137,7 +137,7 @@ func TestRows(t *testing.T) {
 
 // TestEveryFieldHasARow finds fields of Config that no row can set.
 func TestEveryFieldHasARow(t *testing.T) {
-	derived := []string{"File", "Text", "MyID", "Distributed", "Ensemble", "LastSeen", "Properties", "PeerType", "origins", "properties", "membersSet"}
+	derived := []string{"File", "Text", "MyID", "Distributed", "Ensemble", "LastSeen", "Properties", "PeerType", "origins", "properties", "asked", "membersSet"}
 	c := tableDefaults()
 	set := map[any]bool{}
 	for i := range table {

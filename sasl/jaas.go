@@ -29,7 +29,7 @@ type Module struct {
 }
 
 // ReadFile reads the JAAS file that a value of java.security.auth.login.config names: a path or a file: URL, which may begin with one more "=". Property looks up Java's system
-// properties, which the value and those in the file may mention as ${name}. The errors name file and line, and no value.
+// properties, which the value and those in the file may mention as ${name}. The errors name file and line, and nothing of what is there: where a quote is missing, any word may be of a password.
 func ReadFile(value string, property func(name string) (string, bool)) (*File, error) {
 	path, err := expand(strings.TrimPrefix(value, "="), property)
 	if err != nil {
@@ -133,7 +133,7 @@ func (p *jaasParser) module() (m Module, err error) {
 	case "required", "requisite", "sufficient", "optional":
 	default:
 		p.word.line = line
-		return m, fmt.Errorf("%q is none of required, requisite, sufficient, optional", flag)
+		return m, errors.New("behind the class of a login module there is none of required, requisite, sufficient, optional")
 	}
 	for p.word.kind != ';' {
 		key, err := p.text("an option or ;")
@@ -144,18 +144,18 @@ func (p *jaasParser) module() (m Module, err error) {
 			return m, err
 		}
 		line := p.word.line
-		value, err := p.text("the value of " + key + ", in double quotes if it has other characters than letters")
+		value, err := p.text("the value of an option, in double quotes if it has other characters than letters")
 		if err != nil {
 			return m, err
 		}
 		if value != "" {
 			expanded, err := expand(value, p.property)
 			if err == nil && expanded == "" {
-				err = fmt.Errorf("nothing is left of its value")
+				err = errors.New("nothing is left of it")
 			}
 			if err != nil {
 				p.word.line = line
-				return m, fmt.Errorf("option %s: %w", key, err)
+				return m, fmt.Errorf("the value of an option: %w", err)
 			}
 			value = expanded
 		}
@@ -356,7 +356,7 @@ func expand(s string, property func(string) (string, bool)) (string, error) {
 		}
 		value, ok := property(name)
 		if !ok {
-			return "", fmt.Errorf("there is no property %s", name)
+			return "", errors.New("it has a ${name} of which there is no property")
 		}
 		b.WriteString(value)
 	}

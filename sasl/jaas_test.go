@@ -57,16 +57,16 @@ func TestJAASFileErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"\nServer", `jaas.conf:2: expected '{', found the end of the file`},
 		{"Server { a }", `jaas.conf:1: expected required, requisite, sufficient or optional, found '}'`},
-		{"Server {\n a sometimes; };", `jaas.conf:2: "sometimes" is none of required, requisite, sufficient, optional`},
+		{"Server {\n a sometimes; };", `jaas.conf:2: behind the class of a login module there is none of required, requisite, sufficient, optional`},
 		{"Server {\n a required\n\n x; };", `jaas.conf:4: expected '=', found ';'`},
-		{"Server { a required x=12; };", `jaas.conf:1: expected the value of x, in double quotes if it has other characters than letters, found a number without quotes`},
-		{"Server { a required x='b'; };", `jaas.conf:1: expected the value of x, in double quotes if it has other characters than letters, found '\''`},
+		{"Server { a required x=12; };", `jaas.conf:1: expected the value of an option, in double quotes if it has other characters than letters, found a number without quotes`},
+		{"Server { a required x='b'; };", `jaas.conf:1: expected the value of an option, in double quotes if it has other characters than letters, found '\''`},
 		{"Server { a required x=b, y=c; };", `jaas.conf:1: expected an option or ;, found ','`},
 		{"Server { a required; }", `jaas.conf:1: expected ';', found the end of the file`},
 		{"Server { a required; }\n/* open ", `jaas.conf:2: expected ';', found the end of the file`},
 		{"A { };\nA { };\nB { };", `jaas.conf:3: section A is there twice`},
-		{"Server { a required\nkeyTab=\"${zk.home}/k\"\n; };", `jaas.conf:2: option keyTab: there is no property zk.home`},
-		{`Server { a required x="${empty}"; };`, `jaas.conf:1: option x: nothing is left of its value`},
+		{"Server { a required\nkeyTab=\"${zk.home}/k\"\n; };", `jaas.conf:2: the value of an option: it has a ${name} of which there is no property`},
+		{`Server { a required x="${empty}"; };`, `jaas.conf:1: the value of an option: nothing is left of it`},
 		{"{ };", `jaas.conf:1: expected the name of a section, found '{'`},
 	} {
 		_, err := ParseFile("jaas.conf", c.text, properties)
@@ -89,7 +89,7 @@ func TestReadFile(t *testing.T) {
 		}
 	}
 	for value, want := range map[string]string{
-		path + "x": path + "x: no such file", "${home}/j": "there is no property home", "http://h/j": "only files are read", "file://h/j": "not the URL of a file",
+		path + "x": path + "x: no such file", "${home}/j": "${home}/j: it has a ${name} of which there is no property", "http://h/j": "only files are read", "file://h/j": "not the URL of a file",
 	} {
 		if _, err := ReadFile(value, lookup); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", value, err)

@@ -15,6 +15,8 @@ type Line struct {
 	Key, Value string
 	// Number is that of the natural line on which the key starts, from 1.
 	Number int
+	// Start and End are where the line is in the text, its continuations included and the line end behind it not.
+	Start, End int
 }
 
 // Latin1 decodes a properties file, whose bytes are ISO-8859-1.
@@ -33,20 +35,21 @@ func Parse(text string) ([]Line, error) {
 	var lines []Line
 	s := scanner{text: text, line: 1}
 	for {
-		number, raw, ok := s.logicalLine()
+		l, raw, ok := s.logicalLine()
 		if !ok {
 			return lines, nil
 		}
 		rawKey, rawValue := split(raw)
 		key, err := unescape(rawKey)
 		if err != nil {
-			return nil, fmt.Errorf("%d: %w", number, err)
+			return nil, fmt.Errorf("%d: %w", l.Number, err)
 		}
 		value, err := unescape(rawValue)
 		if err != nil {
-			return nil, fmt.Errorf("%d: %s: %w", number, Trim(key), err)
+			return nil, fmt.Errorf("%d: %s: %w", l.Number, Trim(key), err)
 		}
-		lines = append(lines, Line{Trim(key), Trim(value), number})
+		l.Key, l.Value = Trim(key), Trim(value)
+		lines = append(lines, l)
 	}
 }
 
@@ -59,6 +62,7 @@ func Trim(s string) string {
 type scanner struct {
 	text string
 	pos  int
+	end  int // of the natural line that came last, without its terminator
 	line int // number of the line at pos, from 1
 }
 
@@ -71,7 +75,7 @@ func (s *scanner) naturalLine() (line string, ok bool) {
 	for s.pos < len(s.text) && s.text[s.pos] != '\n' && s.text[s.pos] != '\r' {
 		s.pos++
 	}
-	line = s.text[start:s.pos]
+	line, s.end = s.text[start:s.pos], s.pos
 	if s.pos < len(s.text) {
 		if s.text[s.pos] == '\r' && s.pos+1 < len(s.text) && s.text[s.pos+1] == '\n' {
 			s.pos++
@@ -82,20 +86,21 @@ func (s *scanner) naturalLine() (line string, ok bool) {
 	return line, true
 }
 
-// logicalLine returns the next line that is neither blank nor a comment, with its continuations, and the number of its first line.
-func (s *scanner) logicalLine() (number int, line string, ok bool) {
+// logicalLine returns the next line that is neither blank nor a comment, with its continuations, and where it is.
+func (s *scanner) logicalLine() (l Line, line string, ok bool) {
 	for {
-		number = s.line
+		l.Number, l.Start = s.line, s.pos
 		natural, ok := s.naturalLine()
 		if !ok {
-			return 0, "", false
+			return l, "", false
 		}
 		natural = trimLeftBlank(natural)
 		if len(natural) == 0 || natural[0] == '#' || natural[0] == '!' || natural == "\\" {
 			continue // a lone backslash is no line yet, so the next one may still be a comment
 		}
 		if !continues(natural) {
-			return number, natural, true
+			l.End = s.end
+			return l, natural, true
 		}
 		var joined []byte
 		for continues(natural) {
@@ -105,7 +110,8 @@ func (s *scanner) logicalLine() (number int, line string, ok bool) {
 			}
 			natural = trimLeftBlank(natural)
 		}
-		return number, string(append(joined, natural...)), true
+		l.End = s.end
+		return l, string(append(joined, natural...)), true
 	}
 }
 

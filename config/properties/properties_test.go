@@ -72,7 +72,7 @@ func TestPropertiesPlaces(t *testing.T) {
 // TestParseText: a text is characters, not the bytes of a file.
 func TestParseText(t *testing.T) {
 	lines, err := Parse("é=\\é\\u20ac😀")
-	if err != nil || len(lines) != 1 || lines[0] != (Line{"é", "é€😀", 1}) {
+	if err != nil || len(lines) != 1 || lines[0] != (Line{Key: "é", Value: "é€😀", Number: 1, End: len("é=\\é\\u20ac😀")}) {
 		t.Errorf("got %v, %v", lines, err)
 	}
 }

@@ -37,7 +37,7 @@ func TestFormat(t *testing.T) {
 		key, value := draw(), draw()
 		line := Format(key, value)
 		lines, err := Parse(Latin1([]byte(line)))
-		if err != nil || len(lines) != 1 || lines[0] != (Line{key, value, 1}) {
+		if err != nil || len(lines) != 1 || lines[0].Key != key || lines[0].Value != value || lines[0].Number != 1 {
 			t.Fatalf("seed %d: %q %q is written %s and read %v, %v", seed, key, value, line, lines, err)
 		}
 	}
