@@ -69,9 +69,17 @@ func Start(o Options) (*Server, error) {
 	for _, name := range names {
 		a.listing = fmt.Appendf(a.listing, "<a href=\"%s\">%s</a>\n<br/>\n", html.EscapeString(c.AdminCommandURL+"/"+name), name)
 	}
-	configure, err := readStores(c, o.Logger)
+	stores, err := readStores(c, o.Logger)
 	if err != nil {
 		return nil, err
+	}
+	var configure func() *tls.Config
+	if stores != nil {
+		configure = func() *tls.Config {
+			own := stores.Config().Clone()
+			own.NextProtos = []string{"http/1.1"}
+			return own
+		}
 	}
 	a.endpoint, err = serve(settings{
 		keys: "admin.serverAddress, admin.serverPort", host: c.AdminAddress, number: c.AdminPort, idle: c.AdminIdleTimeout, tls: configure,
@@ -79,6 +87,9 @@ func Start(o Options) (*Server, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if stores != nil && c.QuorumCertReload {
+		a.endpoint.port.wg.Go(func() { stores.Watch(a.endpoint.port.closed, o.Logger) })
 	}
 	o.Logger.Info(fmt.Sprintf("Started AdminServer on address %s, port %d and command URL %s", c.AdminAddress, c.AdminPort, c.AdminCommandURL), "listening", a.Addr())
 	return a, nil
@@ -90,8 +101,8 @@ func Check(c *config.Config, log *slog.Logger) error {
 	return err
 }
 
-// readStores reads the stores for HTTPS; without it the function is nil. The error is a config.Error.
-func readStores(c *config.Config, log *slog.Logger) (func() *tls.Config, error) {
+// readStores reads the stores for HTTPS; without it there are none. The error is a config.Error.
+func readStores(c *config.Config, log *slog.Logger) (*tlsconf.Server, error) {
 	if !c.AdminEnabled || !c.AdminPortUnification && !c.AdminForceHTTPS {
 		return nil, nil
 	}
@@ -108,9 +119,7 @@ func readStores(c *config.Config, log *slog.Logger) (func() *tls.Config, error) 
 	for _, note := range material.Notes() {
 		log.Warn("AdminServer: " + note)
 	}
-	own := material.Config().Clone()
-	own.NextProtos = []string{"http/1.1"}
-	return func() *tls.Config { return own }, nil
+	return material, nil
 }
 
 // handle answers a request.

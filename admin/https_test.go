@@ -9,11 +9,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"quoll/client"
 	"quoll/config"
 	"quoll/jute"
 	"quoll/tlsconf"
+	"quoll/tlsconf/tlstest"
 )
 
 const stores = "../tlsconf/testdata/"
@@ -102,6 +104,40 @@ func TestHTTPS(t *testing.T) {
 		check("https without a certificate", withoutOne, test.withoutOne)
 		if n := a.Server.Metrics().InsecureAdmin.Load(); n != test.insecure {
 			t.Errorf("%s: insecure_admin_count is %d", test.what, n)
+		}
+	}
+}
+
+// TestHTTPSReloads has new certificates come while the server runs.
+func TestHTTPSReloads(t *testing.T) {
+	ca := tlstest.New(t, "ca")
+	dir := t.TempDir()
+	put := func(name string) {
+		t.Helper()
+		ca.Write(dir+"/new.pem", ca.Store(ca.Issue(name, nil)))
+		if err := os.Rename(dir+"/new.pem", dir+"/server.pem"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("before")
+	ca.Write(dir+"/trust.pem", ca.Trust())
+	a := start(t, "admin.forceHttps=true", "sslQuorumReloadCertFiles=true", "ssl.quorum.keyStore.location="+dir+"/server.pem", "ssl.quorum.trustStore.location="+dir+"/trust.pem")
+	shown := func() string {
+		t.Helper()
+		c, err := tls.Dial("tcp", a.Addr(), ca.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	if got := shown(); got != "before" {
+		t.Fatalf("the certificate is %q", got)
+	}
+	put("after")
+	for end := time.Now().Add(time.Minute); shown() != "after"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the old certificate is still shown")
 		}
 	}
 }

@@ -374,7 +374,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.SSLQuorum }},
 		{Name: "portUnification", Where: FileOnly, Kind: Bool, Default: "false", Agree: "while it is changed, all members take both", Doc: "Both ports accept plain connections and TLS, whatever sslQuorum says, which then says how this server connects to others.",
 			field: func(c *Config) any { return &c.PortUnification }},
-		{Name: "sslQuorumReloadCertFiles", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Read the stores of ssl.quorum again when their files change.",
+		{Name: "sslQuorumReloadCertFiles", Where: FileOnly, Kind: Bool, Default: "false", Doc: "Read the stores of ssl.quorum again when their files change, for the AdminServer too; connections go on.",
 			field: func(c *Config) any { return &c.QuorumCertReload }},
 		{Name: "ssl.authProvider", Kind: String, Default: "x509", Status: Refuses, Lacks: lacksProvider, Doc: "Scheme that gets the client's certificate."},
 		{Name: "ssl.sslProvider", Kind: String, Default: "JDK", Status: Accepted, Doc: "TLS library of Java's Netty."},
