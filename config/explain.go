@@ -128,8 +128,6 @@ var risks = []struct {
 	},
 		"the certificates of clients are compared with no address, although ssl.clientHostnameVerification asks for it"},
 	{"ssl.clientAuth", func(c *Config) bool { return c.takesTLS() && c.ClientTLS.optional() }, "clients without a certificate are let in"},
-	{"ssl.quorum.clientAuth", func(c *Config) bool { return c.SSLQuorum && c.QuorumTLS.optional() }, "servers without a certificate are let in"},
-	{"portUnification", func(c *Config) bool { return c.PortUnification }, "members are let in without TLS; for the time of a change only"},
 	{"client.portUnification", func(c *Config) bool { return c.ClientPortUnification }, "clients are let in without TLS; for the time of a change only"},
 	{"admin.portUnification", func(c *Config) bool { return c.AdminEnabled && c.AdminPortUnification && !c.AdminForceHTTPS }, "credentials for snapshot and restore may come in plain text"},
 	{"leaderServes", func(c *Config) bool { return c.Distributed && !c.LeaderServes }, "the leader takes no clients, so an ensemble of three serves from two"},

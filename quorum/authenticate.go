@@ -29,6 +29,7 @@ type authentication struct {
 	config  config.QuorumSASL
 	learner *sasl.Login // who this server is to those that it connects to
 	server  *sasl.Login // who is let in
+	realm   string      // of the server's own principal, and so of theirs; empty for DIGEST-MD5
 	members func() *members
 	rated   *ratelog.Logger
 }
@@ -67,6 +68,7 @@ func newAuthentication(c *config.Config, members func() *members, log *slog.Logg
 	if a.config.LearnerRequires && a.learner.Mechanism() == sasl.DigestMD5 && c.FIPSMode {
 		return nil, errors.New("quorum.auth.learnerRequireSasl: servers do not use DIGEST-MD5 while fips-mode is on, as it is by default; set fips-mode=false")
 	}
+	a.realm = a.server.Realm()
 	log.Info("SASL between servers", "learnerRequireSasl", a.config.LearnerRequires, "serverRequireSasl", a.config.ServerRequires, "learner", a.learner.Mechanism(), "server", a.server.Mechanism())
 	if !a.config.ServerRequires {
 		log.Warn("servers that do not authenticate themselves are taken, because quorum.auth.serverRequireSasl is not set")
@@ -173,8 +175,9 @@ func (a *authentication) check(conn net.Conn, r *wire.Reader) error {
 	return errors.New("too many tokens")
 }
 
-// authorize is an error unless who has proved to be somebody may be a server: with DIGEST-MD5 each user, with GSSAPI who has the principal of a member's host. Java takes the hosts
-// that were members when it started.
+// authorize is an error unless who has proved to be somebody may be a server: with DIGEST-MD5 each user, with GSSAPI who has the principal of a member's host, in this
+// server's own realm: the KDC of another one that is trusted gives names of hosts to whom it likes. Java takes any realm, and the hosts that were members when it started. The service
+// is not looked at, since a learner may have another one than the server that it becomes.
 func (a *authentication) authorize(mechanism sasl.Mechanism, user string) error {
 	if mechanism == sasl.DigestMD5 {
 		return nil
@@ -185,6 +188,9 @@ func (a *authentication) authorize(mechanism sasl.Mechanism, user string) error 
 	}
 	if !name.HasHost || !name.HasRealm || !slices.Contains(a.members().hosts(), name.Host) {
 		return fmt.Errorf("%s is not the principal of a member's host", user)
+	}
+	if name.Realm != a.realm {
+		return fmt.Errorf("%s is of another realm than this server, whose section is of %s", user, a.realm)
 	}
 	return nil
 }

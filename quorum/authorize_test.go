@@ -16,11 +16,11 @@ func TestAuthorize(t *testing.T) {
 		committed: &ensemble.Config{Servers: []ensemble.Server{server(1, "a.example"), server(2, "B.example")}},
 		lastSeen:  &ensemble.Config{Servers: []ensemble.Server{server(1, "a.example"), server(3, "c.example")}},
 	}
-	a := &authentication{members: func() *members { return now }}
+	a := &authentication{realm: "R", members: func() *members { return now }}
 	for user, ok := range map[string]bool{
 		"zkquorum/a.example@R": true, "learner/a.example@R": true, "zkquorum/B.example@R": true, "zkquorum/c.example@R": true,
 		"zkquorum/b.example@R": false, "zkquorum/d.example@R": false, "a.example@R": false, "zkquorum/a.example": false, "zkquorum@a.example": false, "zkquorum/@R": false, "": false,
-		"zkquorum/a.example/x@R": false, "zkquorum/x@a.example@R": false,
+		"zkquorum/a.example/x@R": false, "zkquorum/x@a.example@R": false, "zkquorum/a.example@OTHER": false, "zkquorum/a.example@r": false, "zkquorum/a.example@": false,
 	} {
 		if err := a.authorize(sasl.GSSAPI, user); (err == nil) != ok {
 			t.Errorf("%q: %v", user, err)

@@ -43,6 +43,12 @@ func newSecurity(c *config.Config, members func() *members, log *slog.Logger) (*
 		log.Warn(note)
 	}
 	log.Info("TLS between servers", "sslQuorum", c.SSLQuorum, "portUnification", c.PortUnification)
+	if c.PortUnification {
+		log.Warn("servers are let in without TLS, as portUnification says: remove it when all of them have sslQuorum=true")
+	}
+	if material.Config().ClientAuth != tls.RequireAndVerifyClientCert {
+		log.Warn("servers without a certificate are let in, as ssl.quorum.clientAuth says: whoever reaches the ports can be any server")
+	}
 	s := &security{tls: material, config: c, members: members, rated: ratelog.New(log)}
 	if c.FIPSMode {
 		log.Warn("certificates of servers are not compared with hosts, because fips-mode is on, as it is by default: who has a certificate of a trusted authority can be any server")

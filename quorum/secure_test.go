@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"quoll/config"
+	"quoll/quorum"
 	"quoll/tlsconf/tlstest"
 	"quoll/zab"
 )
@@ -95,6 +98,31 @@ func TestReverseDNS(t *testing.T) {
 	}
 	if n := asked.Load(); n > 0 {
 		t.Errorf("DNS was asked %d times", n)
+	}
+}
+
+// TestSaysWhoIsLetIn has the settings that leave a door open, of which a start speaks.
+func TestSaysWhoIsLetIn(t *testing.T) {
+	ca := tlstest.New(t, "ours")
+	dir := t.TempDir()
+	ca.Write(dir+"/key.pem", ca.Store(ca.Issue("server", nil)))
+	ca.Write(dir+"/trust.pem", ca.Trust())
+	for setting, want := range map[string]string{
+		"portUnification=false": "", "ssl.quorum.clientAuth=need": "", "portUnification=true": "without TLS", "ssl.quorum.clientAuth=want": "without a certificate", "ssl.quorum.clientAuth=none": "without a certificate",
+	} {
+		c, _, err := config.Load(config.Sources{Set: []string{
+			"dataDir=" + dir, "sslQuorum=true", "fips-mode=false", "ssl.quorum.keyStore.location=" + dir + "/key.pem", "ssl.quorum.trustStore.location=" + dir + "/trust.pem", setting,
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log strings.Builder
+		if err := quorum.Check(c, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))); err != nil {
+			t.Fatal(err)
+		}
+		if got := log.String(); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: %s", setting, got)
+		}
 	}
 }
 

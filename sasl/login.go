@@ -115,6 +115,14 @@ func (l *Login) Mechanism() Mechanism {
 	return DigestMD5
 }
 
+// Realm is that of the section's own Kerberos principal, empty without one.
+func (l *Login) Realm() string {
+	if l.principal == nil {
+		return ""
+	}
+	return l.principal.realm
+}
+
 // CheckServer says at start what Server would lack later: a key to read tickets with, and a name of service and host. The error names file and line.
 func (l *Login) CheckServer() error {
 	switch p := l.principal; {
