@@ -111,7 +111,7 @@ func TestSaysWhoIsLetIn(t *testing.T) {
 		"portUnification=false": "", "ssl.quorum.clientAuth=need": "", "portUnification=true": "without TLS", "ssl.quorum.clientAuth=want": "without a certificate", "ssl.quorum.clientAuth=none": "without a certificate",
 	} {
 		c, _, err := config.Load(config.Sources{Set: []string{
-			"dataDir=" + dir, "sslQuorum=true", "fips-mode=false", "ssl.quorum.keyStore.location=" + dir + "/key.pem", "ssl.quorum.trustStore.location=" + dir + "/trust.pem", setting,
+			"dataDir=" + dir, "initLimit=10", "syncLimit=5", "sslQuorum=true", "fips-mode=false", "ssl.quorum.keyStore.location=" + dir + "/key.pem", "ssl.quorum.trustStore.location=" + dir + "/trust.pem", setting,
 		}})
 		if err != nil {
 			t.Fatal(err)
