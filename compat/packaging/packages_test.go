@@ -1,14 +1,12 @@
 package packaging
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,63 +138,5 @@ func TestDebian(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(root, "var/lib/zookeeper/version-2")); err != nil {
 		t.Errorf("the data after a purge: %v", err)
-	}
-}
-
-// TestProbes has the words of probes and operators, with the tools of a shell where it has them, against a server that serves.
-func TestProbes(t *testing.T) {
-	s := peer.Quoll(t, peer.Options{Config: []string{"4lw.commands.whitelist=*"}})
-	word := func(w string) string {
-		t.Helper()
-		answer, err := s.FourLetter(w)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer
-	}
-	// Bitnami, Strimzi and Pravega: grep imok, = imok.
-	if answer := word("ruok"); answer != "imok" {
-		t.Errorf("ruok: %q", answer)
-	}
-	if answer := word("isro"); answer != "rw" {
-		t.Errorf("isro: %q", answer)
-	}
-	// telegraf: ^zk_(\w[\w\.\-]*)\s+([\w\.\-]+), and every line must be one; Solr cuts lines at the TAB.
-	telegraf := regexp.MustCompile(`^zk_(\w[\w.\-]*)\s+([\w.\-]+)`)
-	keys := map[string]string{}
-	for line := range strings.Lines(word("mntr")) {
-		line = strings.TrimSuffix(line, "\n")
-		if telegraf.FindStringSubmatch(line) == nil {
-			t.Errorf("telegraf does not read %q", line)
-		}
-		key, value, ok := strings.Cut(line, "\t")
-		if !ok {
-			t.Errorf("Solr does not read %q", line)
-		}
-		keys[key] = value
-	}
-	for _, key := range []string{"zk_version", "zk_server_state", "zk_avg_latency", "zk_max_latency", "zk_min_latency", "zk_packets_received", "zk_packets_sent", "zk_num_alive_connections",
-		"zk_outstanding_requests", "zk_znode_count", "zk_watch_count", "zk_ephemerals_count", "zk_approximate_data_size", "zk_open_file_descriptor_count", "zk_max_file_descriptor_count"} {
-		if keys[key] == "" {
-			t.Errorf("mntr has no %s", key)
-		}
-	}
-	if keys["zk_server_state"] != "standalone" {
-		t.Errorf("zk_server_state: %q", keys["zk_server_state"])
-	}
-	// Solr: lines key=value of conf.
-	for line := range strings.Lines(word("conf")) {
-		if !strings.Contains(line, "=") {
-			t.Errorf("Solr does not read %q", line)
-		}
-	}
-	// Kubernetes and zkServer.sh: grep Mode.
-	if !strings.Contains(word("srvr"), "\nMode: standalone\n") {
-		t.Error("srvr has no Mode")
-	}
-	binary, err := peer.Binary()
-	peer.Check(t, err)
-	if out, err := exec.CommandContext(context.Background(), binary, "status", s.Addr()).Output(); err != nil || string(out) != "Mode: standalone\n" {
-		t.Errorf("quoll status: %v: %s", err, out)
 	}
 }
