@@ -50,6 +50,17 @@ func (a *Server) console() http.Handler {
 	mux.HandleFunc("GET "+consoleURL+"api/who", a.visited(func(v *server.Visitor, r *http.Request) (server.Facts, error) {
 		return server.Facts{{Key: "ids", Value: v.Identities()}, {Key: "edit", Value: a.Config.AdminConsole == config.ConsoleEdit}}, nil
 	}))
+	for name, command := range server.ConsoleFacts {
+		mux.HandleFunc("GET "+consoleURL+"api/"+name, a.visited(func(_ *server.Visitor, r *http.Request) (server.Facts, error) {
+			if command.Heavy {
+				if !a.turn.Enter(r.Context().Done()) {
+					return nil, errBusy
+				}
+				defer a.turn.Leave()
+			}
+			return a.Server.Facts(command, r.URL.Query()), nil
+		}))
+	}
 	for name, change := range changes {
 		mux.HandleFunc("POST "+consoleURL+"api/"+name, a.editing(change))
 	}

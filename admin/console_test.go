@@ -27,6 +27,24 @@ type told struct {
 	ACL      []struct{ Perms, Scheme, ID string }
 	IDs      []string
 	Stat     struct{ Version int }
+	Sessions []oneSession
+	Metrics  map[string]any
+	State    string
+	Members  []any
+	Watched  []struct {
+		Path     string
+		Kinds    []string
+		Watchers int
+	}
+	Clients any // of a server where it takes them, or those that ask most
+	Paths   any // of a session, or those that are asked for most
+	oneSession
+}
+
+type oneSession struct {
+	ID, Address         string
+	Timeout             int
+	Ephemerals, Watches int
 }
 
 // page asks like the page.
@@ -116,7 +134,8 @@ func TestConsolePage(t *testing.T) {
 // TestConsoleAuthentication has nothing for who does not say who that is, as for the command snapshot.
 func TestConsoleAuthentication(t *testing.T) {
 	a := start(t)
-	for _, name := range []string{"children", "node", "who"} {
+	names := []string{"children", "node", "who", "session", "sessions", "ensemble", "metrics", "top"}
+	for _, name := range names {
 		if r, body := ask(t, a, "GET", "/console/api/"+name+"?path=/", ""); r.StatusCode != 401 || strings.Contains(body, "zookeeper") {
 			t.Errorf("%s without credentials: %s %s", name, r.Status, body)
 		}
@@ -138,7 +157,7 @@ func TestConsoleAuthentication(t *testing.T) {
 		t.Fatal(err)
 	}
 	for who, want := range map[string]int{"digest u:p": 200, "digest u:q": 403, "ip": 403} { // as for the guarded commands, whatever the znode's own ACL
-		for _, name := range []string{"children", "node", "who"} {
+		for _, name := range names {
 			if status, _ := page(t, a, who, name, "path", "/zookeeper"); status != want {
 				t.Errorf("%s as %s with the root closed: %d", name, who, status)
 			}
@@ -338,5 +357,97 @@ func TestConsoleEdit(t *testing.T) {
 	off := start(t)
 	if r, _ := ask(t, off, "POST", "/console/api/create", `{"path":"/a","mode":"persistent","acl":"world"}`, own...); r.StatusCode != 403 {
 		t.Errorf("not configured: %s", r.Status)
+	}
+}
+
+// TestConsoleSessions has sessions in pages, by id, and one with what it owns, watches and is.
+func TestConsoleSessions(t *testing.T) {
+	a := start(t, "maxClientCnxns=0")
+	c := grow(t, a)
+	id, _, timeout := c.Session()
+	text := fmt.Sprintf("0x%x", uint64(id))
+	create(t, c, "/a", nil)
+	for i := range 250 {
+		if _, err := c.Create(t.Context(), fmt.Sprintf("/a/e%03d", i), nil, client.OpenACL, jute.ModeEphemeral); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Exists(t.Context(), "/a", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddWatch(t.Context(), "/a", jute.AddWatchPersistentRecursive); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AddAuth(t.Context(), "digest", []byte("maria:secret")); err != nil {
+		t.Fatal(err)
+	}
+	_, one := page(t, a, may, "session", "id", text)
+	paths, _ := one.Paths.([]any)
+	if one.ID != text || one.Timeout != int(timeout.Milliseconds()) || one.Address != c.LocalAddr().String() || one.Ephemerals != 250 || len(paths) != 200 || paths[0] != "/a/e000" ||
+		len(one.Watched) != 1 || one.Watched[0].Path != "/a" || !slices.Equal(one.Watched[0].Kinds, []string{"data", "recursive"}) || !slices.Equal(one.IDs, []string{"ip:127.0.0.1", "digest:maria"}) {
+		t.Errorf("%+v", one)
+	}
+	for _, bad := range []string{"", "0x1", "x", "0x" + strings.Repeat("f", 17)} {
+		if _, one := page(t, a, may, "session", "id", bad); one.Error == "" {
+			t.Errorf("session %q: %+v", bad, one)
+		}
+	}
+	for range 220 {
+		other, err := client.Connect(t.Context(), a.Server.Addr(), client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(other.Abandon)
+	}
+	seen := map[string]bool{}
+	for after, last := "", ""; ; after = last {
+		_, list := page(t, a, may, "sessions", "after", after)
+		if len(list.Sessions) > 200 || list.Total != 221 {
+			t.Fatalf("%d of %d sessions", len(list.Sessions), list.Total)
+		}
+		for _, s := range list.Sessions {
+			if s.ID <= last || seen[s.ID] {
+				t.Errorf("%s comes after %s", s.ID, last)
+			}
+			last, seen[s.ID] = s.ID, true
+		}
+		if !list.More {
+			break
+		}
+	}
+	if len(seen) != 221 {
+		t.Errorf("%d sessions", len(seen))
+	}
+	if _, list := page(t, a, may, "sessions", "contains", c.LocalAddr().String()); len(list.Sessions) != 1 || list.Sessions[0].ID != text || list.Sessions[0].Ephemerals != 250 {
+		t.Errorf("by address: %+v", list.Sessions)
+	}
+}
+
+// TestConsoleState has the server, its metrics, and what is asked for most once somebody has asked for that.
+func TestConsoleState(t *testing.T) {
+	a := start(t)
+	c := grow(t, a)
+	create(t, c, "/<b>", nil)
+	if _, err := c.Exists(t.Context(), "/<b>", true); err != nil {
+		t.Fatal(err)
+	}
+	if _, state := page(t, a, may, "ensemble"); state.State != "standalone" || len(state.Members) != 0 || state.Clients != a.Server.Addr() {
+		t.Errorf("%+v", state)
+	}
+	_, m := page(t, a, may, "metrics")
+	latency, _ := m.Metrics["readlatency"].(map[string]any)
+	if m.Metrics["znode_count"] != 6.0 || latency["count"].(float64) < 1 || m.Metrics["quoll_client_output_bytes"] != 0.0 {
+		t.Errorf("%v", m.Metrics)
+	}
+	page(t, a, may, "top")
+	for range 64 * 20 {
+		if _, _, err := c.Get(t.Context(), "/<b>", false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, top := page(t, a, may, "top")
+	paths, _ := top.Paths.([]any)
+	if len(paths) != 1 || paths[0].(map[string]any)["path"] != "/<b>" || len(top.Watched) != 1 || top.Watched[0].Watchers != 1 {
+		t.Errorf("%+v", top)
 	}
 }

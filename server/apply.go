@@ -107,7 +107,11 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 			s.notify(&a.changes[i], txn.Zxid)
 		}
 	}
-	s.countWrites(txn, a.changes)
+	var c *conn
+	if p.Request != nil {
+		c = p.Request.conn
+	}
+	s.countWrites(txn, a.changes, c)
 	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.Applied(txn)))
 	switch txn.Op() {
 	case jute.OpCreateSession:

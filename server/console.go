@@ -1,170 +1,261 @@
 package server
 
 import (
-	"crypto/tls"
-	"encoding/base64"
-	"net"
-	"net/netip"
+	"cmp"
+	"math"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
-	"quoll/jute"
+	"quoll/metrics"
 	"quoll/tree"
+	"quoll/zab"
 )
 
-// What one answer to the console has at most; a znode may hold more, or have more children.
-const (
-	consolePage  = 200       // children, sessions, paths
-	consoleBytes = 256 << 10 // of the names or paths of a page, which has one at least
-	consoleData  = 1 << 20   // bytes of a znode
-)
+// topShown is how many paths and clients an answer has.
+const topShown = 20
 
-// Visitor is somebody who looks at the tree over HTTP, and sees and may do what a client sees and may do that has the same credentials and address.
-type Visitor struct {
-	s    *Server
-	from netip.AddrPort
-	ids  []jute.ID // the address first, as of every client
+// ConsoleFacts are what the console asks for beside the tree, by name. What is Heavy is made one at a time, as answers of commands are.
+var ConsoleFacts = map[string]*Command{
+	"ensemble": {facts: (*Server).ensembleFacts},
+	"metrics":  {facts: (*Server).metricsFacts},
+	"sessions": {Heavy: true, facts: (*Server).sessionsFacts},
+	"session":  {Heavy: true, facts: (*Server).sessionFacts},
+	"top":      {Heavy: true, facts: (*Server).topFacts},
 }
 
-// Visitor is the one with these credentials, as [Server.AdmitAdmin] takes them and with its errors: who may not use the guarded commands visits nothing.
-func (s *Server) Visitor(credentials, remote string, state *tls.ConnectionState) (*Visitor, error) {
-	ids, err := s.admitAdmin(credentials, remote, state)
-	if err != nil {
-		return nil, err
+// ensembleFacts are the server's own state, and of the members what it knows: a leader how far its learners are, the others who they are.
+func (s *Server) ensembleFacts(url.Values) Facts {
+	state := "looking"
+	if s.Active() {
+		state = s.mode()
 	}
-	from, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return nil, ErrNotAuthenticated
+	zxid := s.lastZxid.Load()
+	facts := Facts{{"version", FullVersion()}, {"state", state}, {"zxid", hex(zxid)}, {"uptime", s.uptime()}, {"clients", s.Addr()}}
+	if s.member == nil {
+		return append(facts, Fact{"members", []Facts{}})
 	}
-	if own := (jute.ID{Scheme: "ip", ID: javaAddress(from.Addr().AsSlice(), from.Addr().Zone())}); ids[0] != own {
-		ids = append([]jute.ID{own}, ids...)
+	status := s.member.status()
+	committed, _ := s.member.configs()
+	learners := map[int64]*zab.LearnerStatus{}
+	for i := range status.Learners {
+		learners[status.Learners[i].SID] = &status.Learners[i]
 	}
-	return &Visitor{s: s, from: from, ids: ids}, nil
-}
-
-// Identities are the schemes and names under which ACLs know the visitor, without secrets.
-func (v *Visitor) Identities() []string {
-	list := []string{}
-	for _, id := range v.ids {
-		list = append(list, strings.TrimSuffix(id.Scheme+":"+v.s.auth.user(id), ":"))
-	}
-	return list
-}
-
-// look calls fn with a query of the visitor's for the znode at path, while the tree does not change. Without the znode, and in a server that does not serve, the error is that of a client.
-func (v *Visitor) look(path string, fn func(q *query, n *tree.Node) error) (err error) {
-	if !v.s.Serving() {
-		return jute.ErrConnectionLoss
-	}
-	v.s.readTree(func(t *tree.Tree) {
-		n := t.Lookup(path)
-		if n == nil {
-			err = jute.ErrNoNode
-			return
+	behind := func(zxid int64) any {
+		if zxid>>32 != status.Last>>32 {
+			return nil // the count begins anew with each epoch
 		}
-		err = fn(&query{s: v.s, ids: v.ids}, n)
+		return max(status.Last-zxid, 0)
+	}
+	members := []Facts{}
+	for i := range committed.Servers {
+		m := &committed.Servers[i]
+		one := Facts{
+			{"id", m.ID}, {"self", m.ID == s.opts.MyID}, {"leader", m.ID == status.Leader}, {"votes", committed.IsVoter(m.ID)}, {"quorum", addrTexts(m.Quorum)},
+			{"election", addrTexts(m.Election)}, {"clients", s.clientAddress(m)},
+		}
+		switch l := learners[m.ID]; {
+		case m.ID == s.opts.MyID:
+			one = append(one, Facts{{"known", "self"}, {"zxid", hex(zxid)}, {"lag", behind(zxid)}}...)
+		case status.Role != zab.Leading:
+			one = append(one, Fact{"known", "config"})
+		case l == nil:
+			one = append(one, Fact{"known", "away"})
+		default:
+			at := l.Acked
+			if l.Observer {
+				at = l.Sent // it acknowledges nothing
+			}
+			one = append(one, Facts{{"known", "synced"}, {"zxid", hex(at)}, {"lag", behind(at)}}...)
+		}
+		members = append(members, one)
+	}
+	return append(facts, Facts{
+		{"myid", s.opts.MyID}, {"epoch", status.Epoch}, {"config", hex(committed.Version)}, {"leads", status.Role == zab.Leading}, {"syncing", status.Syncing}, {"members", members},
+	}...)
+}
+
+// metricsFacts are all metrics that have no label, with quoll's own: numbers, or what a summary has.
+func (s *Server) metricsFacts(url.Values) Facts {
+	values := Facts{}
+	s.metrics.Each(func(m metrics.Sample) {
+		switch {
+		case m.Labelled:
+		case m.Summary == nil:
+			values = append(values, Fact{m.Name, m.Value})
+		default:
+			one := Facts{{"count", m.Summary.Count}, {"sum", m.Summary.Sum}, {"min", m.Summary.Min}, {"max", m.Summary.Max}}
+			if m.Kind == metrics.KindAdvanced {
+				if p99 := m.Summary.Quantile(0.99); !math.IsNaN(p99) {
+					one = append(one, Fact{"p99", p99})
+				}
+			}
+			values = append(values, Fact{m.Name, one})
+		}
 	})
-	return err
-}
-
-// Children are a page of the children of a znode, by name: those behind the name after whose names contain a text. Of a child that the visitor may not read there is the name alone.
-func (v *Visitor) Children(path, after, contains string) (facts Facts, err error) {
-	err = v.look(path, func(q *query, n *tree.Node) error {
-		if !q.mayRead(n) {
-			return jute.ErrNoAuth
+	for _, own := range OwnMetrics {
+		if own.Labels == nil {
+			own.Values(s, func(v float64, _ ...string) { values = append(values, Fact{"quoll_" + own.Name, v}) })
 		}
-		byName := func(n *tree.Node, name string) int { return strings.Compare(n.Name(), name) }
-		var page []*tree.Node // the least names so far
-		matching := 0
-		for child := range n.EachChild() {
-			name := child.Name()
-			if name <= after && after != "" || !strings.Contains(name, contains) {
-				continue
-			}
-			matching++
-			at, _ := slices.BinarySearchFunc(page, name, byName)
-			if at == consolePage {
-				continue
-			}
-			page = slices.Insert(page[:min(len(page), consolePage-1)], at, child)
-		}
-		list, size := []Facts{}, 0
-		for _, child := range page {
-			name := strings.Clone(child.Name())
-			if size += len(name); size > consoleBytes && len(list) > 0 {
-				break
-			}
-			one := Facts{{"name", name}}
-			if q.mayRead(child) {
-				one = append(one, Facts{{"children", child.NumChildren()}, {"bytes", len(child.Data())}, {"kind", kindOf(child)}}...)
-			}
-			list = append(list, one)
-		}
-		facts = Facts{{"total", n.NumChildren()}, {"more", matching > len(list)}, {"children", list}}
-		return nil
-	})
-	return facts, err
-}
-
-// kindOf says what becomes of a znode by itself.
-func kindOf(n *tree.Node) string {
-	owner := n.Owner()
-	_, ttl := owner.TTL()
-	switch {
-	case owner == tree.ContainerOwner:
-		return "container"
-	case ttl:
-		return "ttl"
-	case owner.Ephemeral():
-		return "ephemeral"
 	}
-	return "persistent"
+	return Facts{{"time", time.Now().UnixMilli()}, {"metrics", values}}
 }
 
-// Node is a znode with its data, in base64 and no more than a MiB of it, stat and ACL. Who may change the ACL and not read the znode sees no data.
-func (v *Visitor) Node(path string) (facts Facts, err error) {
-	err = v.look(path, func(q *query, n *tree.Node) error {
-		acl := v.s.tree.ACL(n)
-		if !v.s.auth.allowed(acl, jute.PermRead|jute.PermAdmin, v.ids) {
-			return jute.ErrNoAuth
+// topFacts are who asks for what most, and what most are told of. Asking for it has requests sampled for a while.
+func (s *Server) topFacts(url.Values) Facts {
+	now := time.Now()
+	paths, clients, seconds := s.sampling(now).most(topShown, now)
+	shown := func(list []ranked, more func(r *ranked) Facts) []Facts {
+		told := []Facts{}
+		for i := range list {
+			r := &list[i]
+			told = append(told, append(more(r), Facts{{"reads", r.reads}, {"writes", r.writes}, {"bytes", r.bytes}, {"over", r.over}}...))
 		}
-		if q.mayRead(n) {
-			data := n.Data()
-			facts = Facts{{"bytes", len(data)}, {"null", data == nil}, {"data", base64.StdEncoding.EncodeToString(data[:min(len(data), consoleData)])}}
+		return told
+	}
+	byID := s.connectionsBySession()
+	fans := []Facts{}
+	for _, f := range s.watches.most(topShown) {
+		fans = append(fans, Facts{{"path", f.path}, {"watchers", f.watchers}})
+	}
+	return Facts{
+		{"seconds", seconds}, {"every", sampleEvery}, {"outstanding_limit", s.outstandingLimit()},
+		{"paths", shown(paths, func(r *ranked) Facts { return Facts{{"path", clientPath(r.text)}} })},
+		{"clients", shown(clients, func(r *ranked) Facts {
+			return Facts{{"session", hex(int64(r.key))}, {"address", addressOf(byID[int64(r.key)])}}
+		})},
+		{"watched", fans},
+	}
+}
+
+func (s *Server) connectionsBySession() map[int64]*conn {
+	byID := map[int64]*conn{}
+	for _, c := range s.connections() {
+		if id := c.sessionID(); id != 0 {
+			byID[id] = c
 		}
-		st := n.Stat()
-		facts = append(facts, Facts{{"kind", kindOf(n)}, {"stat", Facts{
-			{"czxid", hex(st.Czxid)}, {"mzxid", hex(st.Mzxid)}, {"pzxid", hex(st.Pzxid)}, {"ctime", st.Ctime}, {"mtime", st.Mtime}, {"version", st.Version},
-			{"cversion", st.Cversion}, {"aversion", st.Aversion}, {"ephemeralOwner", hex(st.EphemeralOwner)}, {"dataLength", st.DataLength}, {"numChildren", st.NumChildren},
-		}}}...)
-		list, masked := []Facts{}, q.masksACL(acl)
-		for _, a := range acl {
-			if len(list) == consolePage {
-				break
-			}
-			if masked {
-				a = maskACL(a)
-			}
-			list = append(list, Facts{{"perms", jute.PermText(a.Perms)}, {"scheme", a.Scheme}, {"id", a.ID}})
+	}
+	return byID
+}
+
+// addressOf is where a connection comes from, empty where there is none.
+func addressOf(c *conn) string {
+	if c == nil {
+		return ""
+	}
+	return strings.TrimPrefix(c.javaRemote(), "/")
+}
+
+// sessionsFacts are a page of the sessions that this server knows, by id: its own, and in an ensemble those of other servers, of which there is less to tell. Those whose id or address
+// contains a text are shown.
+func (s *Server) sessionsFacts(args url.Values) Facts {
+	after, _ := strconv.ParseUint(strings.TrimPrefix(args.Get("after"), "0x"), 16, 64)
+	contains := args.Get("contains")
+	byID := s.connectionsBySession()
+	timeouts := map[int64]int64{}
+	s.readTree(func(t *tree.Tree) { t.EachSession(func(id int64, timeout int32) { timeouts[id] = int64(timeout) }) })
+	s.sessions.each(func(session *session) {
+		if session.local.Load() {
+			timeouts[session.id] = session.timeout.Load()
 		}
-		facts = append(facts, Fact{"acl", list})
-		return nil
 	})
-	return facts, err
+	var ids []int64
+	for id := range timeouts {
+		if uint64(id) > after && (strings.Contains(hex(id), contains) || strings.Contains(addressOf(byID[id]), contains)) {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b int64) int { return cmp.Compare(uint64(a), uint64(b)) })
+	list := []Facts{}
+	for _, id := range ids[:min(len(ids), consolePage)] {
+		list = append(list, s.oneSession(id, timeouts[id], byID[id]))
+	}
+	return Facts{{"total", len(timeouts)}, {"more", len(ids) > len(list)}, {"sessions", list}}
 }
 
-// Connect is a new connection of a client that is the visitor, to a server that knows no more of it than of any other: its limits, the audit log and the ensemble take it for one.
-func (v *Visitor) Connect() net.Conn {
-	here, there := net.Pipe()
-	v.s.admit(newcomer{Conn: visit{there, net.TCPAddrFromAddrPort(v.from)}, ids: v.ids[1:]})
-	return here
+func (s *Server) oneSession(id, timeout int64, c *conn) Facts {
+	var ephemerals int
+	s.readTree(func(t *tree.Tree) { ephemerals = t.EphemeralsOf(id) })
+	facts := Facts{{"id", hex(id)}, {"timeout", timeout}, {"ephemerals", ephemerals}, {"address", addressOf(c)}}
+	if known := s.sessions.get(id); known != nil {
+		facts = append(facts, Fact{"local", known.local.Load()})
+	}
+	if c == nil {
+		return facts
+	}
+	i := c.info()
+	c.watches.Lock()
+	watches := len(c.watches.paths)
+	c.watches.Unlock()
+	return append(facts, Facts{
+		{"watches", watches}, {"secure", c.secure}, {"established", i.opened}, {"waiting", i.waiting}, {"received", i.received}, {"sent", i.sent}, {"operation", i.operation},
+		{"latency", i.latency.mean()}, {"slowest", i.latency.max},
+	}...)
 }
 
-// visit is a connection from a visitor's address.
-type visit struct {
-	net.Conn
-	from net.Addr
+// watchKinds are the modes of watches by the names that are shown.
+var watchKinds = []struct {
+	modes watchMode
+	name  string
+}{{dataStandard, "data"}, {childStandard, "children"}, {dataPersistent, "persistent"}, {dataRecursive, "recursive"}}
+
+// sessionFacts are one session with its ephemerals in order and what it watches in none, as many of either as a page has.
+func (s *Server) sessionFacts(args url.Values) Facts {
+	text := args.Get("id")
+	number, err := strconv.ParseUint(strings.TrimPrefix(text, "0x"), 16, 64)
+	id := int64(number)
+	var timeout int64
+	known := false
+	var ephemerals []string
+	s.readTree(func(t *tree.Tree) {
+		global, ok := t.SessionTimeout(id)
+		timeout, known = int64(global), ok
+		ephemerals = t.Ephemerals(id)
+	})
+	if session := s.sessions.get(id); session != nil {
+		timeout, known = session.timeout.Load(), true
+	}
+	if err != nil || !known {
+		return Facts{{ErrorKey, "no session " + text}}
+	}
+	slices.Sort(ephemerals)
+	c := s.connectionsBySession()[id]
+	facts := append(s.oneSession(id, timeout, c), Fact{"paths", fewPaths(ephemerals)})
+	if c == nil {
+		return facts
+	}
+	watched := []Facts{}
+	size, ids := 0, []string{}
+	for path := range c.watchedPaths() {
+		modes := s.watches.modes(path, c)
+		if size += len(path); len(watched) == consolePage || size > consoleBytes && len(watched) > 0 {
+			break
+		}
+		kinds := []string{}
+		for _, k := range watchKinds {
+			if modes&k.modes != 0 {
+				kinds = append(kinds, k.name)
+			}
+		}
+		if len(kinds) > 0 {
+			watched = append(watched, Facts{{"path", path}, {"kinds", kinds}})
+		}
+	}
+	for _, identity := range c.identities() {
+		ids = append(ids, strings.TrimSuffix(identity.Scheme+":"+s.auth.user(identity), ":"))
+	}
+	return append(facts, Facts{{"watched", watched}, {"ids", ids}}...)
 }
 
-// RemoteAddr is the visitor's.
-func (v visit) RemoteAddr() net.Addr { return v.from }
+// fewPaths are the first paths, as many as a page has.
+func fewPaths(paths []string) []string {
+	size := 0
+	for i, path := range paths {
+		if size += len(path); i == consolePage || size > consoleBytes && i > 0 {
+			return paths[:i]
+		}
+	}
+	return append([]string{}, paths...)
+}

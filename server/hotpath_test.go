@@ -105,11 +105,12 @@ func TestManyPartsAreCopiedOnce(t *testing.T) {
 	}
 }
 
+// BenchmarkHotPath has each request once more while requests are sampled.
 func BenchmarkHotPath(b *testing.B) {
 	c, _ := hotConn(b)
 	for _, r := range hotRequests {
-		b.Run(r.name, func(b *testing.B) {
-			frame := hotFrame(r.op, r.body)
+		frame := hotFrame(r.op, r.body)
+		run := func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				c.now = time.Now()
@@ -117,6 +118,10 @@ func BenchmarkHotPath(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-		})
+		}
+		b.Run(r.name, run)
+		c.s.sampling(time.Now()).off.Stop()
+		b.Run(r.name+"Sampled", run)
+		c.s.samples.Store(nil)
 	}
 }

@@ -230,10 +230,13 @@ const statSize = 68
 func (q *query) countRead(path []byte, size int) {
 	q.reads.family = &q.s.metrics.ReadPerNamespace
 	q.reads.add(path, len(path)+size+statSize)
+	if t := q.s.sampled(); t != nil {
+		t.take(path, q.c, false, size+statSize)
+	}
 }
 
-// countWrites counts what a transaction has changed.
-func (s *Server) countWrites(txn *tree.Txn, changes []tree.Change) {
+// countWrites counts what a transaction has changed, for a connection or, if that is nil, somebody else.
+func (s *Server) countWrites(txn *tree.Txn, changes []tree.Change, c *conn) {
 	a := &s.apply
 	a.writes.family = &s.metrics.WritePerNamespace
 	for i := range changes {
@@ -250,6 +253,9 @@ func (s *Server) countWrites(txn *tree.Txn, changes []tree.Change) {
 		}
 		a.path = append(a.path[:0], ch.Path...)
 		a.writes.add(a.path, size)
+		if t := s.sampled(); t != nil {
+			t.take(a.path, c, true, size)
+		}
 	}
 }
 

@@ -71,6 +71,7 @@ type Server struct {
 	stats     serverStats
 	started   time.Time
 	traceMask atomic.Int64
+	samples   atomic.Pointer[samples] // nil unless somebody wants to know
 
 	turn         Room            // has room for the one long answer to a word that is being made
 	allowedWords map[string]bool // the four-letter words of the whitelist; "*" is all

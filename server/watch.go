@@ -2,6 +2,7 @@ package server
 
 import (
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -234,6 +235,34 @@ func (t *watchTable) data() iter.Seq2[string, *conn] {
 			}
 		}
 	}
+}
+
+// fanOut is a path with how many connections watch it.
+type fanOut struct {
+	path     string
+	watchers int
+}
+
+// most returns the n paths that most connections watch, as far as others let it look meanwhile.
+func (t *watchTable) most(n int) (list []fanOut) {
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.Lock()
+		seen := 0
+		for path, watchers := range s.paths {
+			if len(list) < n || len(watchers) > list[len(list)-1].watchers {
+				at, _ := slices.BinarySearchFunc(list, len(watchers), func(f fanOut, watchers int) int { return watchers - f.watchers })
+				list = slices.Insert(list, at, fanOut{path, len(watchers)})
+				list = list[:min(n, len(list))]
+			}
+			if seen++; seen%watchSlice == 0 {
+				s.Unlock()
+				s.Lock()
+			}
+		}
+		s.Unlock()
+	}
+	return list
 }
 
 type watched struct {

@@ -177,6 +177,9 @@ func (t *Tree) SessionTimeout(id int64) (timeout int32, ok bool) {
 // Ephemerals returns the paths of the session's ephemerals, in no order.
 func (t *Tree) Ephemerals(session int64) []string { return t.paths(t.ephemerals[session]) }
 
+// EphemeralsOf is the number of the session's ephemerals.
+func (t *Tree) EphemeralsOf(session int64) int { return len(t.ephemerals[session]) }
+
 // EphemeralOwners returns every session that owns ephemerals, in no order.
 func (t *Tree) EphemeralOwners() []int64 {
 	ids := make([]int64, 0, len(t.ephemerals))

@@ -31,7 +31,7 @@ async function ask(name, options, parameters = {}) {
 		}
 		throw new Refused(answer?.status ?? 0, answer ? "The answer cannot be read." : "The server does not answer.");
 	}
-	if (!answer.ok) {
+	if (!answer.ok || body.error) {
 		if (answer.status === 401) {
 			dispatchEvent(new Event("signedout"));
 		}
@@ -43,6 +43,21 @@ async function ask(name, options, parameters = {}) {
 export const get = (name, parameters, signal) => ask(name, { signal }, parameters);
 
 export const post = (name, body) => ask(name, { method: "POST", headers: { "X-Quoll-Console": "1", "Content-Type": "application/json" }, body: JSON.stringify(body) });
+
+// poll asks again and again, the next time a while after the last answer, as long as somebody looks. It returns what ends it.
+export function poll(milliseconds, once) {
+	let timer, ended = false;
+	async function turn() {
+		if (!document.hidden) {
+			await once();
+		}
+		if (!ended) {
+			timer = setTimeout(turn, milliseconds);
+		}
+	}
+	turn();
+	return () => { ended = true; clearTimeout(timer); };
+}
 
 // words are what an error of the server means to who looks.
 export function words(error) {

@@ -1,11 +1,19 @@
 // The frame of the page: which view is shown, and to whom.
 
-import { credentials, forget, get, remember } from "./api.js";
+import { credentials, forget, get, poll, remember } from "./api.js";
 import { h, note } from "./dom.js";
+import * as charts from "./charts.js";
+import * as ensemble from "./ensemble.js";
+import * as sessions from "./sessions.js";
+import * as slow from "./slow.js";
 import * as tree from "./tree.js";
 
 const views = [
 	{ name: "tree", title: "Tree", show: tree.show },
+	{ name: "sessions", title: "Sessions", show: sessions.show },
+	{ name: "ensemble", title: "Ensemble", show: ensemble.show },
+	{ name: "charts", title: "Charts", show: charts.show },
+	{ name: "slow", title: "Why slow?", show: slow.show },
 ];
 
 const main = document.getElementById("main");
@@ -36,16 +44,20 @@ async function route() {
 		return;
 	}
 	frame(view);
+	if (view.name !== "tree") {
+		main.replaceChildren();
+	}
 	document.title = view.title + " – quoll console";
 	leave = view.show(main, argument, who) ?? null;
 }
 
 function frame(view) {
 	document.querySelector("nav").replaceChildren(...views.map((v) => h("a", { href: "#/" + v.name + "/", "aria-current": v === view ? "page" : null }, v.title)));
+	document.querySelector("nav [aria-current]").scrollIntoView({ inline: "center", block: "nearest" });
 	const name = who.ids.at(-1);
 	document.getElementById("who").replaceChildren(
 		h("span", { class: "user", title: who.ids.join(", ") }, name),
-		h("button", { type: "button", class: "quiet", onclick: () => { forget(); who = null; route(); } }, "Sign out"));
+		h("button", { type: "button", class: "quiet", title: name, onclick: () => { forget(); who = null; route(); } }, "Sign out"));
 }
 
 function signIn(error) {
@@ -73,6 +85,20 @@ function signIn(error) {
 	h("button", { class: "primary" }, "Sign in")));
 	user.focus();
 }
+
+// The state of the server stands in the frame, whatever is shown.
+poll(5000, async () => {
+	if (!who) {
+		return;
+	}
+	const status = document.getElementById("status");
+	try {
+		const server = await get("ensemble");
+		status.replaceChildren(h("span", { class: "chip" + (server.state === "looking" ? " bad" : ""), title: server.version }, server.myid === undefined ? server.state : `${server.myid} · ${server.state}`));
+	} catch {
+		status.replaceChildren(h("span", { class: "chip bad" }, "no answer"));
+	}
+});
 
 addEventListener("hashchange", route);
 addEventListener("signedout", () => {

@@ -40,6 +40,18 @@ export function size(bytes) {
 	return (unit === 0 || bytes >= 100 ? Math.round(bytes) : bytes.toFixed(1)) + " " + units[unit];
 }
 
+// duration is a time in milliseconds, in the two largest units that it has.
+export function duration(ms) {
+	const units = [["d", 86400e3], ["h", 3600e3], ["min", 60e3], ["s", 1e3]];
+	const at = units.findIndex(([, length]) => ms >= length);
+	if (at < 0) {
+		return Math.round(ms) + " ms";
+	}
+	const [name, length] = units[at], [smaller, less] = units[at + 1] ?? [];
+	const rest = less ? Math.floor(ms % length / less) : 0;
+	return Math.floor(ms / length) + " " + name + (rest ? ` ${rest} ${smaller}` : "");
+}
+
 // time is a moment in milliseconds since 1970.
 export function time(ms) {
 	if (!ms) {

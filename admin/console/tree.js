@@ -234,7 +234,7 @@ async function details(detail, path, who, refresh) {
 				["Owner", stat.ephemeralOwner === "0x0" ? "–" : h("a", { href: "#/sessions/" + stat.ephemeralOwner }, stat.ephemeralOwner)]]
 				.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))),
 		h("div", { class: "card" }, h("h2", {}, "Access"), table("ACL of the znode", ["Scheme", "Id", "Permissions"],
-			facts.acl.map((entry) => [entry.scheme, h("code", {}, visible(entry.id)), [...entry.perms].map((letter) => h("abbr", { class: "perm", title: permissions[letter] }, letter))]))));
+			facts.acl.map((entry) => [entry.scheme, h("code", { class: "wrap" }, visible(entry.id)), [...entry.perms].map((letter) => h("abbr", { class: "perm", title: permissions[letter] }, letter))]))));
 }
 
 const permissions = { c: "create children", d: "delete children", r: "read", w: "write", a: "administer: change this list" };

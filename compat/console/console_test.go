@@ -1,41 +1,38 @@
 package console
 
 import (
+	"context"
 	"fmt"
+	"math"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
 	"quoll/client"
+	"quoll/compat/ensemble"
 	"quoll/compat/peer"
 	"quoll/jute"
 )
 
-// TestConsole signs in, goes through the views, by mouse and by keyboard, changes znodes, and finds nothing in the console of the browser that is wrong.
+// TestConsole signs in at the leader of an ensemble, goes through the views, by mouse and by keyboard, changes znodes, and finds nothing in the console of the browser that is wrong.
 func TestConsole(t *testing.T) {
 	b := startBrowser(t)
-	port, err := peer.FreePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := peer.Quoll(t, peer.Options{Config: []string{
-		"admin.enableServer=true", "admin.serverAddress=127.0.0.1", fmt.Sprint("admin.serverPort=", port), "admin.console=edit", "admin.rateLimiterIntervalInMS=0", "maxClientCnxns=0",
-	}})
-	c, err := client.Connect(t.Context(), s.Addr(), client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	leader, follower := start(t)
+	c, err := client.Connect(t.Context(), leader.Addr(), client.Options{})
+	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	plant(t, c)
+	work(t, leader.Addr())
 	b.size(1280, 820)
-	page := fmt.Sprintf("http://127.0.0.1:%d/console/", port)
 	at := func(view string) {
 		t.Helper()
 		eval[string](b, fmt.Sprintf("location.hash = %q", view))
 	}
-	run(b, "navigate", chromedp.Navigate(page))
+	run(b, "navigate", chromedp.Navigate(leader.page))
 	b.await("document.querySelector('#user')")
 	b.picture("signin")
 	b.keys("maria" + kb.Tab + "secret" + kb.Enter)
@@ -129,33 +126,171 @@ func TestConsole(t *testing.T) {
 		}
 	})
 
+	t.Run("Sessions", func(t *testing.T) {
+		at("#/sessions/")
+		id, _, _ := c.Session()
+		text := fmt.Sprintf("0x%x", uint64(id))
+		b.text("td a", text)
+		eval[bool](b, fmt.Sprintf("document.querySelector('input[type=search]').value = %q, document.querySelector('input[type=search]').dispatchEvent(new Event('input')), true", text))
+		b.await("document.querySelectorAll('tbody tr').length === 1")
+		b.click("td a")
+		b.text(".plain a", "/shop/workers/worker-2")
+		b.text("td", "/shop/config")
+		b.text("td", "recursive")
+		b.text("dd", "127.0.0.1:")
+	})
+
+	t.Run("Ensemble", func(t *testing.T) {
+		at("#/ensemble/")
+		b.await("document.querySelectorAll('tbody tr').length === 4")
+		b.text("td", "in step")
+		b.text("td", "leader")
+		b.text("td", "observer")
+		b.text("#status", "leader")
+	})
+
+	t.Run("Charts", func(t *testing.T) {
+		at("#/charts/")
+		b.await("document.querySelectorAll('.chart').length === 9 && document.querySelectorAll('.stroke').length >= 12")
+		b.await("/reads [1-9]/.test(document.querySelector('.chart svg').ariaLabel)")
+		if *update {
+			time.Sleep(60 * time.Second) // lines that are long enough for a picture
+		}
+	})
+
+	t.Run("Slow", func(t *testing.T) {
+		at("#/slow/")
+		b.text("td a", "/shop/config/payments")
+		b.text("td code", "127.0.0.1:")
+		b.text("td a", "/shop/config")
+	})
+
 	t.Run("Pictures", func(t *testing.T) {
-		for _, scheme := range []string{"light", "dark"} {
-			b.scheme(scheme)
+		for _, view := range views {
+			at(view.hash)
 			for _, size := range []struct {
 				name          string
 				width, height int64
 			}{{"", 1280, 820}, {"-small", 390, 844}} {
 				b.size(size.width, size.height)
-				for _, view := range views {
-					at(view.hash)
-					run(b, "reload", chromedp.Reload())
+				for _, scheme := range []string{"light", "dark"} {
+					b.scheme(scheme)
 					b.text(view.selector, view.text)
 					if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > int(size.width) {
 						t.Errorf("%s is %d pixels wide in a window of %d", view.name, wide, size.width)
 					}
+					eval[bool](b, "document.querySelector('[aria-selected=true] > .row')?.scrollIntoView({ block: 'center' }), window.scrollTo(0, 0), true")
 					b.picture(view.name + "-" + scheme + size.name)
 				}
 			}
 		}
+		b.size(1280, 820)
+	})
+
+	t.Run("Follower", func(t *testing.T) {
+		run(b, "navigate", chromedp.Navigate(follower.page+"#/tree/shop/config"))
+		b.await("document.querySelector('#user')")
+		b.keys("maria" + kb.Tab + "secret" + kb.Enter)
+		b.click("details:nth-of-type(2) summary")
+		b.click("[aria-label='Name of the child']")
+		b.keys("by the follower")
+		b.click("details[open] button")
+		b.await("location.hash === '#/tree/shop/config/by%20the%20follower'")
+		at("#/ensemble/")
+		b.text("td", "ask the leader")
+		b.text("#status", "follower")
+	})
+
+	t.Run("SignOut", func(t *testing.T) {
+		b.click("#who button")
+		b.await("document.querySelector('#user') && sessionStorage.length === 0")
 	})
 	if said := b.errors(); said != nil {
 		t.Errorf("the page had errors: %q", said)
 	}
 }
 
+// member is a server with the address of its console.
+type member struct {
+	*ensemble.Member
+	page string
+}
+
+// start starts an ensemble of three voters and an observer.
+func start(t *testing.T) (leader, follower member) {
+	t.Helper()
+	e, err := ensemble.New(ensemble.Options{Work: t.TempDir(), Kinds: []ensemble.Kind{ensemble.Quoll, ensemble.Quoll, ensemble.Quoll, ensemble.Quoll}, Observers: 1})
+	must(t, err)
+	pages := map[int64]string{}
+	for _, m := range e.Members {
+		port, err := peer.FreePort()
+		must(t, err)
+		pages[m.ID] = fmt.Sprintf("http://127.0.0.1:%d/console/", port)
+		must(t, e.Configure(m, "admin.enableServer=true", "admin.serverAddress=127.0.0.1", fmt.Sprint("admin.serverPort=", port), "admin.console=edit", "admin.rateLimiterIntervalInMS=0"))
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(e.Tails(30))
+		}
+		must(t, e.Close())
+	})
+	must(t, e.Start())
+	led, err := e.Serving()
+	must(t, err)
+	for _, m := range e.Members {
+		if m.ID != led.ID && !m.Observer {
+			follower = member{m, pages[m.ID]}
+		}
+	}
+	return member{led, pages[led.ID]}, follower
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// work has clients that watch, read and write until the test ends.
+func work(t *testing.T, addr string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	t.Cleanup(func() { cancel(); done.Wait() })
+	for i := range 4 {
+		c, err := client.Connect(ctx, addr, client.Options{})
+		must(t, err)
+		for _, path := range []string{"/shop/config", "/shop/workers", "/shop/config/payments"}[:1+i%3] {
+			_, _, err := c.Children(ctx, path, true)
+			must(t, err)
+			_, err = c.Exists(ctx, path, true)
+			must(t, err)
+		}
+		done.Go(func() {
+			defer c.Close()
+			for n := 0; ctx.Err() == nil; n++ {
+				for range 3 + 2*i + int(6*(1+math.Sin(float64(n)/300))) {
+					_, _, _ = c.Get(ctx, "/shop/config/payments", false)
+				}
+				switch {
+				case n%3 == 0:
+					_, _, _ = c.Children(ctx, "/shop/workers", false)
+				case n%5 == 0:
+					_, _ = c.Set(ctx, "/shop/config/search", []byte("index=products\nshards=4\nreplicas=2\n"), -1)
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+}
+
 // views are those that there are pictures of, with what is to be seen there.
 var views = []struct{ name, hash, selector, text string }{
+	{"charts", "#/charts/", "h2", "Latency"},
+	{"slow", "#/slow/", "td a", "/shop/config/search"},
+	{"ensemble", "#/ensemble/", "td", "in step"},
+	{"sessions", "#/sessions/", "td a", "0x"},
 	{"tree", "#/tree/shop/config/payments", "pre", "currency"},
 }
 
@@ -188,6 +323,9 @@ func plant(t *testing.T, c *client.Client) {
 	for _, name := range hostile {
 		create("/hostile/"+name, hostile[0], jute.ModePersistent)
 	}
+	_, err := c.Exists(t.Context(), "/shop/config", true)
+	must(t, err)
+	must(t, c.AddWatch(t.Context(), "/shop/workers", jute.AddWatchPersistentRecursive))
 	for i := 0; i < 3000; i += 500 {
 		var batch []jute.Operation
 		for n := range 500 {
