@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha3"
 	"crypto/sha512"
+	"encoding/base64"
 	"hash"
 	"strings"
 )
@@ -31,3 +32,10 @@ var digestHashes = map[string]func() hash.Hash{
 // DigestHash returns the hash with the given Java name (such as SHA1, SHA-256, SHA3-256, in any case), or nil when quoll does not know it.
 // A loaded [Config] has a DigestAlg that is known.
 func DigestHash(alg string) func() hash.Hash { return digestHashes[strings.ToUpper(alg)] }
+
+// Digest is what the scheme digest has behind the name of a user: the hash of user:password in base64 (DigestAuthenticationProvider.generateDigest).
+func Digest(newHash func() hash.Hash, credentials []byte) string {
+	h := newHash()
+	h.Write(credentials)
+	return base64.StdEncoding.EncodeToString(h.Sum(nil))
+}

@@ -43,9 +43,13 @@ shell() { awk '/^```sh/ { code = 1; next } /^```/ { code = 0 } code' "$repo/docs
 
 echo "+ docs/operate.md"
 shell operate.md >operate.sh
-(set -x; . ./operate.sh) >out
+. ./operate.sh >out # without a subshell: the servers are jobs of this one
 cat out
 grep -qx 'Mode: standalone' out
+test "$(grep -cx survivor out)" = 2
+# shellcheck disable=SC2046
+kill $(jobs -p)
+wait
 
 shell ensemble.md >ensemble.sh
 echo "+ docs/ensemble.md"

@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"encoding/base64"
 	"fmt"
 	"hash"
 	"net"
@@ -265,10 +264,8 @@ func (a *authenticator) digest(_ *conn, data []byte) ([]jute.ID, bool) {
 	if data == nil {
 		return nil, false
 	}
-	h := a.hash()
-	h.Write(data)
 	user, _, _ := strings.Cut(jute.JavaText(data), ":")
-	id := user + ":" + base64.StdEncoding.EncodeToString(h.Sum(nil))
+	id := user + ":" + config.Digest(a.hash, data)
 	ids := []jute.ID{{Scheme: "digest", ID: id}}
 	if id == a.superDigest {
 		ids = append(ids, jute.ID{Scheme: "super"})

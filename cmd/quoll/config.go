@@ -34,7 +34,7 @@ func configCommand() *cli.Command {
 			Usage:     "say what each line of zoo.cfg does, which have no effect and which are a risk, and whether a server starts with it",
 			ArgsUsage: "zoo.cfg",
 			Description: "SERVER_JVMFLAGS and JVMFLAGS are taken into account, as `quoll server` does, and all that a start reads before it listens is read: myid, the dynamic file, key\n" +
-				"stores and their passwords, the JAAS file, krb5.conf. The data directories are looked at, but not their files: `quoll snapshot check` and `quoll log check` read those.\n" +
+				"stores and their passwords, the JAAS file, krb5.conf. The data directories are looked at, but not their files: `quoll snapshot verify` and `quoll log verify` read those.\n" +
 				"Run it as the user of the server. With --ensemble the other members are asked for what should be the same everywhere: by the four-letter word conf, which\n" +
 				"their whitelists have to allow, and at the AdminServer, where it is. Secrets are not shown. Nothing is changed.\n" +
 				"Exit codes: 0 a server starts with it, 1 members differ or cannot be asked, 2 it does not start, or wrong arguments, 3 unusable data directory.\n\n" +

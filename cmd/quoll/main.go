@@ -87,6 +87,7 @@ func commands() []*cli.Command {
 		leaveCommand(),
 		configCommand(),
 		statusCommand(),
+		digestCommand(),
 		scriptsCommand(),
 		zkServerCommand(),
 		initializeCommand(),
