@@ -409,6 +409,49 @@ func TestNobodyMovesASession(t *testing.T) {
 	s.wants(jute.OK, jute.OpCloseSession, nil)
 }
 
+// TestEagerACLCheck has what a follower refuses by itself, which the zxid 0 tells from what the leader has refused, and what is the leader's to judge.
+func TestEagerACLCheck(t *testing.T) {
+	c := newTrio(t, "enableEagerACLCheck=true")
+	_, one, _ := c.roles()
+	s := c.session(one, jute.ConnectRequest{})
+	acl := func(perms int32) []jute.ACLText {
+		return []jute.ACLText{{Perms: perms, Scheme: []byte("world"), ID: []byte("anyone")}}
+	}
+	s.wants(jute.OK, jute.OpCreate, &jute.CreateRequest{Path: []byte("/a"), ACL: acl(jute.PermAll)})
+	s.wants(jute.OK, jute.OpCreate, create("/a/child", 0))
+	s.wants(jute.OK, jute.OpSetACL, &jute.SetACLRequest{Path: []byte("/a"), ACL: acl(jute.PermRead), Version: -1})
+	for _, test := range []struct {
+		op   jute.Op
+		body client.Body
+		code jute.Code
+		here bool
+	}{
+		{jute.OpCreate, create("/a/b", 0), jute.ErrNoAuth, true}, {jute.OpCreate2, create("/a/b", 0), jute.ErrNoAuth, true},
+		{jute.OpDelete, &jute.DeleteRequest{Path: []byte("/a/child"), Version: -1}, jute.ErrNoAuth, true},
+		{jute.OpSetData, &jute.SetDataRequest{Path: []byte("/a"), Version: -1}, jute.ErrNoAuth, true},
+		{jute.OpSetACL, &jute.SetACLRequest{Path: []byte("/a"), ACL: acl(jute.PermAll), Version: -1}, jute.ErrNoAuth, true},
+		{jute.OpCreate, &jute.CreateRequest{Path: []byte("/c")}, jute.ErrInvalidACL, true},
+		{jute.OpSetACL, &jute.SetACLRequest{Path: []byte("/a/child"), Version: -1}, jute.ErrInvalidACL, true},
+		{jute.OpSetACL, &jute.SetACLRequest{Path: []byte("no path"), Version: -1}, jute.ErrInvalidACL, true}, {jute.OpDelete, &jute.DeleteRequest{Path: []byte("/zookeeper"), Version: -1}, jute.ErrBadArguments, false},
+		{jute.OpCreate, create("/none/b", 0), jute.ErrNoNode, false}, {jute.OpSetData, &jute.SetDataRequest{Path: []byte("/none"), Version: -1}, jute.ErrNoNode, false},
+		{jute.OpCreate, create("nopath", 0), jute.ErrBadArguments, false}, {jute.OpSetData, &jute.SetDataRequest{Path: []byte("/a/child"), Version: 7}, jute.ErrBadVersion, false},
+		{jute.OpMulti, client.MultiRequest{{Op: jute.OpDelete, Path: []byte("/a/child"), Version: -1}}, jute.OK, false},
+	} {
+		if h := s.wants(test.code, test.op, test.body); (h.Zxid == 0) != test.here {
+			t.Errorf("%v: zxid %#x", test.op, h.Zxid)
+		}
+	}
+	// What opens a list, and what it lets the client do, at once: nothing is refused by the old list, and answers keep their order.
+	s.wants(jute.OK, jute.OpCreate, &jute.CreateRequest{Path: []byte("/d"), ACL: acl(jute.PermRead | jute.PermAdmin)})
+	s.ask(jute.OpSetACL, &jute.SetACLRequest{Path: []byte("/d"), ACL: acl(jute.PermAll), Version: -1})
+	s.ask(jute.OpSetData, &jute.SetDataRequest{Path: []byte("/d"), Version: -1})
+	for i := range int32(2) {
+		if h, _, err := s.Reply(); err != nil || h.Err != 0 || h.Xid != s.xid-1+i {
+			t.Errorf("%+v, %v", h, err)
+		}
+	}
+}
+
 // TestReadOnly takes the quorum away from a server. Its sessions are local whatever the settings say.
 func TestReadOnly(t *testing.T) {
 	c := newTrio(t, "readonlymode.enabled=true")

@@ -161,7 +161,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.DBAutocreate }},
 		{Name: "readonlymode.enabled", Where: PropertyOnly, Kind: Flag, Default: "false", Doc: "Serve read-only clients while there is no quorum (ensembles), and allow the four-letter word isro.",
 			field: func(c *Config) any { return &c.ReadOnlyModeEnabled }},
-		{Name: "enableEagerACLCheck", Kind: Flag, Default: "false", Status: Accepted, Doc: "Check ACLs before a write is forwarded to the leader; with quoll the leader checks them.",
+		{Name: "enableEagerACLCheck", Kind: Flag, Default: "false", Doc: "A member refuses a write that the ACLs in its own tree do not allow before the leader gets it; the leader checks the others as always.",
 			field: func(c *Config) any { return &c.EnableEagerACLCheck }},
 	}},
 

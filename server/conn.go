@@ -451,11 +451,15 @@ func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 		return net.ErrClosed // the client has another connection by now, which must not be overtaken
 	}
 	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, service: c.service, received: c.now, write: true}
-	if code := r.screen(c.s.member != nil); code != jute.OK {
+	code, zxid := r.screen(c.s.member != nil), int64(lastApplied)
+	if code == jute.OK {
+		code, zxid = c.refusedHere(r), 0
+	}
+	if code != jute.OK {
 		if c.s.audit != nil {
 			c.s.auditRequest(r, &tree.Txn{TxnHeader: jute.TxnHeader{Type: int32(jute.OpError)}}, code)
 		}
-		c.answer(xid, op, lastApplied, code, false)
+		c.answer(xid, op, zxid, code, false)
 		return nil
 	}
 	if c.afterSync && op != jute.OpSync && c.waiting.Load() > 0 && (!c.endBatch() || !c.awaitAnswers()) {
