@@ -545,6 +545,16 @@ func TestStrimzi(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
+			properties := filepath.Join(dir, "client.properties")
+			if err := os.WriteFile(properties, fmt.Appendf(nil, "zookeeper.client.secure=true\nzookeeper.ssl.keyStore.location=%s\nzookeeper.ssl.keyStore.password=%s\n"+
+				"zookeeper.ssl.trustStore.location=%s\nzookeeper.ssl.trustStore.password=%[2]s\n", keyFile, password, trustFile), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			binary, err := peer.Binary()
+			peer.Check(t, err)
+			if out, err := exec.CommandContext(t.Context(), binary, "status", "--client-configuration", properties, fmt.Sprint("127.0.0.1:", ports[0])).CombinedOutput(); err != nil || string(out) != "Mode: leader\n" {
+				t.Errorf("quoll status: %v: %s", err, out)
+			}
 			// The operator compares the members with those that it wants, as texts, and sends all of them when they differ.
 			text, _, err := c.GetConfig(t.Context(), false)
 			want := lines[len(lines)-1]

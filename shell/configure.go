@@ -25,11 +25,9 @@ var clientKeys = []string{
 
 // configure reads the client's properties: the -D settings of CLIENT_JVMFLAGS, and over them the file of -client-configuration.
 func (s *Shell) configure() error {
-	settings := definitions(s.Getenv("CLIENT_JVMFLAGS"))
-	if s.configuration != "" {
-		if err := readProperties(s.configuration, settings); err != nil {
-			return err
-		}
+	settings, err := clientSettings(s.Getenv("CLIENT_JVMFLAGS"), s.configuration)
+	if err != nil {
+		return err
 	}
 	for key := range settings {
 		if strings.HasPrefix(key, "zookeeper.") && !slices.Contains(clientKeys, key) {
@@ -43,19 +41,54 @@ func (s *Shell) configure() error {
 		}
 		s.options.MaxFrame = int(n)
 	}
-	if !strings.EqualFold(settings["zookeeper.client.secure"], "true") {
-		return nil
+	if secure(settings) {
+		s.options.Dial, err = dialTLS(settings)
 	}
-	var err error
-	s.options.Dial, err = dialTLS(settings)
 	return err
+}
+
+// clientSettings are the -D settings among the flags of a JVM, and over them the lines of a file, if there is one.
+func clientSettings(flags, file string) (map[string]string, error) {
+	settings := definitions(flags)
+	if file == "" {
+		return settings, nil
+	}
+	return settings, readProperties(file, settings)
+}
+
+func secure(settings map[string]string) bool {
+	return strings.EqualFold(settings["zookeeper.client.secure"], "true")
 }
 
 // Dial connects to host:port.
 type Dial func(ctx context.Context, addr string) (net.Conn, error)
 
-// DialTLS connects with the stores that the -D settings of some flags name, as a client that is given those flags.
-func DialTLS(flags string) (Dial, error) { return dialTLS(definitions(flags)) }
+// DialPlain connects without TLS.
+func DialPlain(ctx context.Context, addr string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "tcp", addr)
+}
+
+// DialTLS connects with TLS and the stores that the -D settings of some flags name, or a file like that of -client-configuration, if there is one.
+func DialTLS(flags, file string) (Dial, error) {
+	settings, err := clientSettings(flags, file)
+	if err != nil {
+		return nil, err
+	}
+	return dialTLS(settings)
+}
+
+// DialClient connects as a client that is given these flags and this file: with TLS, in which case overTLS is true, if zookeeper.client.secure is.
+func DialClient(flags, file string) (dial Dial, overTLS bool, err error) {
+	settings, err := clientSettings(flags, file)
+	if err != nil {
+		return nil, false, err
+	}
+	if secure(settings) {
+		dial, err = dialTLS(settings)
+		return dial, true, err
+	}
+	return DialPlain, false, nil
+}
 
 // definitions are the -D settings among the flags of a JVM.
 func definitions(flags string) map[string]string {

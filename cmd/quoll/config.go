@@ -36,12 +36,13 @@ func configCommand() *cli.Command {
 			Description: "SERVER_JVMFLAGS and JVMFLAGS are taken into account, as `quoll server` does, and all that a start reads before it listens is read: myid, the dynamic file, key\n" +
 				"stores and their passwords, the JAAS file, krb5.conf. The data directories are looked at, but not their files: `quoll snapshot verify` and `quoll log verify` read those.\n" +
 				"Run it as the user of the server. With --ensemble the other members are asked for what should be the same everywhere: by the four-letter word conf, which\n" +
-				"their whitelists have to allow, and at the AdminServer, where it is. Secrets are not shown. Nothing is changed.\n" +
+				"their whitelists have to allow, and at the AdminServer, where it is; for TLS the client's properties say which stores to use, as with zkCli.sh. Secrets are not\n" +
+				"shown. Nothing is changed.\n" +
 				"Exit codes: 0 a server starts with it, 1 members differ or cannot be asked, 2 it does not start, or wrong arguments, 3 unusable data directory.\n\n" +
 				"Examples:\n" +
 				"   quoll config check /etc/zookeeper/conf/zoo.cfg\n" +
 				"   sudo -u zookeeper quoll config check --ensemble /etc/zookeeper/conf/zoo.cfg",
-			Flags:  []cli.Flag{&cli.BoolFlag{Name: "ensemble", Usage: "compare with the running members"}},
+			Flags:  []cli.Flag{&cli.BoolFlag{Name: "ensemble", Usage: "compare with the running members"}, clientFlag()},
 			Action: configCheck,
 		}},
 		Action: unknownSubcommand,
@@ -129,6 +130,10 @@ func compareMembers(ctx *cli.Context, cfg *config.Config) error {
 		fmt.Fprintln(out, "This server stands alone: there are no members to ask.")
 		return nil
 	}
+	dial, overTLS, err := dialClient(ctx)
+	if err != nil {
+		return err
+	}
 	differs := false
 	for i := range cfg.Ensemble.Servers {
 		s := &cfg.Ensemble.Servers[i]
@@ -136,8 +141,11 @@ func compareMembers(ctx *cli.Context, cfg *config.Config) error {
 			continue
 		}
 		address := memberAddress(s, cfg.ClientPort)
+		if overTLS && cfg.SecureClientPort > 0 && len(s.Quorum) > 0 { // the line has no port for TLS
+			address = net.JoinHostPort(s.Quorum[0].Host, strconv.Itoa(cfg.SecureClientPort))
+		}
 		name := fmt.Sprintf("server.%d (%s)", s.ID, address)
-		answer, err := askWord(ctx.Context, dialPlain, address, "conf")
+		answer, err := askWord(ctx.Context, dial, address, "conf")
 		conf := parseConf(answer)
 		if err == nil && conf["tickTime"] == "" {
 			err = fmt.Errorf("%s", cmp.Or(strings.TrimSpace(answer), "no answer"))

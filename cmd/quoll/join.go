@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"quoll/client"
 	"quoll/ensemble"
 	"quoll/jute"
+	"quoll/shell"
 )
 
 func joinCommand() *cli.Command {
@@ -23,14 +25,16 @@ func joinCommand() *cli.Command {
 		ArgsUsage: "server.N=host:port:port[:role];[host:]port",
 		Description: `The new server must be running with a zoo.cfg that has the lines of the present members and its own. It first becomes an observer; a
 participant it becomes when it has caught up, so that the ensemble is never waiting for it. The servers need reconfigEnabled=true, and whoever asks write
-permission for /zookeeper/config, which the superuser has. Asked again after an error, it goes on where it was.
+permission for /zookeeper/config, which the superuser has. Asked again after an error, it goes on where it was. For TLS the client's properties say which
+stores to use, those of zkCli.sh: -D settings in CLIENT_JVMFLAGS, or a file.
 
 Exit codes: 0 the server is a member, 1 it is not, 2 wrong arguments.
 
 Examples:
    quoll join --server one:2181 --auth digest:super:secret 'server.4=four:2888:3888;2181'
-   QUOLL_AUTH=digest:super:secret quoll join --server one:2181 'server.5=five:2888:3888:observer;2181'`,
-		Flags: memberFlags(),
+   QUOLL_AUTH=digest:super:secret quoll join --server one:2181 'server.5=five:2888:3888:observer;2181'
+   quoll join --client-configuration client.properties --server one:2281 'server.4=four:2888:3888;2181'`,
+		Flags: append(memberFlags(), &cli.StringFlag{Name: "at", Usage: "`host:port` at which the new server is asked how far it is; by default where its line has clients, and with TLS, which its line has no port for, its host at the port of --server"}),
 		Action: func(ctx *cli.Context) error {
 			if ctx.Args().Len() != 1 {
 				return failure{exitInvocation, errors.New("the line of one server is needed: server.N=host:port:port[:role];[host:]port")}
@@ -39,7 +43,9 @@ Examples:
 			if err != nil {
 				return failure{exitInvocation, fmt.Errorf("%s is not of the form server.N=host:port:port[:role];[host:]port: %w", ctx.Args().First(), err)}
 			}
-			return withMembers(ctx, func(run context.Context, m *members) error { return m.join(run, want) })
+			return withMembers(ctx, func(run context.Context, m *members, overTLS bool) error {
+				return m.join(run, want, whereToLook(want, ctx.String("at"), ctx.String("server"), overTLS))
+			})
 		},
 	}
 }
@@ -50,7 +56,8 @@ func leaveCommand() *cli.Command {
 		Usage:     "remove a server from an ensemble, quoll or Apache ZooKeeper",
 		ArgsUsage: "N",
 		Description: `Removes server N, running or not. If it leads, another server takes over. A running server goes on without a vote until it is stopped.
-The servers need reconfigEnabled=true, and whoever asks write permission for /zookeeper/config, which the superuser has.
+The servers need reconfigEnabled=true, and whoever asks write permission for /zookeeper/config, which the superuser has. For TLS the client's properties say
+which stores to use, those of zkCli.sh: -D settings in CLIENT_JVMFLAGS, or a file.
 
 Exit codes: 0 the server is no member, 1 it still is, 2 wrong arguments.
 
@@ -62,7 +69,7 @@ Example:
 			if ctx.Args().Len() != 1 || err != nil {
 				return failure{exitInvocation, errors.New("the id of one server is needed")}
 			}
-			return withMembers(ctx, func(run context.Context, m *members) error { return m.leave(run, sid) })
+			return withMembers(ctx, func(run context.Context, m *members, _ bool) error { return m.leave(run, sid) })
 		},
 	}
 }
@@ -72,6 +79,7 @@ func memberFlags() []cli.Flag {
 		&cli.StringFlag{Name: "server", Value: "localhost:2181", Usage: "`host:port,...` of servers of the ensemble"},
 		&cli.StringFlag{Name: "auth", EnvVars: []string{"QUOLL_AUTH"}, Usage: "`scheme:data` to authenticate with; others can see it on the command line, but not in the environment"},
 		&cli.DurationFlag{Name: "timeout", Value: 5 * time.Minute, Usage: "how long it may take in all"},
+		clientFlag(),
 	}
 }
 
@@ -168,12 +176,16 @@ type members struct {
 }
 
 // withMembers connects to the ensemble and changes it.
-func withMembers(ctx *cli.Context, change func(context.Context, *members) error) error {
+func withMembers(ctx *cli.Context, change func(run context.Context, m *members, overTLS bool) error) error {
 	run, cancel := context.WithTimeout(ctx.Context, ctx.Duration("timeout"))
 	defer cancel()
 	run, stop := untilStopped(run)
 	defer stop()
-	zk, err := client.Connect(run, ctx.String("server"), client.Options{})
+	dial, overTLS, err := dialClient(ctx)
+	if err != nil {
+		return err
+	}
+	zk, err := client.Connect(run, ctx.String("server"), client.Options{Dial: dial})
 	if err != nil {
 		return err
 	}
@@ -187,21 +199,38 @@ func withMembers(ctx *cli.Context, change func(context.Context, *members) error)
 			return err
 		}
 	}
-	return change(run, &members{zk: zk, look: look, pause: 200 * time.Millisecond, out: ctx.App.Writer})
+	look := func(run context.Context, address string) sighting { return look(run, dial, address) }
+	return change(run, &members{zk: zk, look: look, pause: 200 * time.Millisecond, out: ctx.App.Writer}, overTLS)
 }
 
-// join makes want a member.
-func (m *members) join(ctx context.Context, want *ensemble.Server) error {
+// whereToLook is the address at which a new server is asked: what the operator says, else where its line has clients. With TLS the line has no port that is known to
+// take it, but servers of an ensemble mostly have the same ports.
+func whereToLook(want *ensemble.Server, said, servers string, overTLS bool) string {
+	if said != "" {
+		return said
+	}
 	address := *want.Client
-	if address.Wildcard() {
+	if address.Wildcard() || overTLS {
 		address.Host = want.Quorum[0].Host
 	}
+	if overTLS {
+		first, _, _ := strings.Cut(servers, ",")
+		_, text, _ := net.SplitHostPort(first)
+		if port, err := strconv.Atoi(text); err == nil {
+			address.Port = port
+		}
+	}
+	return address.String()
+}
+
+// join makes want a member, which is asked at address.
+func (m *members) join(ctx context.Context, want *ensemble.Server, address string) error {
 	target := int64(0) // the newest transaction when the present step began
 	return m.change(ctx, func(c *ensemble.Config) (move, error) {
 		if target == 0 {
 			target = max(c.Version, m.zk.LastZxid())
 		}
-		next, err := nextJoin(c, want, m.look(ctx, address.String()), target)
+		next, err := nextJoin(c, want, m.look(ctx, address), target)
 		if !next.wait {
 			target = 0
 		}
@@ -296,8 +325,8 @@ func (m *members) step(ctx context.Context, next func(*ensemble.Config) (move, e
 func lost(err error) bool { return errors.Is(err, jute.ErrConnectionLoss) }
 
 // look asks a server what it is (four-letter word srvr). Whatever goes wrong, it does not serve.
-func look(ctx context.Context, address string) sighting {
-	text, err := askWord(ctx, dialPlain, address, "srvr")
+func look(ctx context.Context, dial shell.Dial, address string) sighting {
+	text, err := askWord(ctx, dial, address, "srvr")
 	if err != nil {
 		return sighting{}
 	}

@@ -110,3 +110,26 @@ func TestParseSrvr(t *testing.T) {
 		}
 	}
 }
+
+// TestWhereToLook has the address at which a new server is asked: of its line, with TLS at the ensemble's port, or what the operator says.
+func TestWhereToLook(t *testing.T) {
+	for _, test := range []struct {
+		line, said, servers string
+		overTLS             bool
+		want                string
+	}{
+		{"server.4=four:2888:3888;2181", "", "one:2181", false, "four:2181"},
+		{"server.4=four:2888:3888;10.0.0.4:2182", "", "one:2181", false, "10.0.0.4:2182"},
+		{"server.4=four:2888:3888;127.0.0.1:12181", "", "one:2281,two:2282", true, "four:2281"},
+		{"server.4=four:2888:3888;2181", "", "one", true, "four:2181"},
+		{"server.4=four:2888:3888;2181", "vier:2381", "one:2281", true, "vier:2381"},
+	} {
+		want, err := parseMember(test.line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have := whereToLook(want, test.said, test.servers, test.overTLS); have != test.want {
+			t.Errorf("%s, %q: %s, not %s", test.line, test.servers, have, test.want)
+		}
+	}
+}

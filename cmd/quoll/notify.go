@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"quoll/shell"
 )
 
 // notify tells the service manager what this process is doing (sd_notify), if one has asked for it.
@@ -36,7 +38,7 @@ func watchdog(ctx context.Context, log *slog.Logger, addr func() string) {
 		}
 		state := daemon.SdNotifyWatchdog
 		if at := addr(); at != "" {
-			answer, err := askWord(ctx, dialPlain, at, "srvr")
+			answer, err := askWord(ctx, shell.DialPlain, at, "srvr")
 			mode := parseSrvr(answer).mode
 			switch {
 			case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, syscall.EPIPE):

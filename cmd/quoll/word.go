@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"io"
-	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/urfave/cli/v2"
 
 	"quoll/shell"
 )
@@ -38,9 +40,18 @@ func askWord(ctx context.Context, dial shell.Dial, address, word string) (string
 	return string(text), err
 }
 
-// dialPlain connects without TLS.
-func dialPlain(ctx context.Context, address string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, "tcp", address)
+// clientFlag names a file with what a client is told; so does CLIENT_JVMFLAGS.
+func clientFlag() cli.Flag {
+	return &cli.StringFlag{Name: "client-configuration", Usage: "`file` with a client's properties as zkCli.sh takes them: zookeeper.client.secure=true and stores for TLS; or as -D settings in CLIENT_JVMFLAGS"}
+}
+
+// dialClient connects as CLIENT_JVMFLAGS and the file of clientFlag say, and reports whether that is with TLS.
+func dialClient(ctx *cli.Context) (shell.Dial, bool, error) {
+	dial, overTLS, err := shell.DialClient(os.Getenv("CLIENT_JVMFLAGS"), ctx.String("client-configuration"))
+	if err != nil {
+		return nil, false, failure{exitInvocation, err}
+	}
+	return dial, overTLS, nil
 }
 
 // sighting is what a server says of itself: the answer to srvr.

@@ -227,9 +227,9 @@ func (z *zkServerRun) status(ctx *cli.Context) error {
 // dialer connects to a client port, with the client's TLS settings if need be.
 func (z *zkServerRun) dialer(p clientPort) (shell.Dial, error) {
 	if !p.secure {
-		return dialPlain, nil
+		return shell.DialPlain, nil
 	}
-	return shell.DialTLS(z.env["CLIENT_JVMFLAGS"] + " " + z.env["JVMFLAGS"])
+	return shell.DialTLS(z.env["CLIENT_JVMFLAGS"]+" "+z.env["JVMFLAGS"], "")
 }
 
 // clientPort is where a server is asked.
@@ -281,13 +281,15 @@ func statusCommand() *cli.Command {
 		Usage:     "ask a server whether it serves, and as what: standalone, leader, follower or observer",
 		ArgsUsage: "[zoo.cfg | host:port]",
 		Description: "Asks the word srvr, which is always allowed. A member of an ensemble serves while it is in touch with a quorum, so this is the probe that ruok is not:\n" +
-			"ruok says that there is a process. The default is localhost:2181; from a zoo.cfg the client port of that server is taken, and from CLIENT_JVMFLAGS the\n" +
-			"stores for a port with TLS.\n" +
+			"ruok says that there is a process. The default is localhost:2181; from a zoo.cfg the client port of that server is taken. For TLS the client's properties\n" +
+			"say which stores to use, those of zkCli.sh: -D settings in CLIENT_JVMFLAGS, or a file.\n" +
 			"Exit codes: 0 it serves, 1 it does not, or read-only, 2 wrong arguments.\n\n" +
 			"Examples:\n" +
 			"   quoll status\n" +
 			"   quoll status /etc/zookeeper/conf/zoo.cfg\n" +
-			"   quoll status zoo1:2181",
+			"   quoll status zoo1:2181\n" +
+			"   quoll status --client-configuration client.properties zoo1:2281",
+		Flags: []cli.Flag{clientFlag()},
 		Action: func(ctx *cli.Context) error {
 			if ctx.NArg() > 1 {
 				return usage("one zoo.cfg or host:port at most")
@@ -298,15 +300,21 @@ func statusCommand() *cli.Command {
 }
 
 func status(run context.Context, ctx *cli.Context, where string) error {
-	dial, address := shell.Dial(dialPlain), where
+	dial, _, err := dialClient(ctx)
+	if err != nil {
+		return err
+	}
+	address := where
 	if info, err := os.Stat(where); err == nil && info.Mode().IsRegular() {
-		z := &zkServerRun{script: &script{env: map[string]string{"CLIENT_JVMFLAGS": os.Getenv("CLIENT_JVMFLAGS")}}, settings: fileSettings(where)}
-		p := z.findPort(func(string) {})
+		p := (&zkServerRun{settings: fileSettings(where)}).findPort(func(string) {})
 		if p.port == "" {
 			return usage("%s has no client port", where)
 		}
-		if dial, err = z.dialer(p); err != nil {
-			return err
+		dial = shell.DialPlain
+		if p.secure {
+			if dial, err = shell.DialTLS(os.Getenv("CLIENT_JVMFLAGS"), ctx.String("client-configuration")); err != nil {
+				return err
+			}
 		}
 		address = net.JoinHostPort(p.host, p.port)
 	} else if _, _, err := net.SplitHostPort(where); err != nil {

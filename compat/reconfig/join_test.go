@@ -2,25 +2,30 @@ package reconfig
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"quoll/compat/peer"
+	"quoll/tlsconf/tlstest"
 )
 
 // quoll runs a command of the quoll binary as the superuser, and returns what it says with its exit code.
-func (w *world) quoll(command string, sid int64, argument string) (lines []string, code int) {
+func (w *world) quoll(command string, sid int64, arguments ...string) (lines []string, code int) {
 	w.t.Helper()
 	binary, err := peer.Binary()
 	peer.Check(w.t, err)
 	ctx, cancel := context.WithTimeout(w.ctx, patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, command, "--server", fmt.Sprintf("127.0.0.1:%d", w.ports[sid][2]), argument)
+	cmd := exec.CommandContext(ctx, binary, append([]string{command, "--server", fmt.Sprintf("127.0.0.1:%d", w.ports[sid][2])}, arguments...)...)
 	cmd.Env = append(os.Environ(), "QUOLL_AUTH=digest:"+super)
 	out, err := cmd.CombinedOutput()
 	if err != nil && cmd.ProcessState == nil {
@@ -97,5 +102,58 @@ func TestJoinOne(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestTLS runs the commands that change the members over TLS, with the stores that a client's properties name, and without them. The port
+// takes plain connections as well, so one without a certificate is what shows that TLS was asked for.
+func TestTLS(t *testing.T) {
+	binary, err := peer.Binary()
+	peer.Check(t, err)
+	dir := t.TempDir()
+	file := func(name string) string { return filepath.Join(dir, name) }
+	ca := tlstest.New(t, "ca")
+	own := ca.Issue("localhost", func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })
+	ca.Write(file("key.pem"), ca.Store(own))
+	ca.Write(file("ca.pem"), ca.Trust())
+	properties := "zookeeper.client.secure=true\nzookeeper.ssl.keyStore.location=" + file("key.pem") + "\nzookeeper.ssl.trustStore.location=" + file("ca.pem") + "\n"
+	if err := os.WriteFile(file("client.properties"), []byte(properties), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags := "CLIENT_JVMFLAGS=-D" + strings.Join(strings.Fields(properties), " -D")
+	w := newWorld(t, peer.Kinds[1], "client.portUnification=true", "ssl.keyStore.location="+file("key.pem"), "ssl.trustStore.location="+file("ca.pem"))
+	w.start(w.members(3), 1, 2, 3)
+	w.start(append(w.members(3), "server.4="+w.line(4, "observer")), 4)
+	at := func(sid int64) string { return fmt.Sprint("127.0.0.1:", w.ports[sid][2]) }
+	run := func(env string, args ...string) (string, int) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(w.ctx, patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, binary, args...)
+		cmd.Env = append(os.Environ(), "QUOLL_AUTH=digest:"+super, env)
+		out, err := cmd.CombinedOutput()
+		if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return string(out), cmd.ProcessState.ExitCode()
+	}
+	tls := []string{"--client-configuration", file("client.properties")}
+	for _, step := range []struct {
+		env  string
+		args []string
+		code int
+		want string
+	}{
+		{flags, []string{"status", at(1)}, 0, "Mode: "},
+		{"", slices.Concat([]string{"status"}, tls, []string{at(1)}), 0, "Mode: "},
+		{"CLIENT_JVMFLAGS=-Dzookeeper.client.secure=true -Dzookeeper.ssl.trustStore.location=" + file("none"), []string{"status", at(1)}, 2, "none"},
+		{"CLIENT_JVMFLAGS=-Dzookeeper.client.secure=true -Dzookeeper.ssl.trustStore.location=" + file("ca.pem"), []string{"status", at(1)}, 1, "certificate"},
+		{"", []string{"status", "--client-configuration", file("none"), at(1)}, 2, "none"},
+		{"", slices.Concat([]string{"join"}, tls, []string{"--server", at(1), "--at", at(4), "server.4=" + w.line(4, "participant")}), 0, "server 4 is a member: follower"},
+		{flags, []string{"leave", "--server", at(1), "4"}, 0, "server 4 is no member"},
+	} {
+		if out, code := run(step.env, step.args...); code != step.code || !strings.Contains(out, step.want) {
+			t.Errorf("%q %q: exit code %d: %s", step.env, step.args, code, out)
+		}
 	}
 }
