@@ -36,6 +36,8 @@ type Options struct {
 	Config *config.Config
 	// Logger gets what an operator should know; nil is silence.
 	Logger *slog.Logger
+	// Served hears of every request that was answered; see server.Options.
+	Served func(server.Served)
 	// Now is the wall clock that times of znodes come from; nil is time.Now.
 	Now func() time.Time
 }
@@ -106,7 +108,7 @@ func Start(o Options) (*Server, error) {
 	if o.Addr == "" && cfg.SecureClientAddr() == "" {
 		return nil, errNoPort
 	}
-	opts := server.Options{Config: cfg, InMemory: inMemory, Logger: o.Logger, Now: o.Now}
+	opts := server.Options{Config: cfg, InMemory: inMemory, Logger: o.Logger, Served: o.Served, Now: o.Now}
 	if o.Addr != "" {
 		l, err := listen("clientPort", o.Addr, cfg)
 		if err != nil {

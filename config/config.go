@@ -176,6 +176,10 @@ type Config struct {
 	RequestStaleLatencyCheck bool
 	// ThrottledOpWaitTime answers a request with THROTTLEDOP when it waited longer in the throttle; 0 or less is off.
 	ThrottledOpWaitTime time.Duration
+	// SlowRequestThreshold is how long a request takes that has a line in the log; 0 or less is none.
+	SlowRequestThreshold time.Duration
+	// TracingEnabled sends traces of requests to an OpenTelemetry collector.
+	TracingEnabled bool
 	// LargeRequestThreshold is the size in bytes above which a request counts as large; 0 or less is off.
 	LargeRequestThreshold int
 	// LargeRequestMaxBytes limits the sum of large requests in flight, in bytes.

@@ -286,6 +286,9 @@ func (c *conn) runWaiting(now time.Time, limit int) {
 			q.run(ops[r.Op], r.Op, r.Cxid)
 			q.last.at, q.last.latency = now, now.Sub(r.received)
 			c.s.countReads(q.last.latency, 1)
+			if j := c.s.journal; j.wants(q.last.latency) {
+				j.read(&q, 1, r.received, now, now)
+			}
 			c.send(q.b, &q.last)
 		}
 		if r.hangUp {

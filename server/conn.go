@@ -404,6 +404,9 @@ func (c *conn) endDirect() {
 	c.lock.RUnlock()
 	c.locked = false
 	c.s.countReads(c.query.last.latency, c.direct)
+	if j := c.s.journal; j.wants(c.query.last.latency) {
+		j.read(&c.query, c.direct, c.now, c.now, done)
+	}
 	c.query.reads.end()
 	c.direct = 0
 	if c.query.b = c.query.b[:0]; cap(c.query.b) > readBufferMax {

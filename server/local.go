@@ -139,7 +139,13 @@ func (l *local) commit(requests []*Request) {
 		times.durable = time.Now()
 	}
 	l.s.Apply(l.batch)
-	l.s.batchEnds(time.Now(), int64(len(requests)), &times, l.log != nil)
+	end := time.Now()
+	l.s.batchEnds(end, int64(len(requests)), &times, l.log != nil)
+	if l.log != nil {
+		l.s.journal.writes(l.s, l.batch, times.begin, Stage{"prepare", times.prepared}, Stage{"log", times.logged}, Stage{"fsync", times.durable}, Stage{"apply", end})
+	} else {
+		l.s.journal.writes(l.s, l.batch, times.begin, Stage{"prepare", times.prepared}, Stage{"apply", end})
+	}
 	if l.log != nil {
 		l.s.checkpoints.logged(int64(len(requests)), bytes, sum)
 	}

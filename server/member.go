@@ -277,6 +277,9 @@ func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 		m.mu.Unlock()
 		m.audited.Add(int64(r.size()))
 	}
+	if m.s.journal != nil {
+		r.leftQueue.Store(int64(time.Since(m.s.started)))
+	}
 	n.Step(now, zab.Forward{Packet: r.packet()})
 }
 
@@ -626,6 +629,9 @@ func (m *Member) Apply(records []zab.Record, committed time.Time) error {
 	began := time.Now()
 	s.Apply(m.batch)
 	s.countApplied(m.batch, committed, began)
+	if s.journal != nil {
+		s.journal.writes(s, m.batch, committed, Stage{"quorum", committed}, Stage{"backlog", began}, Stage{"apply", time.Now()})
+	}
 	s.checkpoints.logged(int64(len(records)), size, adler32.Checksum(records[len(records)-1].Data))
 	m.cut()
 	m.goOn()

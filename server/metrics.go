@@ -336,6 +336,9 @@ func (s *Server) countPreparing(r *Request, now time.Time, waiting int) {
 		return
 	}
 	m.PrepQueueTime.Observe(now.Sub(r.received).Milliseconds())
+	if s.journal != nil {
+		r.leftQueue.Store(int64(now.Sub(s.started)))
+	}
 	if r.conn != nil && r.Op != jute.OpCloseSession && s.opts.RequestStaleConnectionCheck && r.conn.waiting.Load() == 0 {
 		m.StaleRequests.Inc()
 	}

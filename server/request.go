@@ -31,7 +31,8 @@ type Request struct {
 	large    int       // what it counts for as a large request
 	internal bool      // made by the server itself
 
-	stage atomic.Int32 // how far it has come at a learner
+	stage     atomic.Int32 // how far it has come at a learner
+	leftQueue atomic.Int64 // when it was prepared or handed to the leader of an ensemble, nanoseconds since Server.started; 0 if nobody wants to know
 
 	staysLocal bool // it asks for an ephemeral znode, which its session may not have: it is local and has to remain so
 }

@@ -39,6 +39,8 @@ type Options struct {
 	CheckpointBytes int64
 	// Logger gets what an operator should know; nil is silence.
 	Logger *slog.Logger
+	// Served hears of every request that was answered, beside service and one at a time; of some it does not hear if it is too slow. nil is nobody.
+	Served func(Served)
 	// Now is the wall clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -57,6 +59,7 @@ type Server struct {
 	metrics   *metrics.Set
 	auth      *authenticator
 	audit     *audit.Log // nil without audit.enable
+	journal   *journal   // nil if nobody wants to hear of requests
 	doorstep  *doorstep  // nil if no client comes with TLS
 	lot       *lot       // nil where the system has none
 	tree      *tree.Tree
@@ -150,6 +153,7 @@ func Start(o Options) (*Server, error) {
 	if err := s.readCredentials(o.SecureListener != nil); err != nil {
 		return nil, err
 	}
+	s.journal = newJournal(o.SlowRequestThreshold, o.Served, s.log)
 	s.listings.limit = o.MaxGetChildrenResponseCacheSize
 	s.replica = replica.Options{Config: o.Config, FS: o.FS, StoreFS: o.StoreFS, Metrics: s.metrics, Logger: s.log}
 	load := s.recover
@@ -190,6 +194,9 @@ func Start(o Options) (*Server, error) {
 	if s.checkpoints != nil {
 		s.wg.Go(s.checkpoints.run)
 		s.startPurging()
+	}
+	if s.journal != nil {
+		s.wg.Go(func() { s.journal.run(s.stop) })
 	}
 	if s.local != nil {
 		s.wg.Go(s.local.run)

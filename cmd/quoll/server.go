@@ -14,6 +14,7 @@ import (
 
 	"quoll"
 	"quoll/config"
+	"quoll/tracing"
 	"quoll/txnlog"
 )
 
@@ -61,7 +62,16 @@ func runServer(ctx *cli.Context) error {
 	loaded := tuneCollector()
 	signals, stop := untilStopped(context.Background())
 	defer stop()
-	s, err := quoll.Start(quoll.Options{Config: cfg, Logger: log})
+	options := quoll.Options{Config: cfg, Logger: log}
+	if cfg.TracingEnabled {
+		traces, err := tracing.Start(buildVersion(), log)
+		if err != nil {
+			return failure{exitInvocation, err}
+		}
+		defer traces.Close()
+		options.Served = traces.Served
+	}
+	s, err := quoll.Start(options)
 	if err != nil {
 		return startFailure(err)
 	}
