@@ -124,7 +124,7 @@ func (p *Port) receiveConnection(raw net.Conn) error {
 		pe.link.close()
 		pe.link = nil
 	}
-	p.dial(pe, told(m))
+	p.dial(pe, p.told(m))
 	p.prune(pe)
 	return nil
 }
@@ -145,13 +145,26 @@ func (p *Port) identify(sid int64) (int64, error) {
 	return sid, nil
 }
 
-// told returns the addresses of an initial message that can be dialled.
-func told(m wire.InitialMessage) []ensemble.Addr {
+// told returns the addresses of an initial message that can be dialled. Where nobody can come by a reconfig a member may have moved to another host, but to none of the ports that
+// something else has: who rings in its name is not to make this server knock at those.
+func (p *Port) told(m wire.InitialMessage) []ensemble.Addr {
 	var list []ensemble.Addr
 	for _, a := range m.Addrs {
-		if !a.Wildcard() && len(list) < maxTold {
+		if !a.Wildcard() && len(list) < maxTold && (!p.opts.RefuseStrangers || p.electionPort(a.Port)) {
 			list = append(list, a)
 		}
 	}
 	return list
+}
+
+// electionPort reports whether a member has its election port there.
+func (p *Port) electionPort(port int) bool {
+	for _, c := range []*ensemble.Config{p.committed, p.lastSeen} {
+		for i := range c.Servers {
+			if slices.ContainsFunc(c.Servers[i].Election, func(a ensemble.Addr) bool { return a.Port == port }) {
+				return true
+			}
+		}
+	}
+	return false
 }

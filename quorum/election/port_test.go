@@ -393,6 +393,31 @@ func TestRefuseStrangers(t *testing.T) {
 	p.hears(3, 1)
 }
 
+// TestMovedMember has a member of a config that does not change ring from elsewhere: it is dialled at an election port, and nobody is at another one.
+func TestMovedMember(t *testing.T) {
+	home := addr(t, nobody(t))
+	p := start(t, 2, map[int64]string{1: home.String()}, func(o *Options) { o.RefuseStrangers = true })
+	moved, err := net.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", home.Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { moved.Close() })
+	other := listen(t)
+	for _, l := range []net.Listener{other, moved} {
+		knock(t, p.addr, hello(1, addr(t, l.Addr().String()))).isClosed()
+		if l == moved {
+			answer(t, moved)
+		}
+		until(t, "it is dialled no more", func() (over bool) {
+			p.state(func() { over = p.peers[1] == nil || !p.peers[1].dialling })
+			return over
+		})
+	}
+	if n := len(waiting(t, other)); n != 0 {
+		t.Error("the port of somebody else was dialled")
+	}
+}
+
 // TestFrames is which frames are dropped, and which end the connection.
 func TestFrames(t *testing.T) {
 	p := start(t, 2, map[int64]string{3: nobody(t)}, nil)
