@@ -38,8 +38,8 @@ done
 kill "$server"
 wait "$server"
 
-# shell PAGE prints what the page has in its blocks of shell.
-shell() { awk '/^```sh/ { code = 1; next } /^```/ { code = 0 } code' "$repo/docs/$1"; }
+# shell PAGE prints what the page has in its blocks of shell, but for those that say why they are not run.
+shell() { awk '/^```sh$/ { code = 1; next } /^```/ { code = 0 } code' "$repo/docs/$1"; }
 
 echo "+ docs/operate.md"
 shell operate.md >operate.sh
