@@ -67,7 +67,7 @@ func TestJavaClient(t *testing.T) {
 	same(t, seen, "who sasl bob\n", "who sasl eve@R\n", "'sasl,'super}", "/Wrong AuthFailed\n", "/Unknown AuthFailed\n")
 }
 
-// TestKazoo does the same with the Python client.
+// TestKazoo does the same with the Python client, which also renews its session, where clients have to authenticate and where they need not.
 func TestKazoo(t *testing.T) {
 	peer.RequireJVM(t)
 	dir, err := peer.Path("kazoo")
@@ -79,16 +79,25 @@ func TestKazoo(t *testing.T) {
 	if err != nil {
 		t.Skip("no python3")
 	}
-	file, seen := jaas(t), map[string]string{}
-	peer.Each(t, peer.Options{Flags: flags(file)}, func(t *testing.T, s *peer.Server) {
-		env := []string{"PYTHONPATH=" + filepath.Join(dir, "lib"), "PYTHONDONTWRITEBYTECODE=1"}
-		for i, user := range [][2]string{{"bob", users["bob"]}, {"al/host", users["al/host"]}, {"bob", "wrong"}} {
-			out, err := peer.Output(t, 4*patience, env, python, "use.py", s.Addr(), user[0], user[1], fmt.Sprint("/", i))
-			if err != nil {
-				t.Fatalf("%s: %v\n%s", user, err, out)
+	file, env := jaas(t), []string{"PYTHONPATH=" + filepath.Join(dir, "lib"), "PYTHONDONTWRITEBYTECODE=1"}
+	for _, test := range []struct {
+		required string
+		users    [][2]string
+		words    []string
+	}{
+		{"false", [][2]string{{"bob", users["bob"]}, {"al/host", users["al/host"]}, {"bob", "wrong"}}, []string{"'sasl', 'bob')", "'sasl', 'al/host')", "renewed True True", "AuthFailed"}},
+		{"true", [][2]string{{"bob", users["bob"]}}, []string{"'sasl', 'bob')", "renewed True True"}},
+	} {
+		seen := map[string]string{}
+		peer.Each(t, peer.Options{Flags: flags(file, "-Dzookeeper.sessionRequireClientSASLAuth="+test.required)}, func(t *testing.T, s *peer.Server) {
+			for i, user := range test.users {
+				out, err := peer.Output(t, 4*patience, env, python, "use.py", s.Addr(), user[0], user[1], fmt.Sprint("/", i))
+				if err != nil {
+					t.Fatalf("%s: %v\n%s", user, err, out)
+				}
+				seen[s.Kind()] += out
 			}
-			seen[s.Kind()] += out
-		}
-	})
-	same(t, seen, "'sasl', 'bob')", "'sasl', 'al/host')", "AuthFailed")
+		})
+		same(t, seen, test.words...)
+	}
 }
