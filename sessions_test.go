@@ -366,7 +366,7 @@ func TestIdentitiesStayShort(t *testing.T) {
 
 // TestNobodyMovesASession renews a session with its password, which follows from its id, where clients have to authenticate: nothing happens to it until the client has.
 func TestNobodyMovesASession(t *testing.T) {
-	c := newTrio(t, "enforce.auth.enabled=true", "enforce.auth.schemes=digest", "minSessionTimeout=1000", "nio.sessionlessCnxnTimeout=1000")
+	c := newTrio(t, "enforce.auth.enabled=true", "enforce.auth.schemes=digest", "minSessionTimeout=1000")
 	leader, one, other := c.roles()
 	authenticate := func(s *raw) {
 		t.Helper()
@@ -391,7 +391,7 @@ func TestNobodyMovesASession(t *testing.T) {
 		if err != nil || quiet.SessionID != s.SessionID {
 			t.Fatalf("%+v %v", quiet, err)
 		}
-		quiet.ends() // when a client without a session would
+		quiet.ends() // when its session would have expired
 		s.wants(jute.OK, jute.OpExists, where("/"))
 	}
 	for _, at := range []int{one, other, leader} {

@@ -101,6 +101,7 @@ func (c *conn) renewSession(req *jute.ConnectRequest, timeout int64) bool {
 	switch {
 	case known && c.s.sessions.lives(req.SessionID) && !c.s.auth.satisfied(c.identities()):
 		c.promised = &promise{req.SessionID, timeout}
+		_ = c.net.SetReadDeadline(c.now.Add(time.Duration(timeout) * time.Millisecond)) // a KDC may take its time; beyond this the session is over
 		c.write(c.connectResponse(req, req.SessionID, timeout), 1, nil)
 		return c.flush()
 	case known:
