@@ -136,7 +136,8 @@ generate: ## write generated code and pages anew
 	$(GO) generate ./...
 	cd packaging/helm && $(GO) test -run TestFiles . -update
 
-VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags 2>/dev/null)),0~$(shell git rev-parse --short HEAD))
+# Without a tag the time of the commit comes first, so that a later one is an upgrade.
+VERSION ?= $(or $(patsubst v%,%,$(shell git describe --tags 2>/dev/null)),0~$(shell git show -s --format=%cd.%h --date=format:%Y%m%d%H%M%S))
 .PHONY: deb
 deb: build ## build the Debian package, bin/quoll.deb (VERSION=1.2; needs dpkg-deb)
 	packaging/deb/build.sh bin/quoll '$(VERSION)' bin/quoll.deb

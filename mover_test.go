@@ -5,6 +5,7 @@ import (
 	"net"
 	"testing"
 
+	"quoll/config"
 	"quoll/ensemble"
 )
 
@@ -20,21 +21,23 @@ func TestMover(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := free.Addr().String()
-	config := func(client string) *ensemble.Config {
+	at := func(client string) *ensemble.Config {
 		c, err := ensemble.Parse("server.1=a:1:2:participant;" + client + "\nversion=1")
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	m := &mover{s: s.Server, log: slog.New(slog.DiscardHandler), sid: 1, at: s.Addr()}
+	settings := config.Defaults()
+	settings.ClientPortListenBacklog = 7
+	m := &mover{s: s.Server, log: slog.New(slog.DiscardHandler), cfg: settings, sid: 1, at: s.Addr()}
 	from := s.Addr()
-	m.configured(config(to)) // which is taken
+	m.configured(at(to)) // which is taken
 	if s.Addr() != from {
 		t.Errorf("clients are taken at %q, not at %q as before", s.Addr(), from)
 	}
 	_ = free.Close()
-	m.configured(config(to))
+	m.configured(at(to))
 	if s.Addr() != to {
 		t.Errorf("clients are taken at %q, not at %q", s.Addr(), to)
 	}

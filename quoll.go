@@ -139,7 +139,7 @@ func Start(o Options) (*Server, error) {
 	if s.Member() == nil {
 		return running, nil
 	}
-	m := &mover{s: s, log: log, sid: cfg.MyID, at: o.Addr}
+	m := &mover{s: s, log: log, cfg: cfg, sid: cfg.MyID, at: o.Addr}
 	if own := cfg.Ensemble.Server(cfg.MyID); own != nil && own.Client != nil {
 		m.at = own.Client.String()
 	}
@@ -252,6 +252,7 @@ func (s *Server) Close() error {
 type mover struct {
 	s   *server.Server
 	log *slog.Logger
+	cfg *config.Config
 	sid int64
 	at  string // where clients are taken now, host:port as in the config
 }
@@ -267,10 +268,10 @@ func (m *mover) configured(c *ensemble.Config) {
 	}
 	// The new address may be the old port.
 	m.s.Listen()
-	l, err := net.Listen("tcp", to)
+	l, err := listen("reconfig", to, m.cfg)
 	if err != nil {
 		m.log.Error("cannot take clients at the address that the reconfig has for this server; they are taken where they were", "address", to, "error", err)
-		if l, err = net.Listen("tcp", m.at); err != nil {
+		if l, err = listen("clientPort", m.at, m.cfg); err != nil {
 			m.log.Error("no clients are taken", "address", m.at, "error", err)
 			return
 		}

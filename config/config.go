@@ -18,6 +18,7 @@
 package config
 
 import (
+	"log/slog"
 	"net"
 	"os"
 	"os/user"
@@ -239,6 +240,8 @@ type Config struct {
 	AdminConsole string
 	// AdminRateLimiterInterval is the least time between two snapshot or restore commands.
 	AdminRateLimiterInterval time.Duration
+	// LogLevel is the least that a line of the server's log is worth.
+	LogLevel slog.Level
 	// AuditEnabled writes the audit log.
 	AuditEnabled bool
 	// AuditFile is the file of the audit log, empty for the standard output.
@@ -300,6 +303,7 @@ type Config struct {
 	ObserverReconnectDelay time.Duration
 
 	electionAlg int
+	logLevel    string
 	origins     map[string]Origin
 	properties  map[string]string // what was set, by the names of Java system properties
 	asked       *sync.Map         // names of Properties that Property was asked for

@@ -496,6 +496,9 @@ func (l *loader) check() {
 		adjust("snapshot.compression.method", "%q is neither gz nor snappy; snapshots are not compressed", c.SnapshotCompression)
 		c.SnapshotCompression = ""
 	}
+	if err := c.LogLevel.UnmarshalText([]byte(c.logLevel)); err != nil {
+		bad("log.level", "%q is neither debug nor info nor warn nor error", c.logLevel)
+	}
 	if DigestHash(c.DigestAlg) == nil {
 		bad("DigestAuthenticationProvider.digestAlg", "the hash %q is not known", c.DigestAlg)
 	}

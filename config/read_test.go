@@ -12,8 +12,7 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// TestEverySettingIsRead: a field of a configuration that nothing but the table and the risks looks at belongs to a key that says it acts and does not. Rows that are only
-// accepted may have one, so that their values are checked.
+// TestEverySettingIsRead: a field of a configuration that nothing but the table and the risks looks at belongs to a key that does nothing.
 func TestEverySettingIsRead(t *testing.T) {
 	loaded, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo, Dir: ".."},
 		"./config", ".", "./admin", "./audit", "./cmd/quoll", "./quorum", "./replica", "./server", "./tlsconf")
@@ -64,18 +63,11 @@ func TestEverySettingIsRead(t *testing.T) {
 	if !read["Config.TickTime"] {
 		t.Fatal("the test sees nothing")
 	}
-	checked := map[any]bool{}
-	c := &Config{}
-	for i := range table {
-		if k := &table[i]; k.field != nil && k.Status == Accepted {
-			checked[k.field(c)] = true
-		}
-	}
 	var visit func(v reflect.Value)
 	visit = func(v reflect.Value) {
 		for i := range v.NumField() {
 			f, name := v.Field(i), v.Type().Name()+"."+v.Type().Field(i).Name
-			if !f.CanInterface() || checked[f.Addr().Interface()] {
+			if !f.CanInterface() {
 				continue
 			}
 			if !read[name] {
@@ -86,5 +78,5 @@ func TestEverySettingIsRead(t *testing.T) {
 			}
 		}
 	}
-	visit(reflect.ValueOf(c).Elem())
+	visit(reflect.ValueOf(&Config{}).Elem())
 }

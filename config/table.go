@@ -436,6 +436,8 @@ var sections = []Section{
 		{Name: "metricsProvider.httpsPort", Where: FileOnly, Kind: String, Status: Refuses, Lacks: lacksMetricsTLS, asks: always, Doc: "Port of the endpoint with TLS, of later releases."},
 		{Name: "metricsProvider.ssl.*", Where: FileOnly, Kind: String, Status: Refuses, Lacks: lacksMetricsTLS, asks: always, Doc: "TLS of the endpoint, of later releases."},
 		{Name: "metricsProvider.*", Where: FileOnly, Kind: String, Status: Accepted, Doc: "Other settings of the provider (threads and queues of Java's)."},
+		{Name: "log.level", Kind: String, Default: "info", Doc: "Write lines of the log that are worth this or more: `debug`, `info`, `warn` or `error`, which ZooKeeper's logback.xml says for Java; it is quoll's own key.",
+			field: func(c *Config) any { return &c.logLevel }},
 		{Name: "audit.enable", Kind: Flag, Default: "false", Doc: "Write the audit log: every change with its user.",
 			field: func(c *Config) any { return &c.AuditEnabled }},
 		{Name: "audit.file", Kind: String, DefaultNote: "standard output", Doc: "File of the audit log, which ZooKeeper's logback.xml names for Java; it is quoll's own key. When it is renamed or removed a new one is made.",

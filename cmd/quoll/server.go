@@ -55,7 +55,7 @@ func runServer(ctx *cli.Context) error {
 	if err != nil {
 		return startFailure(err)
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
 	for _, w := range warnings {
 		log.Warn(w.String())
 	}
