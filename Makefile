@@ -16,8 +16,8 @@ build: ## build the binary, bin/quoll
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/quoll ./cmd/quoll
 
 .PHONY: run
-run: build ## build and run a server on port 2181 with its data in ./quoll-data
-	bin/quoll server
+run: build ## build and run a server on port 2181 with its data in ./quoll-data, which answers all four-letter words
+	bin/quoll server --set '4lw.commands.whitelist=*'
 
 .PHONY: test
 test: ## all tests; those that need a real ZooKeeper or client are skipped aloud without it

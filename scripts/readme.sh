@@ -22,9 +22,11 @@ serving() {
 	return 1
 }
 
-bin/quoll server & # what `make run` runs
+run=$(sed -n 's/^\t\(bin\/quoll server.*\)/exec \1/p' "$repo/Makefile") # what `make run` runs
+eval "$run" &
 server=$!
 serving 2181
+test "$( (exec 3<>/dev/tcp/127.0.0.1/2181 && printf ruok >&3 && cat <&3) )" = imok
 grep -o '^bin/quoll cli .*' "$repo/README.md" | while read -r command; do
 	echo "+ $command"
 	$command

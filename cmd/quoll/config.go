@@ -29,6 +29,8 @@ func configCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "config",
 		Usage: "explain and check configuration files",
+		Description: "Example:\n" +
+			"   quoll config check /etc/zookeeper/conf/zoo.cfg",
 		Subcommands: []*cli.Command{{
 			Name:      "check",
 			Usage:     "say what each line of zoo.cfg does, which have no effect and which are a risk, and whether a server starts with it",

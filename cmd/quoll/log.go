@@ -24,6 +24,9 @@ func logCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "log",
 		Usage: "print, verify, search and repair transaction logs",
+		Description: "Examples:\n" +
+			"   quoll log verify /var/lib/zookeeper\n" +
+			"   quoll log find --path /app --recursive /var/lib/zookeeper",
 		Subcommands: []*cli.Command{
 			{
 				Name:      "print",

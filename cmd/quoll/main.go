@@ -98,11 +98,22 @@ func commands() []*cli.Command {
 	}
 }
 
+// description is what `quoll --help` says beside its list.
+const description = `Takes the place of Apache ZooKeeper 3.9.5: its protocol, its files, its settings. The help of a command says what its exit codes mean.
+
+Examples:
+   quoll server /etc/zookeeper/conf/zoo.cfg
+   quoll status
+   quoll cli -server localhost:2181 ls /
+   quoll config check /etc/zookeeper/conf/zoo.cfg
+   quoll backup /etc/zookeeper/conf/zoo.cfg --to /backup/zk1`
+
 // run runs the command that the arguments name, the binary's own name in front.
 func run(args []string, in io.Reader, out io.Writer) error {
 	app := &cli.App{
 		Name:            "quoll",
 		Usage:           "a drop-in replacement for Apache ZooKeeper",
+		Description:     description,
 		Commands:        commands(),
 		Reader:          in,
 		Writer:          out,

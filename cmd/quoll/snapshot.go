@@ -22,6 +22,9 @@ func snapshotCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "snapshot",
 		Usage: "print, verify, compare, summarize and write snapshots",
+		Description: "Examples:\n" +
+			"   quoll snapshot verify /var/lib/zookeeper\n" +
+			"   quoll snapshot write --data-dir /var/lib/zookeeper",
 		Subcommands: []*cli.Command{
 			{
 				Name:      "print",
