@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
 	"quoll/adler32"
+	"quoll/jute"
 	"quoll/store"
 	"quoll/tree"
 	"quoll/txnlog"
@@ -57,7 +59,8 @@ func Load(o *Options, keep int) (state *State, err error) {
 			err = errors.Join(err, st.Store.Close())
 		}
 	}()
-	r := replayer{o: o, st: st, keep: keep}
+	pace := &pace{log: o.Logger, begin: begin, said: begin}
+	r := replayer{o: o, st: st, keep: keep, pace: pace}
 	if st.Store != nil {
 		if state, ok := st.Store.State(); ok {
 			err := r.fromStore(state)
@@ -70,7 +73,7 @@ func Load(o *Options, keep int) (state *State, err error) {
 		}
 	}
 	if st.Tree == nil {
-		r, st.Recent = replayer{o: o, st: st, keep: keep}, nil
+		r, st.Recent = replayer{o: o, st: st, keep: keep, pace: pace}, nil
 		if err := r.fromFiles(); err != nil {
 			return nil, err
 		}
@@ -92,6 +95,50 @@ func Load(o *Options, keep int) (state *State, err error) {
 	return st, nil
 }
 
+const (
+	sayEvery  = 10 * time.Second // a load that takes longer says how far it is
+	lookEvery = 4096             // znodes or transactions between two looks at the clock
+)
+
+// pace says in the log how far a load is that takes long, so that nobody takes a server that loads for one that hangs.
+type pace struct {
+	log         *slog.Logger
+	begin, said time.Time
+	done        int64 // znodes and transactions
+	looked      int64 // done at the last look at the clock
+}
+
+// take counts, and reports whether it is time to look at the clock.
+func (p *pace) take(n int) bool {
+	p.done += int64(n)
+	return p.done-p.looked >= lookEvery
+}
+
+// say writes a line if the last one is long ago. more is what else there is to tell.
+func (p *pace) say(from string, more ...any) {
+	p.looked = p.done
+	now := time.Now()
+	if now.Sub(p.said) < sayEvery {
+		return
+	}
+	p.said = now
+	p.log.Info("still loading the data directory", append([]any{"from", from, "znodes and transactions", p.done, "for", now.Sub(p.begin).Round(time.Second)}, more...)...)
+}
+
+// pacedSink is a loader of a snapshot that says how far it is.
+type pacedSink struct {
+	*tree.Loader
+	pace *pace
+}
+
+// Node is that of a txnlog.SnapshotSink.
+func (s pacedSink) Node(path string, data []byte, acl int64, stat jute.StatPersisted) error {
+	if s.pace.take(1) {
+		s.pace.say("snapshot", "path", path)
+	}
+	return s.Loader.Node(path, data, acl, stat)
+}
+
 // unfitError is why a store does not belong to ZooKeeper's files, or is damaged: it has to be built anew.
 type unfitError struct{ reason string }
 
@@ -103,7 +150,8 @@ func unfit(format string, args ...any) error { return &unfitError{fmt.Sprintf(fo
 type replayer struct {
 	o       *Options
 	st      *State
-	keep    int    // see Load
+	keep    int // see Load
+	pace    *pace
 	from    string // what it began with
 	read    txnlog.ReadResult
 	result  tree.Result
@@ -134,7 +182,12 @@ func (r *replayer) fromStore(state store.State) error {
 		Session: loader.Session,
 		ACL:     loader.ACL,
 		Piece:   func() store.Piece { return loader.Piece() },
-		Link:    func(p store.Piece) error { return loader.Link(p.(*tree.Piece)) },
+		Link: func(p store.Piece) error {
+			piece := p.(*tree.Piece)
+			r.pace.take(piece.Len())
+			r.pace.say("store", "of", state.Znodes)
+			return loader.Link(piece)
+		},
 	})
 	if err != nil {
 		return unfit("%v", err)
@@ -190,7 +243,7 @@ func (r *replayer) fromFiles() error {
 	var loader *tree.Loader
 	snap, found, err := txnlog.LoadNewestSnapshot(o.FS, r.st.SnapDir, o.MaxEntry(), func() txnlog.SnapshotSink {
 		loader = tree.NewLoader(false)
-		return loader
+		return pacedSink{loader, r.pace}
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.st.SnapDir, err)
@@ -259,6 +312,9 @@ func (r *replayer) record(rec txnlog.Record) error {
 	txn, err := tree.DecodeTxn(rec.Entry)
 	if err != nil {
 		return err
+	}
+	if r.pace.take(1) {
+		r.pace.say(filepath.Base(rec.File), "zxid", hex(rec.Zxid))
 	}
 	t := r.st.Tree
 	r.changes = t.Apply(&txn, &r.result, r.changes[:0])

@@ -46,6 +46,9 @@ type Piece struct {
 	digester Digester
 }
 
+// Len is the number of znodes in the piece.
+func (p *Piece) Len() int { return len(p.nodes) }
+
 // loaded is a node of a piece.
 type loaded struct {
 	stat    jute.StatPersisted
