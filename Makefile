@@ -73,7 +73,7 @@ peers: ## fetch the real servers and clients that compat talks to (Maven, PyPI, 
 
 .PHONY: compat
 compat: ## tests against real servers and clients, all of them required (make peers fetches them)
-	QUOLL_REQUIRE_PEERS=1 $(GO) test -timeout 30m -p 1 ./compat/...
+	GO='$(GO)' scripts/compat.sh
 
 .PHONY: crash
 crash: ## 500 cycles of load, kill -9 and restart, every tenth restart by Apache ZooKeeper (15 minutes)
