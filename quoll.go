@@ -63,6 +63,11 @@ func Check(cfg *config.Config, log *slog.Logger) error {
 			err = errors.Join(err, &config.Error{Err: fmt.Errorf("reconfigEnabled: the directory of %s cannot be written to: %w", cfg.File, unwritable)})
 		}
 	}
+	if cfg.AuditEnabled && cfg.AuditFile != "" {
+		if unwritable := txnlog.Writable(filepath.Dir(cfg.AuditFile)); unwritable != nil {
+			err = errors.Join(err, &config.Error{Err: fmt.Errorf("audit.file: %w", unwritable)})
+		}
+	}
 	return errors.Join(err, txnlog.CheckDirs(cfg.DataDir, cfg.DataLogDir, cfg.DataDirAutocreate))
 }
 

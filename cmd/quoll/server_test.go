@@ -28,6 +28,7 @@ func TestServerFails(t *testing.T) {
 		"a key store between servers":          {member + "sslQuorum=true\nssl.quorum.keyStore.location=$/none\n", []string{"data/myid"}, exitInvocation, "ssl.quorum.keyStore.location"},
 		"a JAAS file between servers":          {member + "quorum.auth.enableSasl=true\n", []string{"data/myid"}, exitInvocation, "quorum.auth.enableSasl"},
 		"rules of Kerberos":                    {"clientPort=0\ndataDir=$/data\nsecurity.auth_to_local=RULE\n", nil, exitInvocation, "security.auth_to_local"},
+		"an audit log that cannot be":          {"clientPort=0\ndataDir=$/data\naudit.enable=true\naudit.file=$/none/log\n", nil, exitInvocation, "audit.file"},
 		"no port":                              {"dataDir=$/data\nadmin.enableServer=false\n", nil, exitInvocation, "no clientPort"},
 		"logs in the place of snapshots":       {"clientPort=0\ndataDir=$/data\ndataLogDir=$/log\n", []string{"data/version-2/log.1", "log/version-2/log.1"}, exitDataDir, "has log files"},
 		"a data directory that cannot be made": {"clientPort=0\ndataDir=$/file/data\n", []string{"file"}, exitDataDir, "unusable data directory"},
