@@ -1,11 +1,15 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -179,6 +183,7 @@ func TestConsoleACL(t *testing.T) {
 	create(t, c, "/open", []byte("for all"))
 	create(t, c, "/closed", []byte("for u"), only(jute.PermAll, "u:p"))
 	create(t, c, "/closed2", []byte("for u"), only(jute.PermAdmin, "u:p"), only(jute.PermRead, "v:p"))
+	create(t, c, "/blind", []byte("for nobody"), only(jute.PermWrite|jute.PermCreate|jute.PermDelete, "u:p"))
 	create(t, c, "/here", []byte("by address"), jute.ACL{Perms: jute.PermRead, Scheme: "ip", ID: "127.0.0.1"})
 	for _, test := range []struct {
 		who, path string
@@ -194,6 +199,7 @@ func TestConsoleACL(t *testing.T) {
 		{"digest super:secret", "/closed", 200, "for u"},
 		{"digest u:p", "/closed2", 200, "-"}, // may change the list, and not read
 		{"digest v:p", "/closed2", 200, "for u"},
+		{"digest u:p", "/blind", 403, "-"},
 		{"digest x:y", "/here", 200, "by address"}, // a client has its address whatever it authenticates as
 	} {
 		status, node := page(t, a, test.who, "node", "path", test.path)
@@ -216,7 +222,7 @@ func TestConsoleACL(t *testing.T) {
 	for _, child := range list.Children {
 		kinds[child.Name] = child.Kind
 	}
-	if kinds["open"] != "persistent" || kinds["closed"] != "" || len(kinds) != 5 {
+	if kinds["open"] != "persistent" || kinds["closed"] != "" || len(kinds) != 6 {
 		t.Errorf("of what may not be read there is more than the name: %v", kinds)
 	}
 	if status, list := page(t, a, "digest x:y", "children", "path", "/closed"); status != 403 || list.Children != nil {
@@ -449,5 +455,24 @@ func TestConsoleState(t *testing.T) {
 	paths, _ := top.Paths.([]any)
 	if len(paths) != 1 || paths[0].(map[string]any)["path"] != "/<b>" || len(top.Watched) != 1 || top.Watched[0].Watchers != 1 {
 		t.Errorf("%+v", top)
+	}
+}
+
+// TestConsoleAudit has who changed what by the console in the audit log, as of every client.
+func TestConsoleAudit(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audit")
+	a := start(t, "admin.console=edit", "audit.enable=true", "audit.file="+file)
+	if r, body := ask(t, a, "POST", "/console/api/create", `{"path":"/a","mode":"persistent","acl":"world"}`, "X-Quoll-Console", "1", "Authorization", "digest maria:secret"); r.StatusCode != 200 {
+		t.Fatal(body)
+	}
+	if err := a.Server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^.*maria.*operation=create.*znode=/a.*result=success|operation=create.*znode=/a.*result=success.*maria`).Match(log) || bytes.Contains(log, []byte("secret")) {
+		t.Errorf("%s", log)
 	}
 }

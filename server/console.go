@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"quoll/jute"
 	"quoll/metrics"
 	"quoll/tree"
 	"quoll/zab"
@@ -116,8 +117,11 @@ func (s *Server) topFacts(url.Values) Facts {
 		return told
 	}
 	byID := s.connectionsBySession()
-	fans := []Facts{}
+	fans, size := []Facts{}, 0
 	for _, f := range s.watches.most(topShown) {
+		if size += len(f.path); size > consoleBytes && len(fans) > 0 {
+			break
+		}
 		fans = append(fans, Facts{{"path", f.path}, {"watchers", f.watchers}})
 	}
 	return Facts{
@@ -222,12 +226,12 @@ func (s *Server) sessionFacts(args url.Values) Facts {
 	}
 	slices.Sort(ephemerals)
 	c := s.connectionsBySession()[id]
-	facts := append(s.oneSession(id, timeout, c), Fact{"paths", fewPaths(ephemerals)})
+	facts := append(s.oneSession(id, timeout, c), Fact{"paths", few(ephemerals)})
 	if c == nil {
 		return facts
 	}
 	watched := []Facts{}
-	size, ids := 0, []string{}
+	size := 0
 	for path := range c.watchedPaths() {
 		modes := s.watches.modes(path, c)
 		if size += len(path); len(watched) == consolePage || size > consoleBytes && len(watched) > 0 {
@@ -243,19 +247,24 @@ func (s *Server) sessionFacts(args url.Values) Facts {
 			watched = append(watched, Facts{{"path", path}, {"kinds", kinds}})
 		}
 	}
-	for _, identity := range c.identities() {
-		ids = append(ids, strings.TrimSuffix(identity.Scheme+":"+s.auth.user(identity), ":"))
-	}
-	return append(facts, Facts{{"watched", watched}, {"ids", ids}}...)
+	return append(facts, Facts{{"watched", watched}, {"ids", few(s.auth.shown(c.identities()))}}...)
 }
 
-// fewPaths are the first paths, as many as a page has.
-func fewPaths(paths []string) []string {
+// few are the first texts, as many as a page has.
+func few(texts []string) []string {
 	size := 0
-	for i, path := range paths {
-		if size += len(path); i == consolePage || size > consoleBytes && i > 0 {
-			return paths[:i]
+	for i, text := range texts {
+		if size += len(text); i == consolePage || size > consoleBytes && i > 0 {
+			return texts[:i]
 		}
 	}
-	return append([]string{}, paths...)
+	return append([]string{}, texts...)
+}
+
+// shown are the schemes and names of identities, without secrets.
+func (a *authenticator) shown(ids []jute.ID) (list []string) {
+	for _, id := range ids {
+		list = append(list, strings.TrimSuffix(id.Scheme+":"+a.user(id), ":"))
+	}
+	return list
 }

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,12 @@ func TestTop(t *testing.T) {
 		if math.Abs(r.writes/(r.reads+r.writes)-0.25) > 0.05 || int64(r.bytes)/sampleEvery != 10*seen {
 			t.Errorf("%+v", r)
 		}
+	}
+	sum.add(maphash.String(hash, "/new"), []byte("/new"), false, 10)
+	least := sum.most(topEntries, 1)
+	at := slices.IndexFunc(least, func(r ranked) bool { return r.text == "/new" })
+	if at < 0 || least[at].reads != sampleEvery || least[at].over < sampleEvery {
+		t.Errorf("who comes new does not have the count of who went as what it may have too much: %v", least)
 	}
 	before := list[0].reads
 	sum.fade()

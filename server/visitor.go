@@ -43,13 +43,7 @@ func (s *Server) Visitor(credentials, remote string, state *tls.ConnectionState)
 }
 
 // Identities are the schemes and names under which ACLs know the visitor, without secrets.
-func (v *Visitor) Identities() []string {
-	list := []string{}
-	for _, id := range v.ids {
-		list = append(list, strings.TrimSuffix(id.Scheme+":"+v.s.auth.user(id), ":"))
-	}
-	return list
-}
+func (v *Visitor) Identities() []string { return v.s.auth.shown(v.ids) }
 
 // look calls fn with a query of the visitor's for the znode at path, while the tree does not change. Without the znode, and in a server that does not serve, the error is that of a client.
 func (v *Visitor) look(path string, fn func(q *query, n *tree.Node) error) (err error) {
@@ -75,18 +69,22 @@ func (v *Visitor) Children(path, after, contains string) (facts Facts, err error
 		}
 		byName := func(n *tree.Node, name string) int { return strings.Compare(n.Name(), name) }
 		var page []*tree.Node // the least names so far
-		matching := 0
+		last, matching := "", 0
 		for child := range n.EachChild() {
 			name := child.Name()
-			if name <= after && after != "" || !strings.Contains(name, contains) {
+			if name <= after || contains != "" && !strings.Contains(name, contains) {
 				continue
 			}
 			matching++
-			at, _ := slices.BinarySearchFunc(page, name, byName)
-			if at == consolePage {
-				continue
+			if len(page) == consolePage {
+				if name > last {
+					continue
+				}
+				page = page[:consolePage-1]
 			}
-			page = slices.Insert(page[:min(len(page), consolePage-1)], at, child)
+			at, _ := slices.BinarySearchFunc(page, name, byName)
+			page = slices.Insert(page, at, child)
+			last = page[len(page)-1].Name()
 		}
 		list, size := []Facts{}, 0
 		for _, child := range page {

@@ -30,6 +30,7 @@ async function route() {
 	if (!who) {
 		try {
 			who = await get("who");
+			state();
 		} catch (error) {
 			if (error.status === 401) {
 				forget();
@@ -63,6 +64,7 @@ function frame(view) {
 function signIn(error) {
 	document.querySelector("nav").replaceChildren();
 	document.getElementById("who").replaceChildren();
+	document.getElementById("status").replaceChildren();
 	document.title = "Sign in – quoll console";
 	const scheme = h("select", { id: "scheme", onchange: () => { people.hidden = scheme.value !== "digest"; } },
 		h("option", { value: "digest" }, "User and password (digest)"), h("option", { value: "ip" }, "My address (ip)"), h("option", { value: "x509" }, "My certificate (x509)"));
@@ -86,8 +88,8 @@ function signIn(error) {
 	user.focus();
 }
 
-// The state of the server stands in the frame, whatever is shown.
-poll(5000, async () => {
+// state shows that of the server in the frame, whatever is shown.
+async function state() {
 	if (!who) {
 		return;
 	}
@@ -98,7 +100,7 @@ poll(5000, async () => {
 	} catch {
 		status.replaceChildren(h("span", { class: "chip bad" }, "no answer"));
 	}
-});
+}
 
 addEventListener("hashchange", route);
 addEventListener("signedout", () => {
@@ -108,4 +110,5 @@ addEventListener("signedout", () => {
 		route();
 	}
 });
+poll(5000, state);
 route();

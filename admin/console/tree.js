@@ -222,9 +222,10 @@ async function details(detail, path, who, refresh) {
 		return;
 	}
 	const again = () => details(detail, path, who, refresh);
+	const reload = h("button", { type: "button", class: "quiet", onclick: () => { again(); refresh(path); } }, "Reload");
 	const stat = facts.stat;
 	detail.replaceChildren(
-		head(path, h("span", { class: "badge " + facts.kind }, facts.kind)),
+		head(path, h("span", { class: "badge " + facts.kind }, facts.kind), reload),
 		facts.data === undefined ? note("hint", "You may change the ACL of this znode and not read it.") : content(facts),
 		who.edit ? tools(path, facts, again, refresh) : "",
 		stat.numChildren > 0 && facts.data !== undefined ? children(path, stat.numChildren) : "",
@@ -240,12 +241,12 @@ async function details(detail, path, who, refresh) {
 const permissions = { c: "create children", d: "delete children", r: "read", w: "write", a: "administer: change this list" };
 
 // head is the path, each part of it a link.
-function head(path, badge) {
+function head(path, ...more) {
 	const parts = path === "/" ? [] : path.slice(1).split("/");
 	return h("div", { class: "head" },
 		h("h1", { class: "path" }, h("a", { href: link("/"), "aria-label": "root" }, "/"),
 			parts.map((part, i) => [i > 0 && "/", h("a", { href: link("/" + parts.slice(0, i + 1).join("/")), "aria-current": i === parts.length - 1 ? "true" : null }, visible(part))])),
-		badge,
+		more,
 		h("button", { type: "button", class: "quiet", onclick: (event) => { navigator.clipboard?.writeText(path); event.target.textContent = "Copied"; } }, "Copy path"));
 }
 

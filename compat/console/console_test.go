@@ -92,7 +92,7 @@ func TestConsole(t *testing.T) {
 		b.keys(kb.ArrowRight)
 		b.await("document.activeElement.ariaExpanded === 'true' && document.activeElement.querySelector('[role=treeitem]')")
 		b.keys(kb.ArrowRight + kb.Enter)
-		b.await("location.hash === '#/tree/zookeeper/config'")
+		b.await("location.hash === '#/tree/zookeeper/config' && document.querySelector('[aria-selected=true] .name').textContent === 'config'")
 		b.keys(kb.ArrowLeft + kb.ArrowLeft)
 		b.await("document.activeElement.ariaLabel === 'zookeeper' && document.activeElement.ariaExpanded === 'false'")
 	})
@@ -178,6 +178,9 @@ func TestConsole(t *testing.T) {
 					b.text(view.selector, view.text)
 					if wide := eval[int](b, "document.documentElement.scrollWidth"); wide > int(size.width) {
 						t.Errorf("%s is %d pixels wide in a window of %d", view.name, wide, size.width)
+					}
+					for _, wrong := range eval[[]string](b, access) {
+						t.Errorf("%s, %s: %s", view.name, scheme, wrong)
 					}
 					eval[bool](b, "document.querySelector('[aria-selected=true] > .row')?.scrollIntoView({ block: 'center' }), window.scrollTo(0, 0), true")
 					b.picture(view.name + "-" + scheme + size.name)
@@ -293,6 +296,34 @@ var views = []struct{ name, hash, selector, text string }{
 	{"sessions", "#/sessions/", "td a", "0x"},
 	{"tree", "#/tree/shop/config/payments", "pre", "currency"},
 }
+
+// access finds what has no name for those who do not see the page, and text that stands out too little from what is behind it (WCAG 2.2, 4.1.2 and 1.4.3).
+const access = `(() => {
+	const wrong = [];
+	for (const e of document.querySelectorAll("a, button, input, select, textarea, summary, [tabindex], svg")) {
+		const name = e.ariaLabel || [...(e.labels ?? [])].map((l) => l.textContent).join() || e.textContent.trim() || e.querySelector("img")?.alt;
+		if (e.checkVisibility() && e.id !== "main" && !name) {
+			wrong.push("no name: " + e.outerHTML.slice(0, 100));
+		}
+	}
+	const channels = (color) => color.match(/[\d.]+/g).map(Number);
+	const light = (color) => channels(color).slice(0, 3).map((c) => c / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+	const behind = (e) => { for (; e; e = e.parentElement) { const color = getComputedStyle(e).backgroundColor; if ((channels(color)[3] ?? 1) === 1) { return color; } } return "rgb(255, 255, 255)"; };
+	const seen = new Set();
+	const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+		const e = text.parentElement;
+		if (!text.data.trim() || !e.checkVisibility({ visibilityProperty: true }) || seen.has(e.className + e.tagName)) {
+			continue;
+		}
+		seen.add(e.className + e.tagName);
+		const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+		if ((a + 0.05) / (b + 0.05) < 4.5) {
+			wrong.push("contrast " + ((a + 0.05) / (b + 0.05)).toFixed(2) + ": " + e.outerHTML.slice(0, 100));
+		}
+	}
+	return wrong;
+})()`
 
 // hostile are names and data that must stay text.
 var hostile = []string{"<script>window.pwned=1<", "<img src=x onerror=window.pwned=1>", "\u202egpj.exe", "&lt;b&gt;", "%2e%2e", "#?"}
