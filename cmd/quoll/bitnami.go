@@ -180,7 +180,7 @@ var bitnamiVariables = []bitnamiVariable{
 	{name: "ZOO_QUORUM_SERVER_USERS"},
 	{name: "ZOO_QUORUM_SERVER_PASSWORDS"},
 	{name: "ZOO_HEAP_SIZE", unused: true},
-	{name: "ZOO_LOG_LEVEL", usual: "INFO", unused: true},
+	{name: "ZOO_LOG_LEVEL", usual: "INFO"},
 	{name: "ZOO_HC_TIMEOUT", unused: true},
 }
 
@@ -284,6 +284,9 @@ func (b *bitnami) configure(env map[string]string) {
 		if v.key != "" && value != "" && (v.key != "clientPort" || !tls) {
 			b.set(v.key, value)
 		}
+	}
+	if level := strings.ToLower(b.value("ZOO_LOG_LEVEL")); level != "info" {
+		b.set("log.level", level)
 	}
 	b.servers()
 	if tls {

@@ -2,13 +2,14 @@ package packaging
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"quoll/compat/faultnet"
 	"quoll/compat/peer"
+	"quoll/tlsconf/tlstest"
 )
 
 // object is what the test needs of an object of Kubernetes. Whether it is one at all is a test of packaging/helm.
@@ -103,15 +105,17 @@ func (p *pod) run(args ...string) (string, error) {
 	return out.String(), err
 }
 
-// TestKubernetes runs the containers of the manifests, each on a host of its own: three members find each other, two more join, one leaves, and one that starts again
-// knows what has become of the members.
+// TestKubernetes runs the containers of the manifests, each on a host of its own. The defaults: three members find each other. With a superuser and TLS, between the members
+// and with everybody from outside: two more join, one leaves, and one that starts again knows what has become of the members.
 func TestKubernetes(t *testing.T) {
 	three, five := manifests(t, "../../packaging/kubernetes/quoll.yaml"), manifests(t, "testdata/kubernetes.yaml")
-	net := faultnet.For(t, 5, 1)
+	network := faultnet.For(t, 5, 1)
 	_, err := peer.Binary()
 	peer.Check(t, err)
+	ca := tlstest.New(t, "ca")
+	certificate := ca.Issue("quoll", func(c *x509.Certificate) { c.DNSNames = []string{"quoll", "*.quoll-members"} })
 	hosts := "127.0.0.1 localhost\n"
-	for i, h := range net.Hosts {
+	for i, h := range network.Hosts {
 		hosts += fmt.Sprintf("%s quoll-%d.quoll-members\n", h.Addr(), i)
 		if i < 3 {
 			hosts += h.Addr() + " quoll\n"
@@ -120,9 +124,21 @@ func TestKubernetes(t *testing.T) {
 	// newPod lays out a container; objects are those of the cluster at the time.
 	newPod := func(objects map[string]object, name string, i int) *pod {
 		t.Helper()
-		p := &pod{host: net.Hosts[i], root: image(t, "official"), container: objects[name].Spec.Template.Spec.Containers[0]}
+		p := &pod{host: network.Hosts[i], root: image(t, "official"), container: objects[name].Spec.Template.Spec.Containers[0]}
 		if err := os.WriteFile(filepath.Join(p.root, "etc/hosts"), []byte(hosts), 0o644); err != nil {
 			t.Fatal(err)
+		}
+		for _, use := range []string{"client", "quorum"} { // the secrets of TLS; no default names them
+			dir := filepath.Join(p.root, "tls", use)
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			for name, data := range map[string][]byte{"tls-combined.pem": ca.Store(certificate), "ca.crt": ca.Trust()} {
+				file := filepath.Join(dir, name)
+				if err := errors.Join(os.WriteFile(file, data, 0o440), os.Chown(file, 0, 1000)); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 		p.env = imageEnv(t, "official")
 		var expand []string
@@ -193,21 +209,29 @@ func TestKubernetes(t *testing.T) {
 		t.Fatalf("%d and %d members", set(three), set(five))
 	}
 
-	// The members that were installed have the configuration of three, and a superuser.
-	before := map[string]object{"StatefulSet/quoll": five["StatefulSet/quoll"], "ConfigMap/quoll": three["ConfigMap/quoll"]}
-	var pods []*pod
-	for i := range 3 {
-		pods = append(pods, newPod(before, "StatefulSet/quoll", i))
-		start(pods[i])
+	install := func(objects map[string]object) (pods []*pod, stop func()) {
+		t.Helper()
+		var stops []func()
+		for i := range 3 {
+			pods = append(pods, newPod(objects, "StatefulSet/quoll", i))
+			stops = append(stops, start(pods[i]))
+		}
+		for _, p := range pods {
+			ready(p)
+		}
+		return pods, func() {
+			for _, stop := range stops {
+				stop()
+			}
+		}
 	}
-	for _, p := range pods {
-		ready(p)
-	}
-	// The defaults alone make members as well.
-	if args, have := three["StatefulSet/quoll"].Spec.Template.Spec.Containers[0].Args, pods[0].container.Args; !slices.Equal(slices.DeleteFunc(slices.Clone(have),
-		func(a string) bool { return a == "--set=reconfigEnabled=true" }), args) {
-		t.Errorf("the manifests start %q", args)
-	}
+	_, uninstall := install(three)
+	uninstall()
+
+	// Before it was made larger the ensemble had three members.
+	lines := strings.Fields(five["ConfigMap/quoll"].Data["servers"])
+	before := map[string]object{"StatefulSet/quoll": five["StatefulSet/quoll"], "ConfigMap/quoll": {Data: map[string]string{"servers": strings.Join(lines[:3], " ")}}}
+	pods, _ := install(before)
 	stop := func() {}
 	for i := 3; i < 5; i++ {
 		pods = append(pods, newPod(five, "StatefulSet/quoll", i))
@@ -228,7 +252,7 @@ func TestKubernetes(t *testing.T) {
 	}
 	members(5)
 	leave := newPod(five, "Job/quoll-join-0", 0)
-	if out, err := leave.run("quoll", "leave", "--server", "quoll:2181", "3"); err != nil {
+	if out, err := leave.run("quoll", "leave", "--server", "quoll:2281", "3"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	members(4)
@@ -238,6 +262,11 @@ func TestKubernetes(t *testing.T) {
 		t.Error(mode)
 	}
 	members(4)
+	// Nobody from outside speaks plain text.
+	if conn, err := network.Hosts[0].Dial(t.Context(), net.JoinHostPort(network.Hosts[1].Addr(), "2181")); err == nil {
+		conn.Close()
+		t.Error("the plain port is open")
+	}
 	text, err := os.ReadFile(filepath.Join(pods[4].root, "data/conf/zoo.cfg"))
 	if err != nil || !strings.Contains(string(text), "dynamicConfigFile=/data/conf/zoo.cfg.dynamic.") {
 		t.Errorf("zoo.cfg of a member that joined: %v: %s", err, text)

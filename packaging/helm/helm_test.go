@@ -201,8 +201,8 @@ func TestLint(t *testing.T) {
 	}
 }
 
-// reconfig are the values of an ensemble that changes its size.
-var reconfig = map[string]any{"superuser": map[string]any{"existingSecret": "super"}, "replicas": 5}
+// everything are the values of an ensemble that changes its size, and of one that speaks TLS alone.
+var everything = set("superuser/existingSecret", "super", "replicas", 5, "tls/client/existingSecret", "client", "tls/client/plain", false, "tls/quorum/existingSecret", "quorum")
 
 // TestFiles compares the files that are made of the chart.
 func TestFiles(t *testing.T) {
@@ -213,7 +213,7 @@ func TestFiles(t *testing.T) {
 		values map[string]any
 	}{
 		"../kubernetes/quoll.yaml":                        {head, nil},
-		"../../compat/packaging/testdata/kubernetes.yaml": {"# The chart of packaging/helm/quoll with a superuser and five members, made by `make generate`.\n", reconfig},
+		"../../compat/packaging/testdata/kubernetes.yaml": {"# The chart of packaging/helm/quoll with a superuser, five members and TLS, made by `make generate`.\n", everything},
 	} {
 		text, err := render(t.Context(), c.values, 0)
 		if err != nil {
@@ -261,6 +261,7 @@ var others = map[string]struct {
 	"config":                          {value: map[string]any{"tickTime": "500", "4lw.commands.whitelist": "*"}},
 	"superuser/existingSecret":        {value: "super"},
 	"tls/client/existingSecret":       {value: "certs", with: []any{"tls/client/passwordKey", "password"}},
+	"tls/client/plain":                {value: false, with: []any{"tls/client/existingSecret", "certs", "superuser/existingSecret", "super", "tls/client/passwordKey", "password"}},
 	"tls/client/keyStore":             {value: "keystore.p12", with: []any{"tls/client/existingSecret", "certs"}},
 	"tls/client/trustStore":           {value: "truststore.p12", with: []any{"tls/client/existingSecret", "certs"}},
 	"tls/client/type":                 {value: "PKCS12", with: []any{"tls/client/existingSecret", "certs"}},
@@ -318,7 +319,7 @@ func TestValues(t *testing.T) {
 		check(t, with)
 	}
 	for _, wrong := range []map[string]any{
-		set("replica", 3), set("tls/client/secret", "x"), set("replicas", 0), set("config/tickTime", 2000), set("antiAffinity", "maybe"), set("persistence/logs/enabled", true),
+		set("replica", 3), set("tls/client/secret", "x"), set("replicas", 0), set("config/tickTime", 2000), set("antiAffinity", "maybe"), set("persistence/logs/enabled", true), set("tls/client/plain", false),
 	} {
 		if _, err := render(t.Context(), wrong, 0); err == nil {
 			t.Errorf("%v is taken", wrong)

@@ -9,7 +9,12 @@ app: {{ include "quoll.name" . }}
 {{- /* The line of a member: (list $ 3). */ -}}
 {{- define "quoll.member" -}}
 {{- $name := include "quoll.name" (index . 0) -}}
-server.{{ index . 1 }}={{ $name }}-{{ index . 1 }}.{{ $name }}-members:2888:3888;2181
+server.{{ index . 1 }}={{ $name }}-{{ index . 1 }}.{{ $name }}-members:2888:3888;{{ if not (index . 0).Values.tls.client.plain }}127.0.0.1:{{ end }}2181
+{{- end }}
+
+{{- /* The port that clients and probes from outside of the pod use, by its name. */ -}}
+{{- define "quoll.port" -}}
+{{ ternary "client" "client-tls" .Values.tls.client.plain }}
 {{- end }}
 
 {{- /* How many members the ensemble has that is there; nothing if there is none, or no cluster to ask. */ -}}
@@ -64,7 +69,25 @@ spec:
             - name: QUOLL_AUTH
               valueFrom:
                 secretKeyRef: {name: {{ .root.Values.superuser.existingSecret }}, key: auth}
+            {{- $tls := .root.Values.tls.client }}
+            {{- if not $tls.plain }}
+            - name: CLIENT_JVMFLAGS
+              value: >-
+                -Dzookeeper.client.secure=true
+                -Dzookeeper.ssl.keyStore.location=/tls/client/{{ $tls.keyStore }} -Dzookeeper.ssl.keyStore.type={{ $tls.type }}
+                -Dzookeeper.ssl.trustStore.location=/tls/client/{{ $tls.trustStore }} -Dzookeeper.ssl.trustStore.type={{ $tls.type }}
+                {{- with $tls.passwordKey }}
+                -Dzookeeper.ssl.keyStore.passwordPath=/tls/client/{{ . }} -Dzookeeper.ssl.trustStore.passwordPath=/tls/client/{{ . }}
+                {{- end }}
+            {{- end }}
           securityContext: {{- include "quoll.containerSecurity" . | nindent 12 }}
+          {{- if not $tls.plain }}
+          volumeMounts:
+            - {name: tls-client, mountPath: /tls/client, readOnly: true}
+      volumes:
+        - name: tls-client
+          secret: {secretName: {{ $tls.existingSecret }}, defaultMode: 0440}
+          {{- end }}
 {{- end }}
 
 {{- define "quoll.podSecurity" -}}
