@@ -476,3 +476,19 @@ func TestConsoleAudit(t *testing.T) {
 		t.Errorf("%s", log)
 	}
 }
+
+// TestConsoleCertificate lets in who has a certificate that clients could use as well, and says so by the scheme x509.
+func TestConsoleCertificate(t *testing.T) {
+	a := start(t, append([]string{"admin.forceHttps=true", "client.portUnification=true"}, tlsSettings...)...)
+	if status, _ := get(t, browser(t, true), "https://"+a.Addr()+"/console/api/who", "Authorization", "x509"); status != 401 {
+		t.Errorf("a certificate that nobody asks for: %d", status)
+	}
+	a = start(t, append([]string{"admin.forceHttps=true", "admin.needClientAuth=true", "client.portUnification=true"}, tlsSettings...)...)
+	for _, name := range []string{"who", "node?path=/", "children?path=/"} {
+		for who, want := range map[string]int{"x509": 200, "digest a:b": 200, "": 401} {
+			if status, _ := get(t, browser(t, true), "https://"+a.Addr()+"/console/api/"+name, "Authorization", who); status != want {
+				t.Errorf("%s as %q: %d", name, who, status)
+			}
+		}
+	}
+}

@@ -129,7 +129,8 @@ var risks = []struct {
 		"the certificates of clients are compared with no address, although ssl.clientHostnameVerification asks for it"},
 	{"ssl.clientAuth", func(c *Config) bool { return c.takesTLS() && c.ClientTLS.optional() }, "clients without a certificate are let in"},
 	{"client.portUnification", func(c *Config) bool { return c.ClientPortUnification }, "clients are let in without TLS; for the time of a change only"},
-	{"admin.portUnification", func(c *Config) bool { return c.AdminEnabled && c.AdminPortUnification && !c.AdminForceHTTPS }, "credentials for snapshot and restore may come in plain text"},
+	{"admin.portUnification", func(c *Config) bool { return c.AdminEnabled && c.AdminPortUnification && !c.AdminForceHTTPS }, "credentials for snapshot, restore and the console may come in plain text"},
+	{"admin.console", func(c *Config) bool { return c.AdminEnabled && c.AdminConsole == ConsoleEdit }, "znodes are changed from browsers, by whoever has all permissions on the znode / : everybody, until its ACL is set"},
 	{"leaderServes", func(c *Config) bool { return c.Distributed && !c.LeaderServes }, "the leader takes no clients, so an ensemble of three serves from two"},
 	{"syncLimit", func(c *Config) bool { return c.Distributed && c.SyncLimit == 1 }, "a learner that pauses for a tick is left behind, and an election may follow"},
 }

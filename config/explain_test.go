@@ -61,7 +61,7 @@ func TestRisks(t *testing.T) {
 		"skipACL=yes", "forceSync=no", "digest.enabled=false", "snapshot.trust.empty=true", "snapCount=10", "jute.maxbuffer=99999999", "maxClientCnxns=0", "minSessionTimeout=1",
 		"4lw.commands.whitelist=*", "enforce.auth.enabled=true", "enforce.auth.schemes=ip", "allowSaslFailedClients=true", "letAnySaslUserDoX=x", "ssl.hostnameVerification=false",
 		"ssl.clientHostnameVerification=true", "ssl.clientAuth=want", "client.portUnification=true",
-		"admin.portUnification=true", "leaderServes=no", "syncLimit=1", "initLimit=5", "server.1=a:1:2", "server.2=b:1:2", "dataDir=" + t.TempDir(),
+		"admin.portUnification=true", "admin.console=edit", "leaderServes=no", "syncLimit=1", "initLimit=5", "server.1=a:1:2", "server.2=b:1:2", "dataDir=" + t.TempDir(),
 	}
 	if err := os.WriteFile(filepath.Join(strings.TrimPrefix(set[len(set)-1], "dataDir="), "myid"), []byte("1"), 0o644); err != nil {
 		t.Fatal(err)
