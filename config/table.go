@@ -216,7 +216,7 @@ var sections = []Section{
 	{"Requests", "", []Key{
 		{Name: "globalOutstandingLimit", Kind: LenientInt, Default: "1000", Doc: "Writes in flight above which connections are not read; in an ensemble of more than two voters each has its share of it.",
 			field: func(c *Config) any { return &c.GlobalOutstandingLimit }},
-		{Name: "maxBatchSize", Kind: LenientInt, Default: "1000", Doc: "Transactions per flush on a server that stands alone; 0 is no limit. A member flushes what has come while the last flush was written, however much.",
+		{Name: "maxBatchSize", Kind: LenientInt, Default: "1000", Doc: "Transactions per flush; 0 is no limit. A member whose configuration does not have the key has none: it flushes what has come while the last flush was written.",
 			field: func(c *Config) any { return &c.MaxBatchSize }},
 		{Name: "flushDelay", Kind: LenientLong, Unit: "ms", Default: "0", Status: Warns, Lacks: lacksFlushDelay, Doc: "How long a batch of transactions waits for more before it is flushed."},
 		{Name: "maxWriteQueuePollTime", Kind: LenientLong, Unit: "ms", DefaultNote: "flushDelay / 3", Status: Warns, Lacks: lacksFlushDelay, asks: func(v string) bool { return v != "0" }, Doc: "Flush a waiting batch when no write arrives in this time."},

@@ -2,6 +2,8 @@ package quorum
 
 import (
 	"errors"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +12,17 @@ import (
 
 // append has records logged, and synced with everything else that is waiting then.
 func (p *Peer) append(records []zab.Record) {
+	most := math.MaxInt
+	if c := p.opts.Config; c.MaxBatchSize > 0 && c.IsSet("maxBatchSize") {
+		most = c.MaxBatchSize
+	}
+	for some := range slices.Chunk(records, most) {
+		p.appendBatch(some, int64(most))
+	}
+}
+
+// appendBatch has records logged that are no more than what may be synced at once.
+func (p *Peer) appendBatch(records []zab.Record, most int64) {
 	size := 0
 	for i := range records {
 		size += len(records[i].Data)
@@ -21,6 +34,9 @@ func (p *Peer) append(records []zab.Record) {
 	p.disk.push(func() {
 		defer p.behind.add(-size)
 		behind := p.waiting.Add(-n)
+		if p.logging.batch > most-n {
+			p.sync()
+		}
 		if p.failed {
 			return
 		}
