@@ -2,7 +2,6 @@ package quorum
 
 import (
 	"errors"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -12,17 +11,17 @@ import (
 
 // append has records logged, and synced with everything else that is waiting then.
 func (p *Peer) append(records []zab.Record) {
-	most := math.MaxInt
-	if c := p.opts.Config; c.MaxBatchSize > 0 && c.IsSet("maxBatchSize") {
-		most = c.MaxBatchSize
+	if p.maxBatch == 0 {
+		p.appendBatch(records)
+		return
 	}
-	for some := range slices.Chunk(records, most) {
-		p.appendBatch(some, int64(most))
+	for some := range slices.Chunk(records, p.maxBatch) {
+		p.appendBatch(some)
 	}
 }
 
 // appendBatch has records logged that are no more than what may be synced at once.
-func (p *Peer) appendBatch(records []zab.Record, most int64) {
+func (p *Peer) appendBatch(records []zab.Record) {
 	size := 0
 	for i := range records {
 		size += len(records[i].Data)
@@ -34,7 +33,7 @@ func (p *Peer) appendBatch(records []zab.Record, most int64) {
 	p.disk.push(func() {
 		defer p.behind.add(-size)
 		behind := p.waiting.Add(-n)
-		if p.logging.batch > most-n {
+		if p.maxBatch > 0 && p.logging.batch+n > int64(p.maxBatch) {
 			p.sync()
 		}
 		if p.failed {

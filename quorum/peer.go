@@ -103,6 +103,9 @@ type Peer struct {
 		since map[*conn]time.Time
 	}
 
+	// maxBatch is how many transactions may have one sync, 0 for no limit; set once at start.
+	maxBatch int
+
 	// The disk goroutine's own.
 	unsynced, failed bool
 	logging          logging
@@ -163,6 +166,9 @@ func Start(o Options, app App) (*Peer, error) {
 	}
 	p.rated = ratelog.New(p.log)
 	p.behind, p.heard = newGauge(behindLimit, p.poke), newGauge(heardLimit, nil)
+	if c.MaxBatchSize > 0 && c.IsSet("maxBatchSize") {
+		p.maxBatch = c.MaxBatchSize
+	}
 	if o.Metrics == nil {
 		o.Metrics = metrics.New(metrics.Null)
 	}
