@@ -24,7 +24,7 @@ import (
 // cut off, for QUOLL_ENSEMBLE_SECONDS on each assignment. The checker of package history and Porcupine judge what the clients were told.
 // Now and then there is a calm, in which all members must come to serve, and to show the same.
 func TestChaos(t *testing.T) {
-	seconds := pick(t, "QUOLL_ENSEMBLE_SECONDS", 40, 1200)
+	seconds := pick(t, "QUOLL_ENSEMBLE_SECONDS", 20, 1200)
 	seed := peer.Setting(t, "QUOLL_ENSEMBLE_SEED", time.Now().UnixNano())
 	longer := []string{"3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll", "quoll,3.9.5,quoll", "3.9.5,quoll,3.9.5", "quoll,quoll,quoll,quoll,quoll"}
 	for _, kinds := range assignments(t, longer[:3], longer) {
