@@ -25,6 +25,7 @@ var gozkSkips = skips{
 
 // TestGoZKSuite runs the own test-suite of go-zookeeper/zk, whose servers zkserver/zkServer.sh starts.
 func TestGoZKSuite(t *testing.T) {
+	t.Parallel()
 	exe := gozkSuite(t)
 	listing, stderr, err := run(t, "", nil, exe, "-test.list", ".")
 	if err != nil {

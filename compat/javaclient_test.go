@@ -14,6 +14,7 @@ import (
 
 // TestJavaClient runs compat/javaclient, the Java client's and Curator's view of a server.
 func TestJavaClient(t *testing.T) {
+	t.Parallel()
 	peer.Require(t, "curator")
 	sources, err := filepath.Glob("javaclient/*.java")
 	if err != nil || len(sources) == 0 {

@@ -30,6 +30,7 @@ var updateKafka = flag.Bool("update-kafka", false,
 //
 //	go test ./compat -run TestKafka/java -update-kafka
 func TestKafka(t *testing.T) {
+	t.Parallel()
 	classes := kafkaDriver(t)
 	const record = "testdata/kafka-complaints.txt"
 	text, err := os.ReadFile(record)
@@ -149,6 +150,7 @@ func runKafka(t *testing.T, s *peer.Server, classes string) []string {
 // the ensemble. No acknowledged record may be lost, no broker's session may be lost with a server,
 // and every server must have the topics as they were made.
 func TestKafkaEnsemble(t *testing.T) {
+	t.Parallel()
 	classes := kafkaDriver(t)
 	java, quoll := peer.Kinds[0], peer.Kinds[1]
 	for _, ensemble := range []struct {

@@ -39,6 +39,7 @@ var rustRaces = []string{
 // TestRustSuite runs the own test-suite of the Rust client zookeeper-client. Its servers are
 // processes in place of containers, see rustsuite/testcontainers-standin.
 func TestRustSuite(t *testing.T) {
+	t.Parallel()
 	exe := rustSuite(t)
 	listing, stderr, err := run(t, "", nil, exe, "--list")
 	if err != nil {

@@ -19,7 +19,10 @@ func TestMixed(t *testing.T) {
 		"3.9.5,3.9.5,3.9.5", "quoll,3.9.5,3.9.5", "3.9.5,quoll,3.9.5", "3.9.5,3.9.5,quoll", "quoll,quoll,3.9.5", "quoll,3.9.5,quoll", "3.9.5,quoll,quoll", "quoll,quoll,quoll",
 	}
 	for _, kinds := range assignments(t, short, longer) {
-		t.Run(nameOf(kinds), func(t *testing.T) { newMixed(t, kinds).run() })
+		t.Run(nameOf(kinds), func(t *testing.T) {
+			t.Parallel()
+			newMixed(t, kinds).run()
+		})
 	}
 }
 
@@ -32,7 +35,10 @@ func TestOld(t *testing.T) {
 	}
 	longer = append(longer, short...)
 	for _, kinds := range assignments(t, short, longer) {
-		t.Run(nameOf(kinds), func(t *testing.T) { newMixed(t, kinds).run() })
+		t.Run(nameOf(kinds), func(t *testing.T) {
+			t.Parallel()
+			newMixed(t, kinds).run()
+		})
 	}
 }
 

@@ -19,7 +19,10 @@ func TestObserverMaster(t *testing.T) {
 	short := []string{"quoll,3.9.5,3.9.5", "3.9.5,quoll,quoll"}
 	longer := []string{"3.9.5,3.9.5,3.9.5", "quoll,3.9.5,3.9.5", "quoll,quoll,3.9.5", "3.9.5,quoll,3.9.5", "3.9.5,3.9.5,quoll", "3.9.5,quoll,quoll", "quoll,3.9.5,quoll", "quoll,quoll,quoll"}
 	for _, kinds := range assignments(t, short, longer) {
-		t.Run(nameOf(kinds), func(t *testing.T) { observed(t, kinds) })
+		t.Run(nameOf(kinds), func(t *testing.T) {
+			t.Parallel()
+			observed(t, kinds)
+		})
 	}
 }
 
