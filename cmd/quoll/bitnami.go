@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -49,14 +48,7 @@ func bitnamiEntrypoint(args []string) error {
 			return err
 		}
 	}
-	if len(args) == 0 {
-		return nil
-	}
-	path, err := exec.LookPath(args[0])
-	if err != nil {
-		return failure{127, err}
-	}
-	return replace(path, args)
+	return becomeProgram(args)
 }
 
 func bitnamiSetup() error {

@@ -43,6 +43,11 @@ func entrypoint(args []string) error {
 	if err := writeIfAbsent(filepath.Join(dataDir, "myid"), []byte(id+"\n")); err != nil {
 		return err
 	}
+	return becomeProgram(args)
+}
+
+// becomeProgram becomes the program that a container's arguments name, as a shell would find it; without arguments there is nothing to run.
+func becomeProgram(args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
