@@ -26,7 +26,7 @@ const (
 	paddingMargin = 4096
 	// allocateAhead is how much room on the disk is reserved beyond the records at a time.
 	allocateAhead = 4 << 20
-	// A batch of up to shortBatch bytes that comes to a part of the file that was never written is followed by zeroAhead bytes of zeros.
+	// A batch of up to shortBatch bytes that comes to a part of the file that was never written is followed by zeroAhead bytes of zeros, if a sync waits for it.
 	shortBatch = 16 << 10
 	zeroAhead  = 256 << 10
 	// keptBuffer is the largest buffer that is kept for the next batch.
@@ -284,7 +284,7 @@ func (l *Log) put(p []byte, at int64) error {
 	}
 	if end > l.io.written {
 		l.io.written = end
-		if len(p) <= shortBatch {
+		if l.opts.ForceSync && len(p) <= shortBatch {
 			if err := l.zero(); err != nil {
 				return err
 			}
