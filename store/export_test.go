@@ -2,11 +2,11 @@ package store
 
 import "testing"
 
-// SmallTables makes tables and runs small, so that little data has many of them.
+// SmallTables makes tables, runs, shards and pieces small, so that little data has many of them.
 func SmallTables(t testing.TB) {
-	wasTable, wasRun := tableSize, runSize
-	tableSize, runSize = 8<<10, 12<<10
-	t.Cleanup(func() { tableSize, runSize = wasTable, wasRun })
+	wasTable, wasRun, wasShard, wasPiece := tableSize, runSize, shardSize, pieceSize
+	tableSize, runSize, shardSize, pieceSize = 8<<10, 12<<10, 16<<10, 128
+	t.Cleanup(func() { tableSize, runSize, shardSize, pieceSize = wasTable, wasRun, wasShard, wasPiece })
 }
 
 // Less is the order of znodes in the store: by components, so that a znode comes right before all that is below it.

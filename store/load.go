@@ -2,11 +2,13 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -17,19 +19,19 @@ import (
 type Loading struct {
 	Session func(id int64, timeout int32)
 	ACL     func(number int64, acl []jute.ACL)
-	// Piece returns an empty piece for a range of the znodes in key order. It is called by several goroutines.
+	// Piece returns an empty piece for some znodes that follow each other. It is called by several goroutines.
 	Piece func() Piece
-	// Link takes complete pieces, in key order, by one goroutine at a time.
+	// Link takes complete pieces, in key order, by one goroutine at a time. Piece may return them again.
 	Link func(Piece) error
 }
 
-// Piece takes the znodes of a range, in key order, by one goroutine at a time. Data is valid during the call, nil for a null.
+// Piece takes znodes that follow each other, in key order, by one goroutine at a time. Data is valid during the call, nil for a null.
 type Piece interface {
 	Node(path string, data []byte, acl int64, stat jute.StatPersisted) error
 }
 
-// shardSize is the number of bytes on disk of which one piece is made, roughly.
-const shardSize = 4 << 20
+// ahead is how many pieces of a shard may wait to be linked.
+const ahead = 32
 
 // Load reads all that the store holds. Its error says which record is damaged or what failed; what was loaded until then is to be
 // dropped, because a goroutine may still be at it if the store has failed.
@@ -101,80 +103,88 @@ func (s *Store) shards() ([][]byte, error) {
 	return append(cuts, []byte{kindEnd}), nil
 }
 
-// loadNodes decodes the shards on all processors and links them in order; two for each processor are decoded at the most that are not linked.
+// shard is a range of the znodes that one goroutine decodes.
+type shard struct {
+	from, to []byte
+	pieces   chan Piece // closed at its end
+	err      error      // then, why that was not the end of the range
+}
+
+// loadNodes decodes shards on all processors and links their pieces in order.
 func (s *Store) loadNodes(it *pebble.Iterator, l *Loading) error {
 	cuts, err := s.shards()
 	if err != nil {
 		return err
 	}
-	type result struct {
-		piece Piece
-		err   error
+	shards := make([]*shard, len(cuts)-1)
+	for i := range shards {
+		shards[i] = &shard{from: cuts[i], to: cuts[i+1], pieces: make(chan Piece, ahead)}
 	}
-	results := make([]chan result, len(cuts)-1)
-	for i := range results {
-		results[i] = make(chan result, 1)
-	}
-	workers := min(runtime.GOMAXPROCS(0), len(results))
-	window := make(chan int, 2*workers) // the shards that may be decoded
+	stop := make(chan struct{})
+	var next atomic.Int64 // the first shard that nobody decodes
 	var running sync.WaitGroup
-	for range workers {
+	for range min(runtime.GOMAXPROCS(0), len(shards)) {
 		running.Go(func() {
-			for i := range window {
-				var r result
-				r.piece, r.err = s.loadShard(it, cuts[i], cuts[i+1], l)
-				results[i] <- r
+			for i := next.Add(1) - 1; i < int64(len(shards)); i = next.Add(1) - 1 {
+				shards[i].err = s.decode(it, shards[i], l, stop)
+				close(shards[i].pieces)
 			}
 		})
 	}
 	// The workers' iterators must be closed before this one is.
 	defer running.Wait()
-	defer func() {
-		close(window)
-		for range window {
+	defer close(stop)
+	for _, sh := range shards {
+		for p := range sh.pieces {
+			err := s.Err()
+			if err == nil {
+				err = l.Link(p)
+			}
+			if err != nil {
+				return err
+			}
 		}
-	}()
-	next := 0
-	for ; next < min(cap(window), len(results)); next++ {
-		window <- next
-	}
-	for _, c := range results {
-		r := <-c
-		if r.err == nil {
-			r.err = s.Err()
-		}
-		if r.err == nil {
-			r.err = l.Link(r.piece)
-		}
-		if r.err != nil {
-			return r.err
-		}
-		if next < len(results) {
-			window <- next
-			next++
+		if sh.err != nil {
+			return sh.err
 		}
 	}
 	return nil
 }
 
-func (s *Store) loadShard(all *pebble.Iterator, from, to []byte, l *Loading) (_ Piece, err error) {
+var errStopped = errors.New("store: loading was given up")
+
+// decode makes pieces of a shard until it ends, or until stop is closed.
+func (s *Store) decode(all *pebble.Iterator, sh *shard, l *Loading, stop <-chan struct{}) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("store: %v\n%s", p, debug.Stack())
 		}
 	}()
-	it, err := all.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: from, UpperBound: to}})
+	it, err := all.Clone(pebble.CloneOptions{IterOptions: &pebble.IterOptions{LowerBound: sh.from, UpperBound: sh.to}})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer it.Close()
-	piece := l.Piece()
+	var piece Piece
 	var path []byte
 	var stat jute.StatPersisted
+	size := 0
+	send := func() error {
+		select {
+		case sh.pieces <- piece:
+			piece, size = nil, 0
+			return nil
+		case <-stop:
+			return errStopped
+		}
+	}
 	for it.First(); it.Valid(); it.Next() {
 		v, err := it.ValueAndErr()
 		if err != nil {
-			return nil, err
+			return err
+		}
+		if piece == nil {
+			piece = l.Piece()
 		}
 		data, acl, err := decodeNode(v, &stat)
 		if err == nil {
@@ -184,8 +194,16 @@ func (s *Store) loadShard(all *pebble.Iterator, from, to []byte, l *Loading) (_ 
 			err = piece.Node(string(path), data, acl, stat)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("store: znode %q: %w", it.Key()[1:], err)
+			return fmt.Errorf("store: znode %q: %w", it.Key()[1:], err)
+		}
+		if size += len(it.Key()) + len(v); size >= pieceSize {
+			if err := send(); err != nil {
+				return err
+			}
 		}
 	}
-	return piece, it.Error()
+	if err := it.Error(); err != nil || piece == nil {
+		return err
+	}
+	return send()
 }

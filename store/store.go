@@ -58,10 +58,12 @@ const (
 	cacheSize = 8 << 20 // scans gain nothing from a larger one
 )
 
-// Sizes in bytes of keys and values; variables so that tests need less data.
+// Sizes in bytes; variables so that tests need less data.
 var (
-	tableSize int64 = 16 << 20 // of a table
-	runSize   int64 = 32 << 20 // that a full batch keeps in memory and sorts
+	tableSize int64  = 16 << 20  // keys and values of a table that is written here
+	runSize   int64  = 32 << 20  // keys and values that a full batch keeps in memory and sorts
+	shardSize uint64 = 4 << 20   // on disk, of a compacted table, and so of what one goroutine decodes
+	pieceSize        = 256 << 10 // keys and values of a piece
 )
 
 // generations is the highest number of a database that this process used. After Remove its number is not used again, because a
@@ -297,7 +299,7 @@ func pebbleOptions(fs vfs.FS, f *fence, still bool) *pebble.Options {
 		o.Levels[i].BlockSize = 32 << 10
 		o.Levels[i].IndexBlockSize = 256 << 10
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
-		o.TargetFileSizes[i] = tableSize
+		o.TargetFileSizes[i] = int64(shardSize)
 	}
 	o.DisableAutomaticCompactions, o.DisableTableStats = still, still
 	o.EnsureDefaults()

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -285,6 +286,36 @@ func TestCommitsAndReopens(t *testing.T) {
 			check(t, s, want)
 		}
 	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLoadEndsWithTheFirstError fails to link a piece while others wait behind it, in its shard and in others.
+func TestLoadEndsWithTheFirstError(t *testing.T) {
+	store.SmallTables(t)
+	s := open(t, nil, t.TempDir()+"/store")
+	want := newContents()
+	fill := want.change(rand.New(rand.NewPCG(1, 2)), true, 5000)
+	b := s.Begin(true)
+	fill(b)
+	if err := b.Commit(want.state); err != nil {
+		t.Fatal(err)
+	}
+	no, linked := errors.New("no"), 0
+	err := s.Load(store.Loading{
+		Piece: func() store.Piece { return &piece{nodes: map[string]string{}} },
+		Link: func(store.Piece) error {
+			if linked++; linked == 3 {
+				return no
+			}
+			return nil
+		},
+	})
+	if !errors.Is(err, no) || linked != 3 {
+		t.Errorf("loading ended with %v after %d pieces", err, linked)
+	}
+	check(t, s, want)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,9 @@ package tree
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"quoll/jute"
@@ -16,6 +18,10 @@ type Loader struct {
 	numbered bool
 	parent   *Node // of the node before, whose siblings come next more often than not
 	single   *Piece
+	sum      uint32 // makes touch do its work
+
+	mu   sync.Mutex
+	free []*Piece // linked, to be filled again
 }
 
 // maxStored bounds the numbers of a store's ACL lists, lest a damaged one takes all memory.
@@ -24,9 +30,7 @@ const maxStored = 1 << 26
 // NewLoader starts an empty tree. With numbered, ACL lists keep the numbers they have, which are small and unique then: the tree goes on with
 // the numbers of a store.
 func NewLoader(numbered bool) *Loader {
-	l := &Loader{t: empty(), lists: map[int64][]jute.ACL{}, numbered: numbered}
-	l.single = l.Piece()
-	return l
+	return &Loader{t: empty(), lists: map[int64][]jute.ACL{}, numbered: numbered, single: &Piece{}}
 }
 
 // Session adds a session; timeout in milliseconds.
@@ -59,8 +63,17 @@ type loaded struct {
 	digest  uint32 // 0 below /zookeeper/, which does not count
 }
 
-// Piece starts an empty piece.
-func (l *Loader) Piece() *Piece { return &Piece{} }
+// Piece starts an empty piece, out of one that was linked if there is any. It may be called by several goroutines.
+func (l *Loader) Piece() *Piece {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.free) == 0 {
+		return &Piece{}
+	}
+	p := l.free[len(l.free)-1]
+	l.free = l.free[:len(l.free)-1]
+	return p
+}
 
 // Node adds a node. It copies data. The error is that of a path that none can have.
 func (p *Piece) Node(path string, data []byte, acl int64, s jute.StatPersisted) error {
@@ -76,23 +89,46 @@ func (p *Piece) Node(path string, data []byte, acl int64, s jute.StatPersisted) 
 	return nil
 }
 
-// Link puts the nodes of a piece into the tree. A node without its parent, or without a root before it, is an error, as in Java; so is one
-// that comes twice.
+// Link puts the nodes of a piece into the tree, and takes the piece back. A node without its parent, or without a root before it, is an error,
+// as in Java; so is one that comes twice.
 func (l *Loader) Link(p *Piece) error {
+	if err := l.linkAll(p); err != nil {
+		return err
+	}
+	p.nodes, p.texts = p.nodes[:0], p.texts[:0]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.free = append(l.free, p)
+	return nil
+}
+
+func (l *Loader) linkAll(p *Piece) error {
 	if l.ids == nil {
 		l.settleACLs()
 	}
 	texts := p.texts
-	for i := range p.nodes {
-		n := &p.nodes[i]
-		size := n.pathLen + max(int(n.dataLen), 0)
-		if err := l.link(n, texts[:size]); err != nil {
-			return err
+	for nodes := range slices.Chunk(p.nodes, touched) {
+		rest := texts
+		for i := range nodes {
+			l.sum += l.t.index.touch(unsafe.String(unsafe.SliceData(rest), nodes[i].pathLen))
+			rest = rest[nodes[i].size():]
 		}
-		texts = texts[size:]
+		for i := range nodes {
+			n := &nodes[i]
+			if err := l.link(n, texts[:n.size()]); err != nil {
+				return err
+			}
+			texts = texts[n.size():]
+		}
 	}
 	return nil
 }
+
+// touched is how many nodes are looked for in the index before they are linked: the processor waits for all of their places at the same time, not for one
+// after the other.
+const touched = 16
+
+func (n *loaded) size() int { return n.pathLen + max(int(n.dataLen), 0) }
 
 func (l *Loader) link(from *loaded, text []byte) error {
 	t := l.t
@@ -159,7 +195,7 @@ func (l *Loader) Node(path string, data []byte, acl int64, s jute.StatPersisted)
 	if err := l.single.Node(path, data, acl, s); err != nil {
 		return err
 	}
-	return l.Link(l.single)
+	return l.linkAll(l.single)
 }
 
 // Finish returns the tree, with quotas counted anew. A snapshot without a root is an error.
