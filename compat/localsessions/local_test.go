@@ -103,12 +103,13 @@ func sessions(w *world, at, other int) []string {
 
 	// Silence.
 	for _, q := range []struct{ name, path string }{{"i", ""}, {"j", dir + "e6"}} {
-		s := p.connect(q.name, at, jute.ConnectRequest{Timeout: 1})
+		left := w.sessions(at)
+		s := p.connect(q.name, at, jute.ConnectRequest{Timeout: int32(silence.Milliseconds())})
 		if q.path != "" {
 			s.ask(one(jute.OpCreate, q.path, jute.ModeEphemeral))
 		}
 		p.say("after a silence it is %s", rest(s.RawConn))
-		s.gone(at)
+		s.gone(at, left)
 		f.ask(sync, ping)
 		if q.path != "" {
 			f.ask(one(jute.OpExists, q.path, 0))

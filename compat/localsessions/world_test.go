@@ -27,6 +27,13 @@ const patience = 2 * time.Minute
 // tick is tickTime; a session lives for two of them at least.
 const tick = 500 * time.Millisecond
 
+// Sessions of a play end when it says so, however slow the machine is: the end of one is a transaction, and would be in the zxids of all that follow. Those that are to fall
+// silent have time enough for what they do before.
+const (
+	lifetime = 5 * patience
+	silence  = 4 * tick
+)
+
 // world is an ensemble of three servers, each a process. The third leads, since it has the largest id of those that begin.
 type world struct {
 	t       *testing.T
@@ -39,7 +46,7 @@ type world struct {
 func newWorld(t *testing.T, kinds string, config, flags []string) *world {
 	t.Helper()
 	w := &world{t: t}
-	lines := append([]string{"tickTime=" + strconv.FormatInt(tick.Milliseconds(), 10), "initLimit=40", "syncLimit=40", "admin.enableServer=false", "4lw.commands.whitelist=*"}, config...)
+	lines := append([]string{"tickTime=" + strconv.FormatInt(tick.Milliseconds(), 10), "initLimit=40", "syncLimit=40", "maxSessionTimeout=" + strconv.FormatInt(lifetime.Milliseconds(), 10), "admin.enableServer=false", "4lw.commands.whitelist=*"}, config...)
 	port := func() int {
 		p, err := peer.FreePort()
 		if err != nil {
@@ -115,7 +122,7 @@ func (w *world) startAll() {
 func (w *world) serves(id int) {
 	w.t.Helper()
 	w.until(fmt.Sprintf("server %d serves", id), func() bool {
-		c, resp, err := w.dial(id, jute.ConnectRequest{Timeout: 10000, HasReadOnly: true})
+		c, resp, err := w.dial(id, jute.ConnectRequest{Timeout: int32(lifetime.Milliseconds()), HasReadOnly: true})
 		if err != nil {
 			return false
 		}
@@ -215,7 +222,7 @@ type ses struct {
 // connect asks a server for a session and says what it answers.
 func (p *play) connect(name string, at int, req jute.ConnectRequest) *ses {
 	if req.Timeout == 0 {
-		req.Timeout = 30000
+		req.Timeout = int32(lifetime.Milliseconds())
 	}
 	asks := "connects"
 	if req.SessionID != 0 {
@@ -248,9 +255,22 @@ func (s *ses) again(name string, at int) *ses {
 	return s.p.connect(name, at, jute.ConnectRequest{SessionID: s.id, Password: s.password})
 }
 
-// gone waits until the server says that the session has ended. Java closes a connection that comes while it closes those of the session, and a silent
+// sessions is how many sessions a server knows.
+func (w *world) sessions(id int) (n int) {
+	answer := w.word(id, "mntr")
+	for _, key := range []string{"zk_local_sessions\t", "zk_global_sessions\t"} {
+		v, err := strconv.Atoi(strings.TrimPrefix(line(answer, key), key))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		n += v
+	}
+	return n
+}
+
+// gone waits until the server says that the session has ended, and knows no more than so many: Java refuses one that is about to end. Java closes a connection that comes while it closes those of the session, and a silent
 // one by a clock of its own (NIOServerCnxnFactory.ConnectionExpirerThread), at times before the session has ended: coming back has prolonged it then.
-func (s *ses) gone(at int) {
+func (s *ses) gone(at, left int) {
 	s.p.t.Helper()
 	s.p.until("a session that has ended is refused", func() bool {
 		c, resp, err := s.p.dial(at, jute.ConnectRequest{SessionID: s.id, Password: s.password})
@@ -267,6 +287,7 @@ func (s *ses) gone(at int) {
 		}
 		return true
 	})
+	s.p.until("the session is known no more", func() bool { return s.p.sessions(at) <= left })
 }
 
 // rest reads until the connection ends.
