@@ -156,7 +156,7 @@ type replayer struct {
 	read    txnlog.ReadResult
 	result  tree.Result
 	changes []tree.Change
-	trusted bool // a wrong digest is counted and no more
+	digests digestRun
 	// Over a fuzzy snapshot digests are compared only from the transaction on that the snapshot's own digest belongs to.
 	compare     bool
 	until       int64
@@ -204,10 +204,15 @@ func (r *replayer) fromStore(state store.State) error {
 	r.o.Metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
 	r.from, r.compare = "store", r.o.DigestEnabled
 	r.st.Tree, r.st.Mark, r.st.Whole = t, state.RecordSum, true
-	if err := r.replay(true); err != nil {
+	err = r.replay(true)
+	if d := &r.digests; err == nil && d.since != 0 {
+		err = unfit("the digest from transaction %s on is not the one that the log has: %d and not %d", hex(d.since), d.have, d.want)
+	}
+	if err != nil {
 		r.st.Tree, r.st.Mark, r.st.Whole = nil, 0, false
 		return err
 	}
+	r.digests.report(r.o)
 	return nil
 }
 
@@ -257,7 +262,7 @@ func (r *replayer) fromFiles() error {
 		}
 	}
 	t := tree.New()
-	r.from, r.trusted, r.compare = "nothing", true, o.DigestEnabled
+	r.from, r.compare = "nothing", o.DigestEnabled
 	if found {
 		if t, err = loader.Finish(); err != nil {
 			return fmt.Errorf("%s: %w", snap.File, err)
@@ -268,7 +273,7 @@ func (r *replayer) fromFiles() error {
 			t.MayBeAhead()
 		}
 		if snap.HasDigest && snap.DigestZxid == snap.Zxid && snap.Zxid > 0 && snap.Digest != t.Digest() && o.DigestEnabled {
-			o.mismatch(snap.Zxid, t.Digest(), snap.Digest)
+			r.digests.add(false, snap.Zxid, t.Digest(), snap.Digest)
 		}
 		if snap.HasDigest && snap.DigestZxid > snap.Zxid {
 			r.compare, r.until, r.untilDigest = false, snap.DigestZxid, snap.Digest
@@ -276,7 +281,11 @@ func (r *replayer) fromFiles() error {
 	}
 	r.st.Tree = t
 	o.Metrics.StartupSnapLoadTime.Observe(time.Since(begin).Milliseconds())
-	return r.replay(found)
+	if err := r.replay(found); err != nil {
+		return err
+	}
+	r.digests.report(o)
+	return nil
 }
 
 // refuseLogsAlone fails if there are transactions but no snapshot that they could follow (FileTxnSnapLog.restore).
@@ -295,6 +304,36 @@ func (r *replayer) refuseLogsAlone() error {
 	}
 	return fmt.Errorf("%s: No snapshot found, but there are log entries. Something is broken! Put back the snapshot that belongs to %s, or set snapshot.trust.empty=true to replay the log from an empty tree%s",
 		r.st.SnapDir, read.Files[0], text)
+}
+
+// digestRun is what the digests of a replay say of the tree. One that has gone wrong never has the right digest again, so one that has it in the end was right all the
+// time: a leader that is Java writes wrong ones into the log of everybody, as often as clients make it.
+type digestRun struct {
+	wrong      int64 // how many were not the tree's
+	since      int64 // the zxid from which on none was, 0 if the last one was
+	have, want int64 // at that
+}
+
+func (d *digestRun) add(agrees bool, zxid, have, want int64) {
+	switch {
+	case agrees:
+		d.since = 0
+		return
+	case d.since == 0:
+		d.since, d.have, d.want = zxid, have, want
+	}
+	d.wrong++
+}
+
+// report counts those that were not the tree's, and says what follows from them.
+func (d *digestRun) report(o *Options) {
+	o.Metrics.DigestMismatches.Add(d.wrong)
+	switch {
+	case d.since != 0:
+		o.Logger.Error("the tree's digest is not the recorded one", "zxid", hex(d.since), "have", d.have, "want", d.want)
+	case d.wrong > 0:
+		o.Logger.Warn("some digests in the log are wrong, but not those in the end, so the tree is right", "transactions", d.wrong)
+	}
 }
 
 // replay applies the log behind the tree, which has a state or is new.
@@ -319,20 +358,16 @@ func (r *replayer) record(rec txnlog.Record) error {
 	t := r.st.Tree
 	r.changes = t.Apply(&txn, &r.result, r.changes[:0])
 	r.st.Mark = adler32.Checksum(rec.Entry)
-	wrong, want := false, txn.Digest
+	agrees, compared, want := false, false, txn.Digest
 	switch digest := t.Digest(); {
 	case r.until != 0 && txn.Zxid >= r.until:
-		wrong, want = txn.Zxid == r.until && digest != r.untilDigest, r.untilDigest
+		agrees, compared, want = digest == r.untilDigest, txn.Zxid == r.until, r.untilDigest
 		r.until, r.compare = 0, r.o.DigestEnabled
 	case r.compare:
-		wrong = t.Mismatch(&txn)
+		agrees, compared = t.CompareDigest(&txn)
 	}
-	switch {
-	case !wrong:
-	case r.trusted:
-		r.o.mismatch(txn.Zxid, t.Digest(), want)
-	default:
-		return unfit("the digest after transaction %s is %d and not %d, as the log has it", hex(txn.Zxid), t.Digest(), want)
+	if compared {
+		r.digests.add(agrees, txn.Zxid, t.Digest(), want)
 	}
 	if r.keep > 0 {
 		rec.Entry = bytes.Clone(rec.Entry)

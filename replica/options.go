@@ -56,9 +56,4 @@ func NewLog(o *Options, dir string, slow func()) *txnlog.Log {
 	})
 }
 
-func (o *Options) mismatch(zxid, have, want int64) {
-	o.Metrics.DigestMismatches.Inc()
-	o.Logger.Error("the tree's digest is not the recorded one", "zxid", hex(zxid), "have", have, "want", want)
-}
-
 func hex(zxid int64) string { return fmt.Sprintf("0x%x", uint64(zxid)) }

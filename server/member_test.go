@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -468,6 +469,78 @@ func TestSnapshotAhead(t *testing.T) {
 			}
 			if got := s.metrics.DigestMismatches.Load(); got != c.want {
 				t.Errorf("%d mismatches were counted, should be %d", got, c.want)
+			}
+			end(t, s)
+		})
+	}
+}
+
+// TestWrongDigests applies transactions of a leader that writes wrong digests now and then, as one that is Java does, and loads the log with them. A digest that agrees
+// in the end says that the tree was right; without one it is told to be wrong, and the store is not used.
+func TestWrongDigests(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		wrong         []int64
+		live, restart []string // what the log says
+		from          string
+	}{
+		{"none", nil, nil, nil, "from=store"},
+		{"some", []int64{3, 4, 6}, []string{"zxid=0x3 type=create", "again; it was the digests that were wrong\" zxid=0x5 transactions=2", "zxid=0x6 type=create", "zxid=0x7 transactions=1"},
+			[]string{"some digests in the log are wrong, but not those in the end, so the tree is right\" transactions=3"}, "from=store"},
+		{"the last ones", []int64{3, 7, 8}, []string{"zxid=0x3 type=create", "zxid=0x4 transactions=1", "zxid=0x7 type=create"},
+			[]string{"the digest from transaction 0x7 on", "the tree's digest is not the recorded one\" zxid=0x7"}, "from=snapshot."},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, disk, leader := t.TempDir(), memfs.New(), tree.New()
+			start := func() (*Server, *tale) {
+				told := new(tale)
+				s, err := newLoggingMember(t, dir, disk, slog.New(slog.NewTextHandler(told, nil)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return s, told
+			}
+			said := func(told *tale, want []string) {
+				var have []string
+				for line := range strings.Lines(told.String()) {
+					if strings.Contains(line, "digest") && !strings.Contains(line, "level=INFO") {
+						have = append(have, line)
+					}
+				}
+				if !slices.EqualFunc(have, want, strings.Contains) {
+					t.Errorf("the log says\n%swhich should be about\n%s", strings.Join(have, ""), strings.Join(want, "\n"))
+				}
+			}
+			s, told := start()
+			m := s.Member()
+			m.Attach(func() {}, func(func()) {})
+			for m.cut(); s.checkpoints.full.Load() || s.checkpoints.busy.Load(); { // until there is a store
+				runtime.Gosched()
+			}
+			for zxid := int64(1); zxid <= 8; zxid++ {
+				txn := createTxn(zxid, fmt.Sprintf("/%d", zxid))
+				leader.Apply(&txn, &tree.Result{}, nil)
+				if txn.HasDigest, txn.Digest = true, leader.Digest(); slices.Contains(c.wrong, zxid) {
+					txn.Digest++
+				}
+				r := []zab.Record{record(&txn)}
+				if err := errors.Join(m.Append(r), m.Apply(r, time.Now())); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := s.metrics.DigestMismatches.Load(); got != int64(len(c.wrong)) {
+				t.Errorf("%d mismatches were counted, should be %d", got, len(c.wrong))
+			}
+			said(told, c.live)
+			s.checkpoints.paused.Store(true) // the store stays as it is
+			end(t, s)
+			s, told = start()
+			if got := s.metrics.DigestMismatches.Load(); got != int64(len(c.wrong)) {
+				t.Errorf("%d mismatches were counted in the log, should be %d", got, len(c.wrong))
+			}
+			said(told, c.restart)
+			if !told.has(c.from) {
+				t.Errorf("it should be loaded %s:\n%s", c.from, told)
 			}
 			end(t, s)
 		})

@@ -240,7 +240,7 @@ func (s *Server) readCredentials(securePort bool) (err error) {
 
 // setTree puts a tree in the place of the one that there is. The lock is held, or nobody is served yet.
 func (s *Server) setTree(t *tree.Tree) {
-	s.tree = t
+	s.tree, s.apply.mismatches = t, 0
 	s.listings.clear()
 	t.OnWarning(s.rated.Warn)
 	s.lastZxid.Store(t.LastZxid())

@@ -141,15 +141,15 @@ func (t *Tree) MayBeAhead() { t.ahead = true }
 // CaughtUp tells a tree that all transactions were applied whose effects it may have had before.
 func (t *Tree) CaughtUp() { t.ahead = false }
 
-// Mismatch reports whether the tree, to which txn was applied last, has another digest than txn has. A tree that may be ahead is not expected to have the
-// same until it has it for the first time: then it is ahead no more.
-func (t *Tree) Mismatch(txn *Txn) bool {
+// CompareDigest reports whether the tree, to which txn was applied last, has the digest that txn has. There is nothing to compare if txn has none, and while the tree
+// may be ahead: that ends with the first digest that agrees.
+func (t *Tree) CompareDigest(txn *Txn) (agrees, compared bool) {
 	if !txn.HasDigest || txn.Op() == jute.OpError {
-		return false
+		return false, false
 	}
-	agrees := txn.Digest == t.Digest()
+	agrees = txn.Digest == t.Digest()
 	t.ahead = t.ahead && !agrees
-	return !agrees && !t.ahead
+	return agrees, !t.ahead
 }
 
 // Digests returns the digests of every 128th zxid, oldest first, at most 1024.
