@@ -45,10 +45,9 @@ fuzz: ## every fuzz target for FUZZTIME (5s)
 		{ cat /tmp/quoll-fuzz.log; exit 1; }; \
 	done
 
-VULNDB ?= https://vuln.go.dev
 .PHONY: vuln
-vuln: ## known vulnerabilities in what the code calls, from the database at VULNDB (https://vuln.go.dev, or file:///a/copy)
-	$(GO) run $(GOVULNCHECK) -db $(VULNDB) ./...
+vuln: ## known vulnerabilities in what the code calls, from vuln.go.dev, the database at the URL VULNDB, or the module proxy
+	GO='$(GO)' VULNDB='$(VULNDB)' scripts/vuln.sh $(GOVULNCHECK)
 
 .PHONY: readme
 readme: ## run the commands that README.md, docs/ensemble.md, docs/monitor.md and docs/operate.md show, on ports 2181 to 2184, 8080 to 8084 and 7004
