@@ -157,7 +157,7 @@ func (c *comparison) nodes(place string, a, b *node) {
 		}
 	case "array":
 		if len(a.items) != len(b.items) {
-			c.differ(place, "length", fmt.Sprint(len(a.items)), fmt.Sprint(len(b.items)))
+			c.differ(place, "length", layout(a, 0), layout(b, 0))
 			return
 		}
 		byText := func(x, y *node) int { return strings.Compare(x.text, y.text) } // Java has sets here

@@ -2,6 +2,8 @@ package peer
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,6 +90,10 @@ func TestFreePort(t *testing.T) {
 			t.Fatalf("port %d given twice", port)
 		}
 		seen[port] = true
+	}
+	if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports.low)); err == nil {
+		l.Close()
+		t.Error("another process could take the same part of the ports")
 	}
 }
 
