@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
@@ -37,7 +37,11 @@ type Tracer struct {
 // Start begins to send what [Tracer.Served] is told. The errors are those of the OTEL_* variables; a collector that is not there is none, but has a line in the log now and then.
 func Start(version string, log *slog.Logger) (*Tracer, error) {
 	ctx := context.Background()
-	exporter, err := otlptracehttp.New(ctx)
+	to, err := newCollector()
+	if err != nil {
+		return nil, fmt.Errorf("tracing.enabled: %w", err)
+	}
+	exporter, err := otlptrace.New(ctx, to)
 	if err != nil {
 		return nil, fmt.Errorf("tracing.enabled: %w", err)
 	}

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	otlp "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
@@ -36,7 +35,7 @@ func (c *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body, _ = gzip.NewReader(body)
 	}
 	data, err := io.ReadAll(body)
-	var request collector.ExportTraceServiceRequest
+	var request otlp.TracesData // the same bytes as an ExportTraceServiceRequest
 	if err != nil || r.URL.Path != "/v1/traces" || proto.Unmarshal(data, &request) != nil {
 		http.Error(w, "this is no trace", http.StatusBadRequest)
 		return
