@@ -450,6 +450,9 @@ func (m *Member) prepare(zxid int64, wall time.Time, q *queued) tree.Txn {
 	if r.Op == jute.OpDeleteContainer && !r.internal {
 		return s.prep.Refuse(zxid, wall, r, jute.ErrUnimplemented)
 	}
+	if r.crowded && r.Op != jute.OpCloseSession {
+		return s.prep.Refuse(zxid, wall, r, jute.ErrAuthFailed)
+	}
 	if q.link != 0 && !r.decodable() {
 		return s.prep.Refuse(zxid, wall, r, jute.ErrMarshalling)
 	}
@@ -497,7 +500,7 @@ func (m *Member) Deliver(e zab.Deliver) error {
 	r := &Request{Session: d.Int64(), received: time.Now()}
 	asks := e.Packet.Type == wire.TypeRevalidate
 	if !asks {
-		r.Cxid, r.Op, r.IDs = d.Int32(), jute.Op(d.Int32()), e.Packet.AuthInfo
+		r.Cxid, r.Op, r.IDs, r.crowded = d.Int32(), jute.Op(d.Int32()), e.Packet.AuthInfo, e.Packet.Crowded
 	}
 	if d.Err() != nil {
 		return fmt.Errorf("%v is too short: %d bytes", e.Packet.Type, len(e.Packet.Data))

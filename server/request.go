@@ -30,6 +30,7 @@ type Request struct {
 	write    bool      // goes through the pipeline
 	large    int       // what it counts for as a large request
 	internal bool      // made by the server itself
+	crowded  bool      // its client, of a server that is Java, has more identities than are taken; they are not known
 
 	stage     atomic.Int32 // how far it has come at a learner
 	leftQueue atomic.Int64 // when it was prepared or handed to the leader of an ensemble, nanoseconds since Server.started; 0 if nobody wants to know

@@ -31,6 +31,7 @@ var deviations = map[string]string{
 	"a wrong ACK of NEWLEADER":               "what no learner sends ends the link; Java counts nothing and goes on",
 	"an ACK of what was not proposed":        "what no learner sends ends the link; Java counts nothing and goes on",
 	"a request that nobody forwards":         "what no learner sends ends the link; Java drops it without a word",
+	"identities beyond the limit":            "9.3: a request with more bytes of them than a packet may have data is refused alone; in Java only each one has a limit",
 	"PING with half a session":               "what is not a whole session touches none; Java's handler ends with an exception, also for null",
 	"history between NEWLEADER and UPTODATE": "9.3: held back until UPTODATE",
 	"two connections of one learner":         "the newer one counts, and the older one is closed",

@@ -496,6 +496,27 @@ func TestLeader(t *testing.T) {
 				l.want("closed")
 			}
 		})
+		w.probe("a request with identities of 5 MB", "4", func() {
+			var ids []jute.ID
+			for i := range 5 {
+				ids = append(ids, jute.ID{Scheme: "ip", ID: strings.Repeat(string(rune('a'+i)), 1_000_000)})
+			}
+			crowded := newNode(session, 64, "/crowded", 0)
+			crowded.AuthInfo = ids
+			steady.send(crowded)
+			if w.differs("identities beyond the limit") {
+				steady.wrote("error -115")
+			} else {
+				steady.wrote("create /crowded")
+			}
+			// The link stays, and a session ends whoever its client is.
+			steady.send(newSession(session+3, 4000))
+			steady.wrote("createSession")
+			end := request(session+3, 1, jute.OpCloseSession, nil)
+			end.AuthInfo = ids
+			steady.send(end)
+			w.last = steady.wrote("closeSession")
+		})
 		w.probe("touched sessions", "4.1-5 5.5 5.6", func() {
 			steady.send(newSession(session+1, 900))
 			steady.wrote("createSession")

@@ -10,6 +10,8 @@ type Packet struct {
 	Data []byte
 	// AuthInfo are the identities of the client in a REQUEST, null in everything else; nil is null.
 	AuthInfo []jute.ID
+	// Crowded says that there were more bytes of identities than the Reader takes, and that they were left out. It is not encoded.
+	Crowded bool
 }
 
 // Append appends the packet to b: 20 bytes at least.
@@ -21,7 +23,7 @@ func (p *Packet) Append(b []byte) []byte {
 func (p *Packet) Decode(d *jute.Decoder) {
 	var q jute.QuorumPacket
 	q.Decode(d)
-	*p = Packet{Type(q.Type), q.Zxid, q.Data, q.AuthInfo}
+	*p = Packet{Type: Type(q.Type), Zxid: q.Zxid, Data: q.Data, AuthInfo: q.AuthInfo}
 }
 
 // Size is the length of the encoded packet in bytes.

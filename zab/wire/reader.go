@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -22,6 +23,8 @@ type Reader struct {
 	start, end int  // buf[start:end] has been read from src and not been handed out
 	brimful    bool // the last read left no room in buf
 	packet     packetExtent
+	// crowded is the beginning, up to the identities, of a packet that has more of those than the limit. They are being passed over.
+	crowded []byte
 }
 
 // The buffer of a Reader begins with firstBuffer bytes. It grows beyond manyRecords only for a record that is larger.
@@ -30,8 +33,12 @@ const (
 	manyRecords = 64 << 10
 )
 
-// NewReader returns a Reader of src. limit is the most bytes that the data of a packet or of an [AuthPacket] may have, and the identities of a
-// packet all together: jute.maxbuffer and zookeeper.jute.maxbuffer.extrasize (BinaryInputArchive).
+// errIdentities is that of a packet whose identities are more than the limit.
+var errIdentities = fmt.Errorf("%w of all identities", jute.ErrLength)
+
+// NewReader returns a Reader of src. limit is the most bytes that the data of a packet or of an [AuthPacket] may have, and each string of its identities:
+// jute.maxbuffer and zookeeper.jute.maxbuffer.extrasize (BinaryInputArchive). The identities of a packet have no limit in Java; here it holds for all of them together,
+// see [Packet.Crowded].
 func NewReader(src io.Reader, limit int) *Reader { return &Reader{src: src, limit: limit} }
 
 // Packet returns the next packet of the quorum port.
@@ -47,11 +54,25 @@ func (r *Reader) Packet() (p Packet, err error) {
 }
 
 // Packets waits for a packet and returns it with those that are there already, up to a SNAP, behind which a stream comes. They are the caller's: one allocation holds
-// the bytes of all.
+// the bytes of all. One that is crowded comes alone.
 func (r *Reader) Packets() ([]Packet, error) {
-	r.packet = packetExtent{}
-	if _, err := r.await(&r.packet); err != nil {
-		return nil, err
+	if r.crowded == nil {
+		r.packet = packetExtent{}
+		_, err := r.await(&r.packet)
+		switch {
+		case errors.Is(err, errIdentities):
+			r.crowded = bytes.Clone(r.buf[r.start : r.start+r.packet.count])
+			r.start += r.packet.at
+		case err != nil:
+			return nil, err
+		}
+	}
+	if r.crowded != nil {
+		p, err := r.passOver()
+		if err != nil {
+			return nil, err
+		}
+		return []Packet{p}, nil
 	}
 	count, size := 0, 0
 	for read := r.buf[r.start:r.end]; size < len(read); {
@@ -76,6 +97,23 @@ func (r *Reader) Packets() ([]Packet, error) {
 		}
 	}
 	return packets, nil
+}
+
+// passOver reads the identities of a packet that has too many of them, one after another, and returns it without.
+func (r *Reader) passOver() (p Packet, err error) {
+	for ; r.packet.strings > 0; r.packet.strings-- {
+		if _, err := r.record(stringExtent{}); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return p, err
+		}
+	}
+	d := jute.NewDecoder(jute.AppendInt32(r.crowded, -1))
+	r.crowded = nil
+	p.Decode(&d)
+	p.Crowded = true
+	return p, d.Err()
 }
 
 // InitialMessage returns the first message of the election port.
@@ -210,22 +248,36 @@ func (e *packetExtent) extent(b []byte, limit int) (int, error) {
 			return e.count + 4, nil
 		}
 		n := max(int32(binary.BigEndian.Uint32(b[e.count:])), 0)
-		if int(n) > limit/8 {
-			return 0, fmt.Errorf("%w = %d identities", jute.ErrLength, n)
-		}
 		e.at, e.strings = e.count+4, 2*int(n)
+		if int(n) > limit/8 {
+			return 0, errIdentities
+		}
 	}
 	for ; e.strings > 0; e.strings-- {
 		if len(b) < e.at+4 {
 			return e.at + 4, nil
 		}
-		n, err := checkLength(b[e.at:], limit-(e.at-e.count))
+		n, err := checkLength(b[e.at:], limit)
 		if err != nil {
 			return 0, err
+		}
+		if n > limit-(e.at-e.count) {
+			return 0, errIdentities
 		}
 		e.at += 4 + n
 	}
 	return e.at, nil
+}
+
+// stringExtent is one string of an identity.
+type stringExtent struct{}
+
+func (stringExtent) extent(b []byte, limit int) (int, error) {
+	if len(b) < 4 {
+		return 4, nil
+	}
+	n, err := checkLength(b, limit)
+	return 4 + n, err
 }
 
 type initialExtent struct{}

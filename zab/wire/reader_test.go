@@ -230,6 +230,59 @@ func TestReaderPackets(t *testing.T) {
 	}
 }
 
+// TestReaderCrowded: identities beyond the limit are passed over, in packets between others, however slowly they come; they are not kept. What a string may not be ends the connection.
+func TestReaderCrowded(t *testing.T) {
+	const limit = 100
+	before, behind := Packet{Type: TypeAck, Zxid: 1}, Packet{Type: TypePing, Data: []byte{1}}
+	ids := func(n, size int) (ids []jute.ID) {
+		for range n {
+			ids = append(ids, jute.ID{Scheme: "ip", ID: strings.Repeat("x", size)})
+		}
+		return ids
+	}
+	for _, c := range []struct {
+		name    string
+		ids     []jute.ID
+		crowded bool
+	}{{"few", ids(2, 30), false}, {"two long ones", ids(2, 60), true}, {"many that are short", ids(10, 3), true}, {"more than could be", make([]jute.ID, 1000), true}, {"more bytes than a buffer", ids(2000, limit), true}} {
+		sent := Packet{Type: TypeRequest, Zxid: -1, Data: []byte("data"), AuthInfo: c.ids}
+		b := behind.Append(sent.Append(before.Append(nil)))
+		want := []Packet{before, sent, behind}
+		if c.crowded {
+			want[1].AuthInfo, want[1].Crowded = nil, true
+		}
+		r := rand.New(rand.NewPCG(1, 2))
+		for name, src := range map[string]io.Reader{"whole": bytes.NewReader(b), "in pieces": &pieces{b, r}} {
+			reader := NewReader(src, limit)
+			var got []Packet
+			for len(got) < len(want) {
+				packets, err := reader.Packets()
+				if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+					t.Fatalf("%s, %s: %v", c.name, name, err)
+				}
+				got = append(got, packets...)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s, %s: %+v\n%+v", c.name, name, got, want)
+			}
+			if len(reader.buf) > manyRecords {
+				t.Errorf("%s, %s: the buffer has %d bytes", c.name, name, len(reader.buf))
+			}
+		}
+		for cut := before.Size() + 1; cut < min(len(b)-behind.Size(), 1000); cut++ {
+			reader := NewReader(bytes.NewReader(b[:cut]), limit)
+			_, _ = reader.Packets()
+			if packets, err := reader.Packets(); err != io.ErrUnexpectedEOF {
+				t.Fatalf("%s, cut at %d: %+v, %v", c.name, cut, packets, err)
+			}
+		}
+	}
+	bad := (&Packet{Type: TypeRequest, AuthInfo: append(ids(5, 60), ids(1, limit+1)...)}).Append(nil)
+	if packets, err := NewReader(bytes.NewReader(bad), limit).Packets(); !errors.Is(err, jute.ErrLength) {
+		t.Errorf("a string beyond the limit: %+v, %v", packets, err)
+	}
+}
+
 func TestReaderNoProgress(t *testing.T) {
 	if _, err := NewReader(idle{}, 0).Packet(); err != io.ErrNoProgress {
 		t.Error(err)
