@@ -502,7 +502,7 @@ func (c *Config) derive() {
 	if !c.AdminSnapshotEnabled && !c.IsSet("admin.console") {
 		c.AdminConsole = ConsoleOff // who shows no data at this port is not to show it by another way
 	}
-	if c.ConnectToLearnerMasterLimit == 0 {
+	if c.ConnectToLearnerMasterLimit <= 0 {
 		c.ConnectToLearnerMasterLimit = c.InitLimit
 	}
 }

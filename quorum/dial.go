@@ -35,13 +35,30 @@ func (p *Peer) dial(e zab.Dial) {
 			}
 		}
 		if err != nil {
-			p.post(message{event: zab.DialFailed{Dial: e.Dial, Reason: err.Error()}})
+			p.post(message{event: zab.DialFailed{Dial: e.Dial, Reason: err.Error(), Gone: gone(err, p.votes.Connected(e.SID))}})
 			return
 		}
 		l := p.newLink(c, true)
 		p.post(message{event: zab.LinkUp{Link: l.id, Dial: e.Dial}, link: l})
 		l.start()
 	})
+}
+
+// gone reports whether a leader that could not be reached is a process that has ended, or a machine that does not answer, and not one that is about to listen: then it is
+// better to look for another one at once than to try five times, or for initLimit ticks, as Java does. The connection of the election port, on which it told of itself a moment
+// ago, ends with the process.
+func gone(err error, votes bool) bool {
+	var name *net.DNSError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &name):
+		return false
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return !votes
+	case errors.Is(err, syscall.EHOSTUNREACH):
+		return true
+	}
+	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // connect connects to a server.

@@ -249,7 +249,7 @@ func nodeOptions(c *config.Config) zab.Options {
 
 		SID: c.MyID, Tick: c.TickTime, InitLimit: c.InitLimit, SyncLimit: c.SyncLimit, Reconfig: c.ReconfigEnabled, ReadOnly: c.ReadOnlyModeEnabled,
 		MinNotificationInterval: c.MinNotificationInterval, MaxNotificationInterval: c.MaxNotificationInterval, FinalizeWait: finalizeWait,
-		ConnectPause: c.LeaderConnectDelayDuringRetry, MaxTimeToWaitForEpoch: c.LeaderMaxTimeToWaitForEpoch,
+		ConnectPause: c.LeaderConnectDelayDuringRetry, ConnectTime: time.Duration(c.ConnectToLearnerMasterLimit) * c.TickTime, MaxTimeToWaitForEpoch: c.LeaderMaxTimeToWaitForEpoch,
 		ForceSnapshotSync: c.ForceSnapshotSync, SnapshotSizeFactor: c.SnapshotSizeFactor, CommitLogCount: c.CommitLogCount,
 		MaxSnapshots: c.LeaderMaxConcurrentSnapSyncs, MaxDiffs: c.LeaderMaxConcurrentDiffSyncs,
 	}

@@ -44,6 +44,8 @@ type (
 	DialFailed struct {
 		Dial   DialID
 		Reason string
+		// Gone says that there is no use in dialling again: this is no server that is about to listen.
+		Gone bool
 	}
 
 	// ListenFailed says that Listen could not bind any address. The node stops leading. It has no number: none may come behind the effect that ends that Listen.

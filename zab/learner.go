@@ -63,7 +63,7 @@ func (n *Node) follow() {
 	if n.observer() {
 		n.role = Observing
 	}
-	n.learner = &learner{n: n, sid: n.vote.leader, observer: n.role == Observing, retryAt: Never, deadline: n.now + n.opts.initTime()}
+	n.learner = &learner{n: n, sid: n.vote.leader, observer: n.role == Observing, retryAt: Never, deadline: n.now + n.opts.ConnectTime}
 	n.note("%v %d", n.role, n.vote.leader)
 	if n.committed.Server(n.vote.leader) == nil && n.lastSeen.Server(n.vote.leader) == nil {
 		n.leave("server %d is in no config", n.vote.leader)
@@ -74,7 +74,7 @@ func (n *Node) follow() {
 		at = max(at, n.now+n.opts.ReconnectPause())
 	}
 	if n.now < at {
-		n.learner.retryAt, n.learner.deadline = at, at+n.opts.initTime()
+		n.learner.retryAt, n.learner.deadline = at, at+n.opts.ConnectTime
 		return
 	}
 	n.learner.connect()
@@ -94,7 +94,7 @@ func (l *learner) dialFailed(ev DialFailed) {
 	if ev.Dial != l.dial || l.link != 0 {
 		return
 	}
-	if l.attempts >= n.opts.ConnectAttempts {
+	if ev.Gone || l.attempts >= n.opts.ConnectAttempts {
 		n.leave("server %d cannot be reached: %s", l.sid, ev.Reason)
 		return
 	}

@@ -447,6 +447,37 @@ func TestReconnectPause(t *testing.T) {
 	}
 }
 
+// TestLeaderCannotBeReached: a leader that does not listen yet is dialled again, one that is gone is not, and none for longer than ConnectTime.
+func TestLeaderCannotBeReached(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		gone    bool
+		dials   int
+		connect time.Duration
+	}{{"it does not listen", false, 5, 0}, {"it is gone", true, 1, 0}, {"time is up", false, 2, 150 * time.Millisecond}} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSolo(t, 1, Disk{}, members(t, z(1, 0), 1, 2, 3))
+			if c.connect > 0 {
+				s.n.opts.ConnectTime = c.connect
+			}
+			effects := s.step(Heard{2, vote(Following, 3, 0, 1, 1)}, Heard{3, vote(Leading, 3, 0, 1, 1)})
+			dials := 0
+			for s.n.Role() == Following {
+				for _, d := range pick[Dial](effects) {
+					dials++
+					effects = s.step(DialFailed{Dial: d.Dial, Reason: "refused", Gone: c.gone})
+				}
+				if s.n.Role() == Following {
+					effects = s.wait(s.n.Deadline() - s.now)
+				}
+			}
+			if dials != c.dials || s.n.Role() != Looking {
+				t.Errorf("it dials %d times, not %d, and is %v", dials, c.dials, s.n.Role())
+			}
+		})
+	}
+}
+
 // TestDiskFails is that nothing said before a failure is believed, and nothing is sent before the disk was read anew.
 func TestDiskFails(t *testing.T) {
 	c := members(t, z(1, 0), 1, 2, 3)

@@ -25,9 +25,10 @@ type Options struct {
 	MinNotificationInterval, MaxNotificationInterval time.Duration
 	// FinalizeWait is how long a won election waits for a better vote. Default 200 ms.
 	FinalizeWait time.Duration
-	// ConnectAttempts and ConnectPause say how a learner dials its leader; the whole is limited by InitLimit. Defaults 5 and 100 ms.
-	ConnectAttempts int
-	ConnectPause    time.Duration
+	// ConnectAttempts, ConnectPause and ConnectTime say how a learner dials its leader: how often, after which pauses, and how long it may take altogether. Defaults 5, 100 ms and
+	// InitLimit ticks.
+	ConnectAttempts           int
+	ConnectPause, ConnectTime time.Duration
 	// ReconnectPause is how long an observer that had a leader before waits until it dials the next one, so that many do not come at once; nil is not at all.
 	ReconnectPause func() time.Duration
 	// MaxTimeToWaitForEpoch makes a leader that waits for followers give up when, after this time, one of its electors is looking again
@@ -77,6 +78,7 @@ func (o Options) withDefaults() Options {
 	def(&o.MaxNotificationInterval, time.Minute)
 	def(&o.FinalizeWait, 200*time.Millisecond)
 	def(&o.ConnectPause, 100*time.Millisecond)
+	def(&o.ConnectTime, o.initTime())
 	num(&o.ConnectAttempts, 5)
 	num(&o.MaxSnapshots, 10)
 	num(&o.MaxDiffs, 100)
@@ -102,7 +104,7 @@ func (o Options) Validate() error {
 		return errors.New("zab: initLimit and syncLimit must be set")
 	case o.Tick < time.Millisecond:
 		return fmt.Errorf("zab: tickTime %v is less than 1 ms", o.Tick)
-	case o.MinNotificationInterval <= 0 || o.MaxNotificationInterval < 0 || o.FinalizeWait < 0 || o.ConnectPause < 0 || o.ConnectAttempts < 0:
+	case o.MinNotificationInterval <= 0 || o.MaxNotificationInterval < 0 || o.FinalizeWait < 0 || o.ConnectPause < 0 || o.ConnectTime < 0 || o.ConnectAttempts < 0:
 		return errors.New("zab: times and numbers of elections must not be negative")
 	case o.MaxSnapshots < 0 || o.MaxDiffs < 0 || o.HistoryBytes < 0 || o.OutstandingBytes < 0 || o.LinkWindow < 0:
 		return errors.New("zab: limits must not be negative")

@@ -402,7 +402,7 @@ func (h *host) effect(e Effect) {
 				return
 			}
 			if to.node == nil || !to.listening || w.side[h.sid] != w.side[e.SID] {
-				h.step(DialFailed{e.Dial, "refused"})
+				h.step(DialFailed{Dial: e.Dial, Reason: "refused"})
 				return
 			}
 			w.lastL++

@@ -142,6 +142,14 @@ func (p *Port) Notify(to int64, vote wire.Notification) {
 	p.dial(pe, nil)
 }
 
+// Connected reports whether there is a connection to a server on which votes go.
+func (p *Port) Connected(sid int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pe := p.peers[sid]
+	return pe != nil && pe.link != nil
+}
+
 // Configure takes over new configs, which are not changed any more. When the own election addresses have changed they are bound and the old ones given up;
 // connections to servers that are no members any more, or have other addresses now, are closed.
 func (p *Port) Configure(committed, lastSeen *ensemble.Config) {

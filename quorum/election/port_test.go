@@ -34,6 +34,11 @@ func TestLarger(t *testing.T) {
 	again.gets(2)
 	again.votes(3)
 	p.hears(3, 3)
+	if !p.Connected(3) || p.Connected(4) {
+		t.Errorf("it is connected with 3: %v, and with 4, which nobody knows: %v", p.Connected(3), p.Connected(4))
+	}
+	_ = again.Close()
+	until(t, "the connection has ended", func() bool { return !p.Connected(3) })
 }
 
 // TestSmaller is the rule for a server with a smaller sid: it only rings, and is dialled.
