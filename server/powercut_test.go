@@ -172,6 +172,7 @@ type cut struct {
 
 func newWorld(rng *rand.Rand) *world {
 	w := &world{rng: rng, disk: memfs.New(), script: newScript(), counts: coverage{}, logs: "/data"}
+	w.disk.Buffered = rng.IntN(2) == 0
 	if rng.IntN(2) == 0 {
 		w.logs = "/elsewhere/log"
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -96,9 +97,10 @@ func (h *history) batch(t *testing.T, rng *rand.Rand) (acknowledged bool, attemp
 func TestFaultAnywhere(t *testing.T) {
 	kinds := map[string]error{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC, "short": memfs.Short{Err: syscall.EIO}}
 	rows := map[string]int{}
-	script := func(t *testing.T, seed uint64, fail func(op, name string) error) (failed bool) {
+	script := func(t *testing.T, seed uint64, buffered bool, fail func(op, name string) error) (failed bool) {
 		rng := rand.New(rand.NewPCG(seed, 0))
 		h := &history{disk: diskWith(nil), acked: map[int64][]byte{}}
+		h.disk.Buffered = buffered
 		for range 3 {
 			h.open(t)
 			h.disk.Fail = fail
@@ -120,7 +122,7 @@ func TestFaultAnywhere(t *testing.T) {
 	}
 	var mu sync.Mutex // the watermark is synced by a goroutine of its own
 	count := 0
-	script(t, 1, func(op, name string) error {
+	script(t, 1, false, func(op, name string) error {
 		mu.Lock()
 		defer mu.Unlock()
 		count++
@@ -130,10 +132,11 @@ func TestFaultAnywhere(t *testing.T) {
 		for at := 1; at <= count; at++ {
 			for times := 1; times <= 3; times += 2 {
 				n, what := 0, ""
-				name := fmt.Sprintf("%s at %d, %d times", kind, at, times)
+				buffered := (at+times)%4 < 2
+				name := fmt.Sprintf("%s at %d, %d times, buffered %v", kind, at, times, buffered)
 				failed := false
 				if !t.Run(name, func(t *testing.T) {
-					failed = script(t, 1, func(op, name string) error {
+					failed = script(t, 1, buffered, func(op, name string) error {
 						mu.Lock()
 						defer mu.Unlock()
 						if n++; n >= at && n < at+times && (kind != "short" || op == "write") {
@@ -190,6 +193,39 @@ func TestFailedSyncLosesPages(t *testing.T) {
 			h.disk = h.disk.Crash(rng)
 		}
 		h.open(t)
+	}
+}
+
+// What is appended while a sync fails is gone with what it wrote.
+func TestAppendedDuringAFailure(t *testing.T) {
+	disk := diskWith(nil)
+	log := newLog(disk, 1<<20)
+	log.Append(1, remove(1, "/a"))
+	if err := log.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	failed := false
+	disk.Fail = func(op, name string) error {
+		if op == "sync" && !failed {
+			failed = true
+			log.Append(3, remove(3, "/gone"))
+			return syscall.EIO
+		}
+		return nil
+	}
+	log.Append(2, remove(2, "/gone"))
+	if err := log.Sync(); !errors.Is(err, txnlog.ErrLogFailed) {
+		t.Fatal(err)
+	}
+	if err := log.Recover(); err != nil {
+		t.Fatal(err)
+	}
+	log.Append(2, remove(2, "/b"))
+	if err := log.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := zxids(t, disk); !slices.Equal(got, upTo(2)) {
+		t.Errorf("read %v", got)
 	}
 }
 
@@ -275,7 +311,7 @@ func TestRecoverFindsDamage(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	disk := diskWith(nil)
 	log := newLog(disk, 1<<20)
-	disk.SetLimit(20_000) // of which the watermark takes 8192
+	disk.SetLimit(20_480) // of which the watermark takes 8192
 	z := int64(0)
 	var err error
 	for err == nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"unsafe"
 )
 
 // FS is the file system under the logs and snapshots. Names are paths as package os takes them; a missing file is an error that is
@@ -48,6 +49,35 @@ type Allocator interface {
 	// Allocate reserves the bytes from offset to offset+size, which read as zeros if they are new. The file stays as long as it is, or
 	// gets that long. An error that is [errors.ErrUnsupported] says that the file system has no such thing.
 	Allocate(offset, size int64) error
+}
+
+// BlockSize is the alignment of what a [BlockWriter] writes.
+const BlockSize = 4096
+
+// BlockWriter is a [File] that can be written past the page cache, which saves a copy, and a wait where a write and its sync are one.
+type BlockWriter interface {
+	// Direct makes all writes from here on such that their place in the file, their length and their memory must be multiples of BlockSize; with false
+	// they are as before. An error that is [errors.ErrUnsupported] says that this is not possible, or not known to be safe, on this file system.
+	Direct(on bool) error
+	// WriteSync writes p and makes it durable, as WriteAt and Sync do. An error that is [errors.ErrUnsupported] says that nothing was
+	// written, because BlockSize does not suit the disk.
+	WriteSync(p []byte, offset int64) error
+}
+
+// blockUp is the first multiple of BlockSize that is not below n.
+func blockUp[N int | int64](n N) N { return (n + BlockSize - 1) &^ (BlockSize - 1) }
+
+// grow returns b with room for n bytes more and the rest of the block that they end in, at the start of a block of memory.
+func grow(b []byte, n int) []byte {
+	need := blockUp(len(b) + n)
+	if need <= cap(b) {
+		return b
+	}
+	size := max(need, blockUp(2*cap(b)))
+	all := make([]byte, size+BlockSize)
+	from := int(-uintptr(unsafe.Pointer(unsafe.SliceData(all))) & (BlockSize - 1))
+	all = all[from : from : from+size]
+	return append(all, b...)
 }
 
 // CacheDropper is a [File] whose content may be cached, so that reading it does not tell what is on the disk.

@@ -41,7 +41,7 @@ var (
 	ErrLogClosed = errors.New("txnlog: the log is closed")
 )
 
-var zeros [zeroAhead]byte
+var zeros = grow(nil, zeroAhead)[:zeroAhead]
 
 // LogOptions says where and how a [Log] is written.
 type LogOptions struct {
@@ -57,7 +57,7 @@ type LogOptions struct {
 	// SizeLimit is the number of record bytes after which the log rolls by itself (txnLogSizeLimitInKb, in bytes); 0 or less is
 	// off. Java compares the preallocated size; here it is what was written, or else each record would get a file of its own.
 	SizeLimit int64
-	// OnSync, if set, hears of each sync of records: how long it took, of which file, and the size of that file in bytes.
+	// OnSync, if set, hears of each write and sync of records: how long it took, of which file, and the size of that file in bytes.
 	OnSync func(took time.Duration, file string, size int64)
 	// Logger gets the warnings; nil means none.
 	Logger *slog.Logger
@@ -74,6 +74,8 @@ type Log struct {
 	io struct {
 		sync.Mutex
 		file      File
+		blocks    BlockWriter // file, if it is written in blocks; else nil
+		buffered  bool        // files cannot be written in blocks
 		path      string
 		position  int64     // where the next record goes
 		padded    int64     // size up to which the file was extended; records may go past it
@@ -87,19 +89,41 @@ type Log struct {
 
 	mu struct {
 		sync.Mutex
-		pending []byte // whole records, and headers before the first ones of files
+		pending batch
 		spare   []byte // the other buffer, not in use
-		starts  []start
-		fresh   bool // the next record opens a file
+		fresh   bool   // the next record opens a file
 		last    int64
 		err     error
 	}
 }
 
-// start is where in the pending bytes a new file begins, with its header, and the zxid that names it.
+// batch is what one sync writes: whole records, and headers before the first ones of files. What goes to one file begins with a block, in the file as in
+// memory, so that it can be written in blocks.
+type batch struct {
+	buf    []byte
+	tail   int // bytes at its start that are in the open file already, as the start of its last block
+	starts []start
+}
+
+// start is where in a batch a new file begins, with its header; where what goes to the file before ends; and the zxid that names the new one.
 type start struct {
-	at   int
-	zxid int64
+	at, before int
+	zxid       int64
+}
+
+// empty reports whether there is nothing to write.
+func (b *batch) empty() bool { return len(b.buf) == b.tail }
+
+// part is what goes to the open file, or for i above 0 to the i-th new one.
+func (b *batch) part(i int) []byte {
+	begin, end := 0, len(b.buf)
+	if i > 0 {
+		begin = b.starts[i-1].at
+	}
+	if i < len(b.starts) {
+		end = b.starts[i].before
+	}
+	return b.buf[begin:end]
 }
 
 // NewLog returns a log that opens its first file when the first record is synced: a file is named after its first record and
@@ -132,12 +156,15 @@ func (l *Log) Append(zxid int64, entry []byte) {
 		l.opts.Logger.Warn("appending a zxid that is not above the last one", "zxid", fmt.Sprintf("0x%x", zxid), "last", fmt.Sprintf("0x%x", l.mu.last))
 	}
 	l.mu.last = max(l.mu.last, zxid)
+	b := &l.mu.pending
+	b.buf = grow(b.buf, BlockSize+headerSize+recordHeader+len(entry)+1)
 	if l.mu.fresh {
-		l.mu.starts = append(l.mu.starts, start{len(l.mu.pending), zxid})
-		l.mu.pending = (&jute.FileHeader{Magic: logMagic, Version: logVersion}).Append(l.mu.pending)
+		s := start{at: blockUp(len(b.buf)), before: len(b.buf), zxid: zxid}
+		b.starts = append(b.starts, s)
+		b.buf = (&jute.FileHeader{Magic: logMagic, Version: logVersion}).Append(b.buf[:s.at])
 		l.mu.fresh = false
 	}
-	l.mu.pending = AppendRecord(l.mu.pending, entry)
+	b.buf = AppendRecord(b.buf, entry)
 }
 
 // AppendRecord appends an entry to b, framed as a log has it. The checksum covers neither the length nor the end mark.
@@ -148,9 +175,9 @@ func AppendRecord(b, entry []byte) []byte {
 	return append(b, endOfRecord)
 }
 
-// Sync writes everything that was appended before the call with one write and makes it durable with one fdatasync; a roll in
-// between makes it two of each. After a failure this and every later call fail with [ErrLogFailed], until [Log.Recover] succeeds:
-// nothing of the batch may be acknowledged, though it may be on the disk.
+// Sync writes everything that was appended before the call with one write and makes it durable with one fdatasync, or does both at once past the page
+// cache where the file system is known for that ([BlockWriter]); a roll in between makes it two of each. After a failure this and every later call fail
+// with [ErrLogFailed], until [Log.Recover] succeeds: nothing of the batch may be acknowledged, though it may be on the disk.
 func (l *Log) Sync() error {
 	l.io.Lock()
 	defer l.io.Unlock()
@@ -163,14 +190,17 @@ func (l *Log) sync() error {
 		l.mu.Unlock()
 		return err
 	}
-	batch, starts, last := l.mu.pending, l.mu.starts, l.mu.last
-	l.mu.pending, l.mu.spare, l.mu.starts = l.mu.spare[:0], nil, nil
-	l.mu.Unlock()
-	if len(batch) == 0 {
+	b, last := l.mu.pending, l.mu.last
+	if b.empty() {
+		l.mu.Unlock()
 		return nil
 	}
+	tail := b.buf[len(b.buf)&^(BlockSize-1):]
+	l.mu.pending = batch{buf: append(grow(l.mu.spare[:0], len(tail)), tail...), tail: len(tail)}
+	l.mu.spare = nil
+	l.mu.Unlock()
 
-	err := l.write(batch, starts)
+	err := l.write(&b)
 	if err == nil {
 		l.io.acked = Watermark{l.io.path, l.io.position, last}
 		switch {
@@ -186,12 +216,12 @@ func (l *Log) sync() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil {
-		l.mu.err = fmt.Errorf("%w: transaction log %s, offset %d, zxid 0x%x: %w", ErrLogFailed, l.io.path, l.io.position, firstZxid(batch, starts), err)
-		l.mu.pending, l.mu.starts = nil, nil
+		l.mu.err = fmt.Errorf("%w: transaction log %s, offset %d, zxid 0x%x: %w", ErrLogFailed, l.io.path, l.io.position, b.firstZxid(), err)
+		l.mu.pending = batch{}
 		return l.mu.err
 	}
-	if cap(batch) <= keptBuffer {
-		l.mu.spare = batch[:0]
+	if cap(b.buf) <= keptBuffer {
+		l.mu.spare = b.buf
 	}
 	if l.opts.SizeLimit > 0 && l.io.position > l.opts.SizeLimit {
 		l.mu.fresh = true
@@ -199,38 +229,31 @@ func (l *Log) sync() error {
 	return nil
 }
 
-// firstZxid is the zxid of the first record of a batch, or 0 if its entry is too short to have one.
-func firstZxid(batch []byte, starts []start) int64 {
-	if len(starts) > 0 && starts[0].at == 0 {
-		return starts[0].zxid
+// firstZxid is the zxid of the first record, or 0 if its entry is too short to have one.
+func (b *batch) firstZxid() int64 {
+	if len(b.starts) > 0 && b.starts[0].before == b.tail {
+		return b.starts[0].zxid
 	}
-	if len(batch) < recordHeader+txnHeaderSize {
+	records := b.part(0)[b.tail:]
+	if len(records) < recordHeader+txnHeaderSize {
 		return 0
 	}
-	return int64(binary.BigEndian.Uint64(batch[recordHeader+12:]))
+	return int64(binary.BigEndian.Uint64(records[recordHeader+12:]))
 }
 
 // write writes a batch, file by file.
-func (l *Log) write(batch []byte, starts []start) error {
-	at := 0
-	for i, s := range starts {
-		if s.at > at {
-			if err := l.writeRecords(batch[at:s.at]); err != nil {
-				return err
-			}
-		}
-		at = len(batch)
-		if i+1 < len(starts) {
-			at = starts[i+1].at
-		}
-		if err := l.open(s.zxid, batch[s.at:at]); err != nil {
+func (l *Log) write(b *batch) error {
+	if p := b.part(0); len(p) > b.tail {
+		if err := l.put(p, b.tail, l.io.position); err != nil {
 			return err
 		}
 	}
-	if at == len(batch) {
-		return nil
+	for i, s := range b.starts {
+		if err := l.open(s.zxid, b.part(i+1)); err != nil {
+			return err
+		}
 	}
-	return l.writeRecords(batch[at:])
+	return nil
 }
 
 // open starts a new file with a header and the first records. It gets its name only when they are on disk, because a log with half a
@@ -248,7 +271,8 @@ func (l *Log) open(zxid int64, p []byte) error {
 		return err
 	}
 	l.io.file = f
-	if err := l.put(p, 0); err != nil {
+	l.direct()
+	if err := l.put(p, 0, 0); err != nil {
 		return err
 	}
 	l.io.opened = append(l.io.opened, path)
@@ -274,37 +298,67 @@ func (l *Log) closeFile() error {
 	return err
 }
 
-func (l *Log) writeRecords(p []byte) error { return l.put(p, l.io.position) }
+// direct has the new file written in blocks, where that is possible and ends with a sync; the zeros behind the last record are those of the padding.
+func (l *Log) direct() {
+	l.io.blocks = nil
+	if w, ok := l.io.file.(BlockWriter); ok && l.opts.ForceSync && l.opts.PreAlloc > 0 && !l.io.buffered {
+		if err := w.Direct(true); err != nil {
+			l.opts.Logger.Info("the log is written through the page cache", "dir", l.opts.Dir, "reason", err)
+			l.io.buffered = true
+			return
+		}
+		l.io.blocks = w
+	}
+}
 
-// put makes room, writes and syncs.
-func (l *Log) put(p []byte, at int64) error {
-	end := at + int64(len(p))
-	if err := l.extend(end); err != nil {
+// put makes room, writes what comes behind the first bytes of p, tail of them, to a place in the file, and syncs. Those bytes are what the file has of
+// the block before that place.
+func (l *Log) put(p []byte, tail int, at int64) error {
+	end := at + int64(len(p)-tail)
+	upTo := end
+	if l.io.blocks != nil {
+		upTo = blockUp(end)
+	}
+	if err := l.extend(upTo); err != nil {
 		return err
 	}
-	if end > l.io.written {
-		l.io.written = end
+	if upTo > l.io.written {
+		l.io.written = upTo
 		if l.opts.ForceSync && len(p) <= shortBatch {
 			if err := l.zero(); err != nil {
 				return err
 			}
 		}
 	}
-	if _, err := l.io.file.WriteAt(p, at); err != nil {
+	begin := l.opts.Now()
+	if err := l.writeSync(p, tail, at); err != nil {
 		return err
 	}
 	l.io.position = end
-	if !l.opts.ForceSync {
-		return nil
-	}
-	begin := l.opts.Now()
-	if err := l.io.file.Sync(); err != nil {
-		return err
-	}
-	if l.opts.OnSync != nil {
+	if l.opts.ForceSync && l.opts.OnSync != nil {
 		l.opts.OnSync(l.opts.Now().Sub(begin), l.io.path, l.size())
 	}
 	return nil
+}
+
+// writeSync writes p without its tail, in blocks if that is possible.
+func (l *Log) writeSync(p []byte, tail int, at int64) error {
+	if l.io.blocks != nil {
+		blocks := p[:blockUp(len(p))] // batches have the room
+		clear(blocks[len(p):])
+		err := l.io.blocks.WriteSync(blocks, at-int64(tail))
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+		if err := l.io.blocks.Direct(false); err != nil {
+			return err
+		}
+		l.io.blocks, l.io.buffered = nil, true
+	}
+	if _, err := l.io.file.WriteAt(p[tail:], at); err != nil || !l.opts.ForceSync {
+		return err
+	}
+	return l.io.file.Sync()
 }
 
 // extend pads the file as Java does and reserves room for records up to end and a few more, so that a full disk shows before anything is
@@ -335,7 +389,7 @@ func (l *Log) extend(end int64) error {
 // zero writes zeros where the next records go. The file system notes of each block of reserved room that it was written to, and the sync
 // of a short batch waits longer for that note than for its own bytes: so a note is made for many batches at once.
 func (l *Log) zero() error {
-	upTo := min(l.io.written+zeroAhead, l.io.allocated)
+	upTo := min(l.io.written+zeroAhead, l.io.allocated) &^ (BlockSize - 1)
 	if upTo <= l.io.written {
 		return nil
 	}
@@ -429,7 +483,13 @@ func (l *Log) readBack() (err error) {
 }
 
 // size is that of the open file, preallocated bytes included.
-func (l *Log) size() int64 { return max(l.io.position, l.io.padded) }
+func (l *Log) size() int64 {
+	end := l.io.position
+	if l.io.blocks != nil {
+		end = blockUp(end)
+	}
+	return max(end, l.io.padded)
+}
 
 // paddedSize is the size to give a file before records are written at position, if it was extended to padded before
 // (FilePadding.calculateFileSizeWithPadding).

@@ -148,6 +148,7 @@ func TestPowerLoss(t *testing.T) {
 	for run := range uint64(150) {
 		rng := rand.New(rand.NewPCG(seed, run))
 		disk := diskWith(nil)
+		disk.Buffered = rng.IntN(2) == 0
 		var next int64 = 1
 		for range 4 { // lives of the process
 			log := newLog(disk, []int64{0, 4096, 64 << 10}[rng.IntN(3)])
@@ -276,7 +277,7 @@ func TestSyncOperations(t *testing.T) {
 	}
 }
 
-// The sizes are those that FilePadding gives when each batch is flushed by itself.
+// The sizes are those that FilePadding gives when each batch is flushed by itself; in blocks the file ends with the last one.
 func TestPreAllocation(t *testing.T) {
 	for _, c := range []struct {
 		preAlloc int64
@@ -290,20 +291,31 @@ func TestPreAllocation(t *testing.T) {
 		{64 << 10, []int{100000, 100}, []int64{100016, 131072}}, // past the end: up to a multiple
 		{1024, []int{100, 100}, []int64{1040, 2064}},
 	} {
-		disk := diskWith(nil)
-		log := newLog(disk, c.preAlloc)
+		disk, blocks := diskWith(nil), diskWith(nil)
+		disk.Buffered = true
+		log, blockLog := newLog(disk, c.preAlloc), newLog(blocks, c.preAlloc)
+		end := int64(16)
 		for i, n := range c.batches {
-			log.Append(int64(i+1), remove(int64(i+1), strings.Repeat("x", n-13-36)))
-			if err := log.Sync(); err != nil {
-				t.Fatal(err)
-			}
-			b, err := disk.ReadFile(filepath.Join(dir, "log.1"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			end += int64(n)
 			want := c.size[i]
-			if int64(len(b)) != want {
-				t.Errorf("preAlloc %d, batches %v: size %d after batch %d, not %d", c.preAlloc, c.batches, len(b), i, want)
+			for _, one := range []struct {
+				log  *txnlog.Log
+				disk *memfs.FS
+			}{{log, disk}, {blockLog, blocks}} {
+				one.log.Append(int64(i+1), remove(int64(i+1), strings.Repeat("x", n-13-36)))
+				if err := one.log.Sync(); err != nil {
+					t.Fatal(err)
+				}
+				b, err := one.disk.ReadFile(filepath.Join(dir, "log.1"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if int64(len(b)) != want {
+					t.Errorf("preAlloc %d, batches %v: size %d after batch %d, not %d", c.preAlloc, c.batches, len(b), i, want)
+				}
+				if c.preAlloc > 0 {
+					want = max(want, (end+txnlog.BlockSize-1)/txnlog.BlockSize*txnlog.BlockSize)
+				}
 			}
 		}
 	}
@@ -570,3 +582,33 @@ func (nothing) ReadAt([]byte, int64) (int, error)        { return 0, io.EOF }
 func (nothing) Truncate(int64) error                     { return nil }
 func (nothing) Sync() error                              { return nil }
 func (nothing) Close() error                             { return nil }
+
+// A disk with blocks larger than ours refuses the first write in blocks; the log goes on as on any file system.
+func TestBlocksDoNotSuit(t *testing.T) {
+	disk := diskWith(nil)
+	log := newLog(disk, 64<<10)
+	writes := 0
+	disk.Fail = func(op, name string) error {
+		if op == "write" && strings.Contains(name, "log.") {
+			if writes++; writes == 1 {
+				return errors.ErrUnsupported
+			}
+		}
+		return nil
+	}
+	for z := range int64(9) {
+		if z == 5 {
+			log.Roll()
+		}
+		log.Append(z+1, remove(z+1, "/"+strings.Repeat("x", 20_000))) // too long for zeros ahead
+		if err := log.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := zxids(t, disk); !slices.Equal(got, upTo(9)) {
+		t.Errorf("read %v", got)
+	}
+	if writes != 10 {
+		t.Errorf("%d writes", writes)
+	}
+}

@@ -38,6 +38,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"quoll/txnlog"
 )
@@ -60,6 +61,8 @@ type FS struct {
 	// "link", "remove", "mkdir", "syncdir") and may let it fail. The name of a write is the one by which the file was opened. It may
 	// use the file system, and must be set before the first use.
 	Fail func(op, name string) error
+	// Buffered leaves files without [txnlog.BlockWriter], as on most file systems. It must be set before the first use.
+	Buffered bool
 
 	mu    sync.Mutex
 	limit int64 // bytes that the files may take; 0 is no limit
@@ -388,6 +391,7 @@ func (f *FS) Crash(rng *rand.Rand) *FS {
 		return func() bool { return rng.IntN(100) < share }
 	}
 	after := New()
+	after.Buffered = f.Buffered
 	c := crash{names: luck(), content: luck(), done: map[*node]*node{f.root: after.root}}
 	c.dir(f.root, after.root)
 	return after
@@ -528,6 +532,7 @@ type file struct {
 	name   string
 	n      *node
 	pos    int // of Read and Write
+	direct bool
 	closed bool
 }
 
@@ -559,6 +564,9 @@ func (f *file) ReadAt(p []byte, off int64) (int, error) {
 
 // WriteAt implements [io.WriterAt].
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
+	if f.direct && !aligned(p, off) {
+		return 0, &fs.PathError{Op: "write", Path: f.name, Err: syscall.EINVAL}
+	}
 	lie, failed := f.fs.before("write", f.name)
 	if lie {
 		return len(p), nil
@@ -584,6 +592,30 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	f.n.now.grow(end)
 	f.n.written(int(off), end)
 	return copy(f.n.now.data[off:], p), failed
+}
+
+// Direct implements [txnlog.BlockWriter].
+func (f *file) Direct(on bool) error {
+	if f.fs.Buffered {
+		return errors.ErrUnsupported
+	}
+	f.direct = on
+	return nil
+}
+
+// WriteSync implements [txnlog.BlockWriter]: a write and a sync, of which each may fail.
+func (f *file) WriteSync(p []byte, offset int64) error {
+	if !f.direct {
+		return &fs.PathError{Op: "write", Path: f.name, Err: syscall.EINVAL}
+	}
+	if _, err := f.WriteAt(p, offset); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+func aligned(p []byte, offset int64) bool {
+	return (uintptr(unsafe.Pointer(unsafe.SliceData(p)))|uintptr(len(p))|uintptr(offset))%txnlog.BlockSize == 0
 }
 
 // Truncate cuts the file or extends it with zeros.
