@@ -26,6 +26,9 @@ type Options struct {
 	// Tick is the tickTime in milliseconds; 0 means 400. initLimit and syncLimit give a loaded machine 10 and 4 s.
 	Tick int
 
+	// Host is where the members find each other in their server lines; empty means the address of each.
+	Host string
+
 	// Config are further lines of every zoo.cfg.
 	Config []string
 
@@ -103,7 +106,11 @@ func (e *Ensemble) config(m *Member, own []string) string {
 		if other.Observer {
 			role = "observer"
 		}
-		lines = append(lines, fmt.Sprintf("server.%d=%s:%d:%d:%s", other.ID, other.host.Addr(), other.quorum, other.election, role))
+		host := e.options.Host
+		if host == "" {
+			host = other.host.Addr()
+		}
+		lines = append(lines, fmt.Sprintf("server.%d=%s:%d:%d:%s", other.ID, host, other.quorum, other.election, role))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

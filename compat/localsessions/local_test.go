@@ -87,6 +87,7 @@ func sessions(w *world, at, other int) []string {
 			d.ask(one(jute.OpCreate, dir+"moved", 0))
 			p.say("the older connection is %s", rest(d.RawConn))
 		}
+		g.ask(sync) // what the other server has answered may not have come here yet, wherever that is
 		g.ask(one(jute.OpExists, dir+"moved", 0))
 		h := g.again("d3", at)
 		h.ask(sync)
@@ -96,6 +97,7 @@ func sessions(w *world, at, other int) []string {
 			g.ask(multi(op(jute.OpCreate, dir+"moved", 0)))
 		}
 		p.say("the older connection is %s", rest(g.RawConn))
+		h.ask(sync)
 		h.ask(one(jute.OpExists, dir+"moved", 0), one(jute.OpDelete, dir+"e1", 0), one(jute.OpExists, dir+"e2", 0), end)
 		p.say("then it is %s", rest(h.RawConn))
 		f.ask(one(jute.OpExists, dir+"e3", 0))
