@@ -3,27 +3,52 @@
 package acl_test
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"quoll/compat/peer"
 	"quoll/compat/script"
+	"quoll/tlsconf/tlstest"
 )
 
-// clients are who asks: how they connect, and what they authenticate as.
-var clients = []struct {
+// client is who asks: how it connects, and what it authenticates as.
+type client struct {
 	name, connect string
-	auth          []string
-}{
-	{"plain", "", nil},
-	{"near", "from=127.0.0.2", nil},
-	{"six", "via=::1", nil},
-	{"bob", "", []string{"bob:pw"}},
-	{"both", "", []string{"bob:pw", "alice:pw"}},
-	{"admin", "", []string{"super:secret"}},
+	digest        []string // user:password
+	certificate   string   // the common name of that which it shows
+	user          string   // of SASL
 }
+
+// clients are those of a flavour that has no others. The znodes are made by both, and what a client has changed is put back by admin.
+var clients = []client{
+	{name: "plain"},
+	{name: "near", connect: "from=127.0.0.2"},
+	{name: "six", connect: "via=::1"},
+	{name: "bob", digest: []string{"bob:pw"}},
+	{name: "both", digest: []string{"bob:pw", "alice:pw"}},
+	{name: "admin", digest: []string{"super:secret"}},
+}
+
+// proven are clients that prove who they are by a certificate, by SASL, or by both.
+var proven = []client{
+	{name: "plain"},
+	{name: "certificate", certificate: "bob"},
+	{name: "sasl", user: "bob"},
+	{name: "both", certificate: "bob", user: "bob"},
+	{name: "others", certificate: "alice", user: "alice", digest: []string{"bob:pw"}},
+	{name: "cert-super", certificate: "root"},
+	{name: "sasl-boss", user: "boss"},
+	{name: "sasl-super", user: "super"},
+	{name: "admin", digest: []string{"super:secret"}},
+}
+
+// provenLists are their ACLs. Whoever has authenticated by SASL is anysasl.
+var provenLists = []string{"auth::%", "sasl:bob:%", "sasl:anysasl:%", "x509:CN=bob:%", "sasl:bob:1,x509:CN=bob:%", "x509:CN=bob:1,sasl:alice:%", "world:anyone:%"}
 
 const (
 	bob   = "digest:bob:ikIaKsbtGweaHnb/jKn7OHqbunM="
@@ -167,26 +192,32 @@ const changes = `
 
 // flavours are settings in which the same is asked.
 var flavours = []struct {
-	name  string
-	flags []string
-	lists []string // nil for all
+	name    string
+	flags   []string
+	lists   []string // nil for all
+	clients []client // nil for those that have no certificates, and no users of SASL
 }{
-	{"schemes", []string{"-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "-Dzookeeper.authProvider.2=org.apache.zookeeper.server.auth.X509AuthenticationProvider"}, nil},
-	{"defaults", nil, []string{"world:anyone:%", "auth::%", "sasl:bob:%", "x509:CN=bob:%"}},
-	{"skipACL", []string{"-Dzookeeper.skipACL=yes"}, []string{"auth::%", "ip:10.0.0.0/8:%", "sasl:bob:%"}},
-	{"no digest", []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false"}, []string{"world:anyone:%", "ip:127.0.0.2/32:%", bob + ":%"}},
-	{"digest asked for", []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false", "-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider"}, []string{bob + ":%"}},
+	{"schemes", []string{"-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "-Dzookeeper.authProvider.2=org.apache.zookeeper.server.auth.X509AuthenticationProvider"}, nil, nil},
+	{"defaults", nil, []string{"world:anyone:%", "auth::%", "sasl:bob:%", "x509:CN=bob:%"}, nil},
+	{"skipACL", []string{"-Dzookeeper.skipACL=yes"}, []string{"auth::%", "ip:10.0.0.0/8:%", "sasl:bob:%"}, nil},
+	{"no digest", []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false"}, []string{"world:anyone:%", "ip:127.0.0.2/32:%", bob + ":%"}, nil},
+	{"digest asked for", []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false", "-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider"}, []string{bob + ":%"}, nil},
+	{"certificates and SASL", []string{"-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "-Dzookeeper.superUser=boss", "-Dzookeeper.letAnySaslUserDoX=anysasl",
+		"-Dzookeeper.authProvider.2=org.apache.zookeeper.server.auth.X509AuthenticationProvider", "-Dzookeeper.X509AuthenticationProvider.superUser=CN=root"}, provenLists, proven},
 }
 
 // matrix is the script of a flavour.
-func matrix(lists []string, permissions []int, digest bool) string {
+func matrix(clients []client, lists []string, permissions []int, digest bool) string {
 	var b strings.Builder
 	step := func(conn, text string, replace ...string) {
 		fmt.Fprintf(&b, "%s %s\n", conn, strings.NewReplacer(replace...).Replace(strings.TrimSpace(text)))
 	}
 	for _, c := range clients {
 		step(c.name, strings.TrimSpace("connect "+c.connect))
-		for _, a := range c.auth {
+		if c.user != "" {
+			step(c.name, "login user="+c.user+" password=secret")
+		}
+		for _, a := range c.digest {
 			if digest {
 				step(c.name, "auth scheme=digest auth="+a)
 			}
@@ -229,6 +260,7 @@ func matrix(lists []string, permissions []int, digest bool) string {
 }
 
 // TestMatrix plays the matrix to both servers. With QUOLL_ACL=1 it has all permissions for each list, otherwise one of them in turn.
+
 func TestMatrix(t *testing.T) {
 	peer.RequireJVM(t)
 	total, long := 0, peer.Setting(t, "QUOLL_ACL", 0) != 0
@@ -241,8 +273,13 @@ func TestMatrix(t *testing.T) {
 			if !long {
 				perms = []int{1, 30, 2, 4, 8, 16}[:max(2, 6-2*i)]
 			}
+			who, config, flags, wrap := clients, []string(nil), f.flags, func(_ string, c net.Conn) net.Conn { return c }
+			if f.clients != nil {
+				who = f.clients
+				config, flags, wrap = prove(t, who, flags)
+			}
 			var s script.Script
-			if err := s.Parse(matrix(chosen, perms, f.name != "no digest")); err != nil {
+			if err := s.Parse(matrix(who, chosen, perms, f.name != "no digest")); err != nil {
 				t.Fatal(err)
 			}
 			var answers [2][][]string
@@ -250,14 +287,20 @@ func TestMatrix(t *testing.T) {
 			for i, kind := range peer.Kinds {
 				server, err := kind.Start(peer.Options{
 					Work:   t.TempDir(),
-					Config: []string{"clientPortAddress=::", "extendedTypesEnabled=true", "reconfigEnabled=true", "maxSessionTimeout=600000"},
+					Config: append([]string{"clientPortAddress=::", "extendedTypesEnabled=true", "reconfigEnabled=true", "maxSessionTimeout=600000"}, config...),
 					Flags: append([]string{"-Dzookeeper.forceSync=no", "-Dznode.container.checkIntervalMs=1000000000",
-						"-Dzookeeper.DigestAuthenticationProvider.superDigest=super:lK75jTNcA+U9vtVEw5vB51mj/w4="}, f.flags...),
+						"-Dzookeeper.DigestAuthenticationProvider.superDigest=super:lK75jTNcA+U9vtVEw5vB51mj/w4="}, flags...),
 				})
 				peer.Check(t, err)
 				defer server.Close()
 				go func() {
-					played <- script.Play(server.Addr(), &s, func(_ *script.Step, answer []string) { answers[i] = append(answers[i], answer) })
+					player, err := script.NewPlayer(server.Addr())
+					if err == nil {
+						defer player.Close()
+						player.Wrap = wrap
+						err = player.Play(&s, func(_ *script.Step, answer []string) { answers[i] = append(answers[i], answer) })
+					}
+					played <- err
 				}()
 			}
 			for range 2 {
@@ -270,6 +313,35 @@ func TestMatrix(t *testing.T) {
 	}
 	if total < 30000 {
 		t.Errorf("%d requests are too few to say anything", total)
+	}
+}
+
+// prove makes what a server needs that clients prove themselves to, plain or with TLS on one port, and what makes a client's connection one with its certificate.
+func prove(t *testing.T, clients []client, flags []string) (config, all []string, wrap func(name string, c net.Conn) net.Conn) {
+	t.Helper()
+	ca, dir, shown := tlstest.New(t, "ca"), t.TempDir(), map[string]*tls.Config{}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	users := ""
+	for _, c := range clients {
+		if c.certificate != "" {
+			shown[c.name] = ca.Config(ca.Issue(c.certificate, nil))
+		}
+		if c.user != "" {
+			users += fmt.Sprintf("user_%s=%q ", c.user, "secret")
+		}
+	}
+	ca.Write(file("ca.pem"), ca.Trust())
+	ca.Write(file("server.pem"), ca.Store(ca.Issue("server", nil)))
+	ca.Write(file("jaas.conf"), []byte("Server { org.apache.zookeeper.server.auth.DigestLoginModule required "+users+"; };"))
+	config = []string{
+		"serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory", "client.portUnification=true", "ssl.clientAuth=want",
+		"ssl.keyStore.location=" + file("server.pem"), "ssl.trustStore.location=" + file("ca.pem"),
+	}
+	return config, append([]string{"-Djava.security.auth.login.config=" + file("jaas.conf")}, flags...), func(name string, c net.Conn) net.Conn {
+		if shown[name] != nil {
+			return tls.Client(c, shown[name])
+		}
+		return c
 	}
 }
 

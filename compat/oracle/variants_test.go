@@ -89,7 +89,7 @@ func newSubject(t *testing.T, f *flavour, v variant, rng *rand.Rand) *subject {
 	}
 	t.Cleanup(s.player.Close)
 	if v.wrap != nil {
-		s.player.Wrap = func(c net.Conn) net.Conn { return v.wrap(c, rng) }
+		s.player.Wrap = func(_ string, c net.Conn) net.Conn { return v.wrap(c, rng) }
 	}
 	return s
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"quoll/jute"
+	"quoll/sasl"
 )
 
 // deadline is how long a step may wait for its answers.
@@ -26,8 +27,8 @@ const maxFrame = 64 << 20
 
 // Player does the steps of scripts, one after the other, against one server, and knows the connections and sessions that they have made.
 type Player struct {
-	// Wrap, if not nil, gives what takes the place of a new connection.
-	Wrap func(net.Conn) net.Conn
+	// Wrap, if not nil, gives what takes the place of a new connection of this name.
+	Wrap func(name string, c net.Conn) net.Conn
 
 	addr  string
 	norm  *normaliser
@@ -60,6 +61,11 @@ func Play(addr string, s *Script, got func(*Step, []string)) error {
 		return fmt.Errorf("%s: %w", s.Name, err)
 	}
 	defer r.Close()
+	return r.Play(s, got)
+}
+
+// Play is that of the package, with this player, which goes on from where it is.
+func (r *Player) Play(s *Script, got func(*Step, []string)) error {
 	for _, l := range s.Lines {
 		if l.Step == nil {
 			continue
@@ -219,6 +225,8 @@ func (r *Player) Step(s *Step) ([]string, error) {
 	case "kill":
 		c.ended = true
 		return nil, c.Close()
+	case "login":
+		return r.login(c, f.word("user", ""), f.word("password", ""))
 	}
 	before := len(c.pending)
 	b, err := r.appendCall(nil, c, s.Request)
@@ -233,6 +241,49 @@ func (r *Player) Step(s *Step) ([]string, error) {
 	}
 	left := max(len(c.pending)-replies, 0)
 	return c.collect(r.norm, sort, func(int) bool { return len(c.pending) <= left })
+}
+
+// login authenticates by SASL with DIGEST-MD5. Tokens are others each time, so what it answers is how that ended.
+func (r *Player) login(c *conn, user, password string) ([]string, error) {
+	file, err := sasl.ParseFile("login", fmt.Sprintf("Client { org.apache.zookeeper.server.auth.DigestLoginModule required username=%q password=%q; };", user, password), nil)
+	if err != nil {
+		return nil, err
+	}
+	login, err := file.Login("Client", nil)
+	if err != nil {
+		return nil, err
+	}
+	exchange, err := login.Client("zookeeper", "zk-sasl-md5", "")
+	if err != nil {
+		return nil, err
+	}
+	for token := []byte{}; ; {
+		b, err := r.appendCall(nil, c, Call{Verb: "sasl", Fields: []Field{{"token", "0x" + hex.EncodeToString(token)}}})
+		if err != nil {
+			return nil, err
+		}
+		c.Write(b)
+		p, err := readFrame(c.in)
+		if err != nil {
+			return nil, err
+		}
+		c.match(p)
+		d := jute.NewDecoder(p)
+		var h jute.ReplyHeader
+		if h.Decode(&d); h.Err != 0 {
+			return []string{fmt.Sprintf("< err=%d", h.Err)}, nil
+		}
+		answer := d.Buffer()
+		if d.Err() != nil {
+			return nil, d.Err()
+		}
+		if token, err = exchange.Step(answer); err != nil {
+			return nil, err
+		}
+		if exchange.Done() {
+			return []string{"< authenticated"}, nil
+		}
+	}
 }
 
 // expire lets a session end by itself, the one that the connection got first if the step names none: a connection that then goes away renews
@@ -330,7 +381,7 @@ func (r *Player) open(s *Step) (*conn, error) {
 		return nil, err
 	}
 	if r.Wrap != nil && !gone {
-		nc = r.Wrap(nc)
+		nc = r.Wrap(s.Conn, nc)
 	}
 	c = &conn{Conn: nc, in: bufio.NewReader(nc), name: s.Conn, ended: gone}
 	r.conns[s.Conn] = c
