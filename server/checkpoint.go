@@ -73,7 +73,7 @@ type checkpointer struct {
 	busy    atomic.Bool    // a capture is on its way
 	writing atomic.Bool    // a snapshot is being written
 	flight  sync.WaitGroup // captures, snapshots and views that are under way
-	retryAt atomic.Int64   // when the store may be tried again after a failure, nanoseconds of time.Now().UnixNano
+	retryAt atomic.Int64   // when the store may be tried again after a failure, nanoseconds since Server.started, which no change of the clock moves
 
 	mu      sync.Mutex
 	waiting []chan error               // for the next snapshot
@@ -150,7 +150,7 @@ func (k *checkpointer) cutIfDue(roll func()) {
 		return
 	case k.busy.Load():
 		return
-	case now.UnixNano() < k.retryAt.Load():
+	case int64(now.Sub(k.s.started)) < k.retryAt.Load():
 		k.turnAway(errors.New("the store could not be written a moment ago"))
 		return
 	}
@@ -362,7 +362,7 @@ func (k *checkpointer) told(waiting []chan error, err error, snapshot bool) {
 }
 
 func (k *checkpointer) retryLater() {
-	k.retryAt.Store(time.Now().Add(retryAfter).UnixNano())
+	k.retryAt.Store(int64(time.Since(k.s.started) + retryAfter))
 }
 
 // finish brings the store up to date when the tree has had its last change, so that the next start has nothing to replay, and writes a
