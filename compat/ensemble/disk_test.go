@@ -14,8 +14,10 @@ func TestDiskOfTheLeader(t *testing.T) {
 	faultfs.Check(t)
 	for _, kinds := range assignments(t, []string{"3.9.5,quoll,quoll"}, []string{"3.9.5,3.9.5,quoll", "quoll,quoll,quoll"}) {
 		for name, fault := range map[string]func(*faultfs.Disk){
-			"full":  func(d *faultfs.Disk) { d.SetSpace(d.Used() + 64<<10) },
-			"fails": func(d *faultfs.Disk) { d.Inject(faultfs.Rule{Op: faultfs.Fsync, Glob: "log.*", Count: -1, Fault: faultfs.FsyncDrop}) },
+			"full": func(d *faultfs.Disk) { d.SetSpace(d.Used() + 64<<10) },
+			"fails": func(d *faultfs.Disk) {
+				d.Inject(faultfs.Rule{Op: faultfs.Fsync, Glob: "log.*", Count: -1, Fault: faultfs.FsyncDrop})
+			},
 		} {
 			t.Run(nameOf(kinds)+" "+name, func(t *testing.T) {
 				disk := faultfs.New(faultfs.Options{Journal: true})
