@@ -14,7 +14,8 @@ import (
 // TestFailOver ends the leader again and again (QUOLL_ENSEMBLE_KILLS), with kill -9 and as an operator does, and measures how long no write is acknowledged, in an
 // ensemble of ZooKeeper's servers and in one of quoll beside it. The session that writes, and its ephemeral znode, must outlive every leader.
 func TestFailOver(t *testing.T) {
-	times := pick(t, "QUOLL_ENSEMBLE_KILLS", 5, 30)
+	times := pick(t, "QUOLL_ENSEMBLE_KILLS", 5, 50)
+	halves := map[string]map[string]time.Duration{} // p50 by kinds and way
 	for _, kinds := range assignments(t, []string{"3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll"}, []string{"3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll"}) {
 		t.Run(nameOf(kinds), func(t *testing.T) {
 			e := build(t, Options{Kinds: kinds, Config: []string{"maxSessionTimeout=60000"}})
@@ -35,12 +36,20 @@ func TestFailOver(t *testing.T) {
 			check(t, e.Settle("/settled"))
 			_, err := e.SameTrees()
 			check(t, err)
+			halves[nameOf(kinds)] = map[string]time.Duration{}
 			for way, list := range pauses {
 				slices.Sort(list)
+				halves[nameOf(kinds)][way] = list[len(list)/2]
 				at := func(q float64) time.Duration { return list[int(q*float64(len(list)-1))].Round(time.Millisecond) }
 				t.Logf("the longest time without an acknowledged write around %s of the leader, %d times: p50 %v, p90 %v, max %v", way, times, at(0.5), at(0.9), at(1))
 			}
 		})
+	}
+	java, quoll := halves["3.9.5,3.9.5,3.9.5"], halves["quoll,quoll,quoll"]
+	for way, p50 := range quoll {
+		if len(java) > 0 && 3*p50 > java[way] {
+			t.Errorf("%s of the leader: p50 is %v, that of ZooKeeper's servers %v", way, p50, java[way])
+		}
 	}
 }
 
