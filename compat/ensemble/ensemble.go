@@ -26,8 +26,8 @@ type Options struct {
 	// Tick is the tickTime in milliseconds; 0 means 400. initLimit and syncLimit give a loaded machine 10 and 4 s.
 	Tick int
 
-	// Host is where the members find each other in their server lines; empty means the address of each.
-	Host string
+	// Hosts are where the members find each other in their server lines, at several addresses if there are several; none means the address of each.
+	Hosts []string
 
 	// Config are further lines of every zoo.cfg.
 	Config []string
@@ -106,11 +106,15 @@ func (e *Ensemble) config(m *Member, own []string) string {
 		if other.Observer {
 			role = "observer"
 		}
-		host := e.options.Host
-		if host == "" {
-			host = other.host.Addr()
+		hosts := e.options.Hosts
+		if len(hosts) == 0 {
+			hosts = []string{other.host.Addr()}
 		}
-		lines = append(lines, fmt.Sprintf("server.%d=%s:%d:%d:%s", other.ID, host, other.quorum, other.election, role))
+		var addresses []string
+		for _, host := range hosts {
+			addresses = append(addresses, fmt.Sprintf("%s:%d:%d:%s", host, other.quorum, other.election, role))
+		}
+		lines = append(lines, fmt.Sprintf("server.%d=%s", other.ID, strings.Join(addresses, "|")))
 	}
 	return strings.Join(lines, "\n") + "\n"
 }

@@ -50,12 +50,13 @@ func (s *shape) end() {
 	check(s.T, s.SameDigests())
 }
 
-// TestAddresses has members find each other at addresses of IPv6, at the names of addresses, and at ports that are open on all addresses.
+// TestAddresses has members find each other at addresses of IPv6, at ports that are open on all addresses, and at two addresses each.
 func TestAddresses(t *testing.T) {
 	for _, kinds := range assignments(t, []string{"quoll,3.9.5,quoll"}, []string{"quoll,3.9.5,3.9.5", "3.9.5,quoll,quoll", "quoll,quoll,quoll"}) {
 		for name, o := range map[string]Options{
-			"IPv6":          {Host: "[::1]"},
-			"all addresses": {Host: "localhost", Config: []string{"quorumListenOnAllIPs=true"}},
+			"IPv6":          {Hosts: []string{"[::1]"}},
+			"all addresses": {Hosts: []string{"localhost"}, Config: []string{"quorumListenOnAllIPs=true"}},
+			"two addresses": {Hosts: []string{"127.0.0.2", "[::1]"}, Flags: []string{"-Dzookeeper.multiAddress.enabled=true"}},
 		} {
 			t.Run(nameOf(kinds)+" "+name, func(t *testing.T) {
 				o.Kinds = kinds
