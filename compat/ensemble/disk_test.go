@@ -20,6 +20,7 @@ func TestDiskOfTheLeader(t *testing.T) {
 			},
 		} {
 			t.Run(nameOf(kinds)+" "+name, func(t *testing.T) {
+				t.Parallel()
 				disk := faultfs.New(faultfs.Options{Journal: true})
 				mount := faultfs.MountFor(t, disk)
 				// The log fills what was allocated of it only slowly; without that it needs room at once.

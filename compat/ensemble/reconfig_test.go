@@ -14,6 +14,7 @@ func TestReconfigDuringSnapshot(t *testing.T) {
 	longer := append(short, "3.9.5,quoll,quoll,3.9.5", "quoll,3.9.5,3.9.5,quoll", "3.9.5,3.9.5,3.9.5,3.9.5", "quoll,quoll,quoll,quoll")
 	for _, kinds := range assignments(t, short, longer) {
 		t.Run(nameOf(kinds), func(t *testing.T) {
+			t.Parallel()
 			e := build(t, Options{Kinds: kinds, Config: []string{"reconfigEnabled=true", "skipACL=yes", "snapshotSizeFactor=-1"}})
 			check(t, e.Start(e.Members[:3]...))
 			leader := serving(t, e)

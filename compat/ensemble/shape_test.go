@@ -59,6 +59,7 @@ func TestAddresses(t *testing.T) {
 			"two addresses": {Hosts: []string{"127.0.0.2", "[::1]"}, Flags: []string{"-Dzookeeper.multiAddress.enabled=true"}},
 		} {
 			t.Run(nameOf(kinds)+" "+name, func(t *testing.T) {
+				t.Parallel()
 				o.Kinds = kinds
 				s := newShape(t, o)
 				s.write()
@@ -79,6 +80,7 @@ func TestAddresses(t *testing.T) {
 func TestGroups(t *testing.T) {
 	for _, kinds := range assignments(t, []string{"3.9.5,quoll,quoll,3.9.5,quoll"}, []string{"quoll,3.9.5,3.9.5,quoll,3.9.5", "quoll,quoll,quoll,quoll,quoll"}) {
 		t.Run(nameOf(kinds), func(t *testing.T) {
+			t.Parallel()
 			s := newShape(t, Options{Kinds: kinds, Config: []string{"group.1=1:2:3", "group.2=4:5", "weight.1=1", "weight.2=1", "weight.3=1", "weight.4=1", "weight.5=0"}})
 			s.write()
 			stop := func(serve bool, ids ...int64) {
@@ -121,6 +123,7 @@ func TestGroups(t *testing.T) {
 func TestTwoStop(t *testing.T) {
 	for _, kinds := range assignments(t, []string{"quoll,3.9.5,quoll,quoll,quoll"}, []string{"quoll,quoll,quoll,quoll,quoll", "3.9.5,quoll,3.9.5,quoll,3.9.5"}) {
 		t.Run(nameOf(kinds), func(t *testing.T) {
+			t.Parallel()
 			s := newShape(t, Options{Kinds: kinds})
 			s.write()
 			leader := serving(t, s.Ensemble)
