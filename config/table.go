@@ -237,7 +237,7 @@ var sections = []Section{
 			field: func(c *Config) any { return &c.LargeRequestThreshold }},
 		{Name: "largeRequestMaxBytes", Kind: LenientInt, Unit: "bytes", Default: "104857600", Doc: "Sum of large requests in flight above which a connection with another one is closed.",
 			field: func(c *Config) any { return &c.LargeRequestMaxBytes }},
-		{Name: "slowRequest.thresholdMs", Kind: LenientLong, Unit: "ms", Default: "1000", Doc: "Write a line that says where the time went for a request that takes as long, ten lines a second at most; 0 or less is none. It is quoll's own key.",
+		{Name: "slowRequest.thresholdMs", Kind: LenientLong, Unit: "ms", Default: "1000", Doc: "Write a line that says where the time went for a request that takes as long, five lines a second at most; 0 or less is none. It is quoll's own key.",
 			field: func(c *Config) any { return &c.SlowRequestThreshold }},
 		{Name: "commitProcessor.numWorkerThreads", Kind: LenientInt, DefaultNote: "cores", Status: Accepted, Doc: "Java's threads for reads."},
 		{Name: "commitProcessor.maxReadBatchSize", Kind: LenientInt, Default: "-1", Status: Accepted, Doc: "Java's fairness between reads and commits."},

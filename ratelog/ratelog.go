@@ -53,15 +53,28 @@ func (l *Logger) Log(level slog.Level, kind, msg string, args ...any) {
 	l.log.Log(context.Background(), level, msg, args...)
 }
 
-// due reports whether it is time for a line of a kind, and how many were left out since the last one that said so.
-func (l *Logger) due(kind string) (left int, ok bool) {
+// Skip counts a line of a kind that the caller does not write.
+func (l *Logger) Skip(kind string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.of(kind).left++
+}
+
+// of is what is known of a kind.
+func (l *Logger) of(kind string) *lines {
 	k := l.kinds[kind]
 	if k == nil {
 		k = &lines{}
 		l.kinds[kind] = k
 	}
+	return k
+}
+
+// due reports whether it is time for a line of a kind, and how many were left out since the last one that said so.
+func (l *Logger) due(kind string) (left int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	k := l.of(kind)
 	if now := l.now(); now.Sub(k.since) >= time.Second {
 		left = k.left
 		*k = lines{since: now}

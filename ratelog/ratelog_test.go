@@ -37,8 +37,11 @@ func TestLogger(t *testing.T) {
 	}
 	said(`level=INFO msg="too many from 0"`, `level=INFO msg="too many from 1"`, `level=INFO msg="too many from 2"`, `level=INFO msg="too many from 3"`, `level=INFO msg="too many from 4"`)
 	now = now.Add(time.Second)
+	l.Skip("too many")
 	l.Warn("refused", "client", 9)
 	l.Warn("refused", "client", 10)
 	l.Info("welcome")
 	said(`level=WARN msg=refused client=9 "left out"=3`, "level=WARN msg=refused client=10", "level=INFO msg=welcome")
+	l.Log(slog.LevelInfo, "too many", "too many again")
+	said(`level=INFO msg="too many again" "left out"=2`)
 }

@@ -172,16 +172,21 @@ func (s *Server) sessionsFacts(args url.Values) Facts {
 		}
 	}
 	slices.SortFunc(ids, func(a, b int64) int { return cmp.Compare(uint64(a), uint64(b)) })
+	page := ids[:min(len(ids), consolePage)]
+	ephemerals := make([]int, len(page))
+	s.readTree(func(t *tree.Tree) {
+		for i, id := range page {
+			ephemerals[i] = t.EphemeralsOf(id)
+		}
+	})
 	list := []Facts{}
-	for _, id := range ids[:min(len(ids), consolePage)] {
-		list = append(list, s.oneSession(id, timeouts[id], byID[id]))
+	for i, id := range page {
+		list = append(list, s.oneSession(id, timeouts[id], ephemerals[i], byID[id]))
 	}
-	return Facts{{"total", len(timeouts)}, {"more", len(ids) > len(list)}, {"sessions", list}}
+	return Facts{{"total", len(timeouts)}, {"more", len(ids) > len(page)}, {"sessions", list}}
 }
 
-func (s *Server) oneSession(id, timeout int64, c *conn) Facts {
-	var ephemerals int
-	s.readTree(func(t *tree.Tree) { ephemerals = t.EphemeralsOf(id) })
+func (s *Server) oneSession(id, timeout int64, ephemerals int, c *conn) Facts {
 	facts := Facts{{"id", hex(id)}, {"timeout", timeout}, {"ephemerals", ephemerals}, {"address", addressOf(c)}}
 	if known := s.sessions.get(id); known != nil {
 		facts = append(facts, Fact{"local", known.local.Load()})
@@ -226,7 +231,7 @@ func (s *Server) sessionFacts(args url.Values) Facts {
 	}
 	slices.Sort(ephemerals)
 	c := s.connectionsBySession()[id]
-	facts := append(s.oneSession(id, timeout, c), Fact{"paths", few(ephemerals)})
+	facts := append(s.oneSession(id, timeout, len(ephemerals), c), Fact{"paths", few(ephemerals)})
 	if c == nil {
 		return facts
 	}

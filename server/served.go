@@ -1,12 +1,11 @@
 package server
 
 import (
-	"log/slog"
 	"math"
-	"sync/atomic"
 	"time"
 
 	"quoll/jute"
+	"quoll/ratelog"
 )
 
 // Served is a request that was answered: what a line of the slow-request log and a trace are made of.
@@ -38,24 +37,22 @@ type Stage struct {
 }
 
 const (
-	servedQueue  = 1024 // requests that are told of and not yet written down
-	servedPath   = 256  // bytes of a path that are told
-	slowPerRound = 10   // lines of the slow-request log in slowRound; the others are counted
-	slowRound    = time.Second
+	servedQueue = 1024 // requests that are told of and not yet written down
+	servedPath  = 256  // bytes of a path that are told
+	slowRequest = "slow request"
 )
 
-// journal tells of requests that were slow, or of all, once they are answered. Nobody waits for it: what comes faster than it is taken is lost and counted. The nil journal tells
-// nobody.
+// journal tells of requests that were slow, or of all, once they are answered. Nobody waits for it: what comes faster than it is taken is lost, and counted in the log if it was slow.
+// The nil journal tells nobody.
 type journal struct {
 	after time.Duration // a request that took as long is slow
 	every func(Served)  // hears of all; nil is nobody
-	log   *slog.Logger
+	log   *ratelog.Logger
 	queue chan Served
-	lost  atomic.Int64
 }
 
 // newJournal is nil if nobody wants to hear. A threshold of 0 or less is none.
-func newJournal(threshold time.Duration, every func(Served), log *slog.Logger) *journal {
+func newJournal(threshold time.Duration, every func(Served), log *ratelog.Logger) *journal {
 	if threshold <= 0 {
 		if every == nil {
 			return nil
@@ -74,14 +71,16 @@ func (j *journal) tell(r Served) {
 	select {
 	case j.queue <- r:
 	default:
-		j.lost.Add(1)
+		if j.slow(&r) {
+			j.log.Skip(slowRequest)
+		}
 	}
 }
 
+func (j *journal) slow(r *Served) bool { return r.Ended.Sub(r.Begun) >= j.after }
+
 // run writes down what is told until stop is closed.
 func (j *journal) run(stop <-chan struct{}) {
-	var round time.Time
-	lines, left := 0, 0
 	for {
 		select {
 		case <-stop:
@@ -90,24 +89,15 @@ func (j *journal) run(stop <-chan struct{}) {
 			if j.every != nil {
 				j.every(r)
 			}
-			if r.Ended.Sub(r.Begun) < j.after {
-				continue
+			if j.slow(&r) {
+				j.write(&r)
 			}
-			if r.Ended.Sub(round) >= slowRound {
-				round, lines = r.Ended, 0
-			}
-			if lines++; lines > slowPerRound {
-				left++
-				continue
-			}
-			j.write(&r, left)
-			left = 0
 		}
 	}
 }
 
-// write writes a line of the slow-request log. left is how many there are no lines of.
-func (j *journal) write(r *Served, left int) {
+// write writes a line of the slow-request log.
+func (j *journal) write(r *Served) {
 	list := []any{"op", r.Op.String(), "path", r.Path, "session", hex(r.Session), "client", r.Client, "cxid", r.Cxid, "zxid", hex(r.Zxid), "took", r.Ended.Sub(r.Begun)}
 	begin := r.Begun
 	for _, stage := range r.Stages {
@@ -120,10 +110,7 @@ func (j *journal) write(r *Served, left int) {
 	if r.Reads > 1 {
 		list = append(list, "reads", r.Reads)
 	}
-	if lost := j.lost.Swap(0); lost > 0 || left > 0 {
-		list = append(list, "left out", int64(left)+lost)
-	}
-	j.log.Warn("slow request", list...)
+	j.log.Warn(slowRequest, list...)
 }
 
 // read tells of reads that were answered together, or of one that has waited since begun until began for writes before it.

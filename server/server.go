@@ -153,7 +153,7 @@ func Start(o Options) (*Server, error) {
 	if err := s.readCredentials(o.SecureListener != nil); err != nil {
 		return nil, err
 	}
-	s.journal = newJournal(o.SlowRequestThreshold, o.Served, s.log)
+	s.journal = newJournal(o.SlowRequestThreshold, o.Served, s.rated)
 	s.listings.limit = o.MaxGetChildrenResponseCacheSize
 	s.replica = replica.Options{Config: o.Config, FS: o.FS, StoreFS: o.StoreFS, Metrics: s.metrics, Logger: s.log}
 	load := s.recover
