@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 const (
 	handshakeLimit = 2048     // handshakes in flight, where the configuration does not say
 	handshakeBytes = 64 << 10 // that a client may send in one
+
+	handshakeCost  = time.Millisecond // about what one takes of a processor if it comes to its end
+	handshakeBurst = 64               // of them begin at once
 )
 
 // security says what is spoken on a listener.
@@ -41,8 +45,12 @@ type doorstep struct {
 	s     *Server
 	tls   *tlsconf.Server
 	limit int
+	// turns are had by those who compute, and by nobody who waits for a client: half of the processors at a time. Thousands that come at once would otherwise be in the way of
+	// every client in the scheduler, which looks for news from the network when it has nothing else to do.
+	turns chan struct{}
 
 	sync.Mutex
+	next    time.Time // when one more may begin
 	waiting list.List // of net.Conn, the oldest first
 	closed  bool
 }
@@ -59,18 +67,34 @@ func newDoorstep(s *Server) (*doorstep, error) {
 	if t := s.opts.ClientTLS; t.HostnameVerification && t.ClientHostnameVerification {
 		s.log.Info("the certificates of clients are compared with the addresses that they come from, whatever fips-mode says")
 	}
-	d := &doorstep{s: s, tls: material, limit: handshakeLimit}
+	d := &doorstep{s: s, tls: material, limit: handshakeLimit, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	if n := s.opts.OutstandingHandshakeLimit; n > 0 {
 		d.limit = n
 	}
 	return d, nil
 }
 
-// take has a connection that was just accepted wait until it can be admitted. It returns at once.
+// pace is how long the next one is to wait before it begins. Those who never end their handshakes come at no higher rate than those who do could be served, and thousands that come in a
+// second leave the clients that are there some of it; meanwhile the others are in the backlog of the port.
+func (d *doorstep) pace(now time.Time) time.Duration {
+	each := handshakeCost / time.Duration(cap(d.turns))
+	d.Lock()
+	defer d.Unlock()
+	if idle := now.Add(-handshakeBurst * each); d.next.Before(idle) {
+		d.next = idle
+	}
+	d.next = d.next.Add(each)
+	return max(0, d.next.Sub(now))
+}
+
+// take has a connection that was just accepted wait until it can be admitted. It returns when the connection has its turn.
 func (d *doorstep) take(nc net.Conn, how security) {
+	time.Sleep(d.pace(time.Now()))
+	d.turns <- struct{}{}
 	d.Lock()
 	if d.closed {
 		d.Unlock()
+		<-d.turns
 		_ = nc.Close()
 		return
 	}
@@ -82,6 +106,7 @@ func (d *doorstep) take(nc net.Conn, how security) {
 	d.Unlock()
 	d.s.wg.Go(func() {
 		admitted, err := d.identify(nc, how)
+		<-d.turns
 		d.Lock()
 		d.waiting.Remove(place)
 		d.Unlock()
@@ -113,10 +138,10 @@ func (d *doorstep) close() {
 // identify finds out what is spoken and does the handshake.
 func (d *doorstep) identify(nc net.Conn, how security) (newcomer, error) {
 	_ = nc.SetDeadline(time.Now().Add(d.s.opts.SessionlessCnxnTimeout))
-	in := &rationed{Conn: nc, left: handshakeBytes}
+	in := &rationed{Conn: nc, left: handshakeBytes, turns: d.turns}
 	if how == unified {
 		first := make([]byte, 1)
-		if _, err := io.ReadFull(nc, first); err != nil {
+		if _, err := io.ReadFull(in, first); err != nil {
 			return newcomer{}, err
 		}
 		if first[0] != tlsconf.FirstByte {
@@ -144,11 +169,12 @@ func (d *doorstep) identify(nc net.Conn, how security) (newcomer, error) {
 	return n, nil
 }
 
-// rationed is a connection of which a limited number of bytes can be read, until it is unlimited.
+// rationed is a connection on the doorstep, whose goroutine has a turn: of it a limited number of bytes can be read, until it is unlimited.
 type rationed struct {
 	net.Conn
 	begin     []byte // read of the connection already
 	left      int
+	turns     chan struct{}
 	unlimited bool
 }
 
@@ -167,8 +193,21 @@ func (r *rationed) Read(p []byte) (n int, err error) {
 	if r.left == 0 {
 		return 0, errLongHandshake
 	}
+	<-r.turns
 	n, err = r.Conn.Read(p[:min(len(p), r.left)])
+	r.turns <- struct{}{}
 	r.left -= n
+	return n, err
+}
+
+// Write is that of a net.Conn.
+func (r *rationed) Write(p []byte) (n int, err error) {
+	if r.unlimited {
+		return r.Conn.Write(p)
+	}
+	<-r.turns
+	n, err = r.Conn.Write(p)
+	r.turns <- struct{}{}
 	return n, err
 }
 

@@ -261,6 +261,29 @@ func TestCertReload(t *testing.T) {
 	}
 }
 
+// TestPace has more come than may begin: after the first few one begins in each millisecond, of each turn.
+func TestPace(t *testing.T) {
+	for _, turns := range []int{1, 4} {
+		d, began := &doorstep{turns: make(chan struct{}, turns)}, time.Now()
+		now := began
+		for range handshakeBurst + 1000*turns {
+			now = now.Add(d.pace(now))
+		}
+		if took := now.Sub(began); took != time.Second {
+			t.Errorf("%d turns: %d took %v", turns, handshakeBurst+1000*turns, took)
+		}
+		now = now.Add(time.Minute)
+		for i := range handshakeBurst {
+			if wait := d.pace(now); wait != 0 {
+				t.Fatalf("%d turns: number %d after a minute waits for %v", turns, i, wait)
+			}
+		}
+		if d.pace(now) == 0 {
+			t.Errorf("%d turns: %d at once", turns, handshakeBurst+1)
+		}
+	}
+}
+
 // TestHalfOpen has 10,000 connections hang in their handshakes, many more than there may be, beside a client that works and others that come: the oldest go.
 func TestHalfOpen(t *testing.T) {
 	s, ca, _ := secureServer(t, "nio.sessionlessCnxnTimeout=600000", "maxClientCnxns=10")
