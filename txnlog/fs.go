@@ -74,10 +74,12 @@ func grow(b []byte, n int) []byte {
 		return b
 	}
 	size := max(need, blockUp(2*cap(b)))
-	all := make([]byte, size+BlockSize)
-	from := int(-uintptr(unsafe.Pointer(unsafe.SliceData(all))) & (BlockSize - 1))
-	all = all[from : from : from+size]
-	return append(all, b...)
+	return append(fromBlock(make([]byte, size+BlockSize))[:0:size], b...)
+}
+
+// fromBlock is b from the first block of memory on that begins in it.
+func fromBlock(b []byte) []byte {
+	return b[-uintptr(unsafe.Pointer(unsafe.SliceData(b)))%BlockSize:]
 }
 
 // CacheDropper is a [File] whose content may be cached, so that reading it does not tell what is on the disk.

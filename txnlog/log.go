@@ -41,7 +41,8 @@ var (
 	ErrLogClosed = errors.New("txnlog: the log is closed")
 )
 
-var zeros = grow(nil, zeroAhead)[:zeroAhead]
+// zeros is memory that takes no room until somebody writes to it.
+var zeros [zeroAhead + BlockSize]byte
 
 // LogOptions says where and how a [Log] is written.
 type LogOptions struct {
@@ -393,7 +394,7 @@ func (l *Log) zero() error {
 	if upTo <= l.io.written {
 		return nil
 	}
-	_, err := l.io.file.WriteAt(zeros[:upTo-l.io.written], l.io.written)
+	_, err := l.io.file.WriteAt(fromBlock(zeros[:])[:upTo-l.io.written], l.io.written)
 	l.io.written = upTo
 	return err
 }
