@@ -72,7 +72,7 @@ func BenchmarkApplySet(b *testing.B) {
 			s, path := c.s, "/app/config"
 			all := make([]*conn, watchers)
 			for i := range all {
-				w := &conn{s: s, net: &sink{Conn: remoteAddr{addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}}}, ipID: c.ipID, lock: c.lock, now: c.now}
+				w := &conn{s: s, net: &sink{Conn: remoteAddr{addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}}}, ipID: c.ipID, lock: c.lock, connReader: &connReader{now: c.now}}
 				w.ids.Store(&[]jute.ID{c.ipID})
 				all[i] = w
 			}

@@ -55,22 +55,15 @@ type conn struct {
 	inWord   atomic.Bool  // serves a four-letter word
 	answerBy time.Time    // when the answer to it has to be written; zero for no limit beyond that of each part
 
-	// The reading goroutine's own.
-	in         []byte
-	r, w       int
-	quietReads int // reads in a row that left most of the buffer empty
-	now        time.Time
-	locked     bool // the tree is locked for reading
-	frames     int  // since the last endBatch
-	direct     int  // replies in query.b, made under that lock
-	submit     []*Request
+	*connReader // the reading goroutine's own; nil while the connection is parked
+
+	// The reading goroutine's own as well, and kept.
 	// afterSync says that the last write was a sync, which waits for a quorum: the next one must not be done before it is answered, and so waits here.
 	afterSync bool
 	exchange  sasl.Exchange // of SASL, once the client has begun one; nil before
 	promised  *promise      // the session that it gets when it has authenticated; nil for none
 	// saslFailures counts those that the connection has survived.
 	saslFailures int
-	query        query
 
 	// Requests whose replies wait for those before them, oldest first. The reader adds, applying removes.
 	fifo struct {
@@ -102,6 +95,33 @@ type conn struct {
 		bytes int // of paths
 		gone  bool
 	}
+}
+
+// connReader is what a connection needs only while a goroutine reads from it.
+type connReader struct {
+	in         []byte
+	r, w       int
+	quietReads int // reads in a row that left most of the buffer empty
+	now        time.Time
+	locked     bool // the tree is locked for reading
+	frames     int  // since the last endBatch
+	direct     int  // replies in query.b, made under that lock
+	submit     []*Request
+	query      query
+}
+
+var readers = sync.Pool{New: func() any { return new(connReader) }}
+
+// attachReader gives the connection a reader.
+func (c *conn) attachReader() {
+	c.connReader = readers.Get().(*connReader)
+	c.query.s, c.query.c = c.s, c
+}
+
+// release takes it back, empty.
+func (r *connReader) release() {
+	*r = connReader{}
+	readers.Put(r)
 }
 
 // connStats is what the words cons and stat show of a connection.

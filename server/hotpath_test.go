@@ -42,7 +42,7 @@ func hotConn(t testing.TB) (*conn, *sink) {
 		}
 	}
 	out := &sink{Conn: remoteAddr{addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9}}}
-	c := &conn{s: s, net: out, ipID: jute.ID{Scheme: "ip", ID: "127.0.0.1"}, lock: &s.locks[0].RWMutex, now: time.Now()}
+	c := &conn{s: s, net: out, ipID: jute.ID{Scheme: "ip", ID: "127.0.0.1"}, lock: &s.locks[0].RWMutex, connReader: &connReader{now: time.Now()}}
 	c.ids.Store(&[]jute.ID{c.ipID})
 	c.query = query{s: s, c: c}
 	c.attach(s.sessions.create(s.clock(c.now), 30_000))

@@ -61,7 +61,10 @@ func (l *lot) wake(c *conn) {
 	c.out.parked = false
 	c.out.Unlock()
 	if parked {
-		l.s.wg.Go(func() { c.read(true) })
+		l.s.wg.Go(func() {
+			c.attachReader()
+			c.read(true)
+		})
 	}
 }
 
@@ -85,8 +88,12 @@ func (c *conn) park() bool {
 	if c.out.closed || c.out.hangUp || c.out.flushing || c.unsent() > 0 {
 		return false
 	}
-	c.in, c.r, c.w, c.quietReads, c.submit, c.out.space = nil, 0, 0, 0, nil, nil // nobody waits who could be woken
-	c.query.body, c.query.b, c.query.events = nil, nil, nil
-	c.out.parked = c.s.lot.poller.add(c)
-	return c.out.parked
+	r := c.connReader
+	c.connReader, c.out.space = nil, nil // nobody waits who could be woken
+	if c.out.parked = c.s.lot.poller.add(c); !c.out.parked {
+		c.connReader = r
+		return false
+	}
+	r.release()
+	return true
 }

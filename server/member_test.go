@@ -271,7 +271,7 @@ func TestRequestsAbroad(t *testing.T) {
 	for i := range conns {
 		near, far := net.Pipe()
 		t.Cleanup(func() { far.Close() })
-		c := &conn{s: s, net: near, service: m.service}
+		c := &conn{s: s, net: near, service: m.service, connReader: &connReader{}}
 		r := &Request{Op: jute.OpSetData, Body: body, conn: c, service: m.service, write: true}
 		c.fifo.Lock()
 		c.push(r)
@@ -323,7 +323,7 @@ func TestMatch(t *testing.T) {
 		if row.kind != write {
 			continue
 		}
-		c := &conn{s: s}
+		c := &conn{s: s, connReader: &connReader{}}
 		session.conn.Store(c)
 		sync, r := &Request{Op: jute.OpSync, write: true}, &Request{Op: op, write: true}
 		c.fifo.queue = []*Request{{Op: jute.OpGetData}, sync, r, {Op: op, Cxid: 1, write: true}}
@@ -580,7 +580,7 @@ func TestRenewalOfAStranger(t *testing.T) {
 			b, _ := io.ReadAll(far)
 			read <- b
 		}()
-		c := &conn{s: s, net: near, service: m.service, now: time.Now()}
+		c := &conn{s: s, net: near, service: m.service, connReader: &connReader{now: time.Now()}}
 		secret := password(id)
 		welcome := c.renewSession(&jute.ConnectRequest{SessionID: id, Password: secret[:]}, 4000)
 		c.close()

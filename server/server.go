@@ -413,7 +413,7 @@ func (s *Server) admit(nc newcomer) {
 	}
 	s.conns.next++
 	c := &conn{
-		s: s, net: nc.Conn, secure: nc.secure, in: nc.begin, w: len(nc.begin), id: s.conns.next, ipID: jute.ID{Scheme: "ip", ID: ip}, opened: time.Now(),
+		s: s, net: nc.Conn, secure: nc.secure, id: s.conns.next, ipID: jute.ID{Scheme: "ip", ID: ip}, opened: time.Now(),
 		lock: &s.locks[int(s.conns.next)%len(s.locks)].RWMutex,
 	}
 	if tcp, ok := nc.Conn.(*net.TCPConn); ok {
@@ -421,7 +421,8 @@ func (s *Server) admit(nc newcomer) {
 	}
 	ids := append([]jute.ID{c.ipID}, nc.ids...)
 	c.ids.Store(&ids)
-	c.query = query{s: s, c: c}
+	c.attachReader()
+	c.in, c.w = nc.begin, len(nc.begin)
 	c.out.stats.reset()
 	s.conns.all[c] = struct{}{}
 	s.conns.perIP[ip]++
