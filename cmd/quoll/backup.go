@@ -90,7 +90,7 @@ func runBackup(ctx *cli.Context) error {
 	running, stop := untilStopped(context.Background())
 	defer stop()
 	if !ctx.Bool("follow") {
-		fs, done := progress("backing up " + o.DataDir)
+		fs, done := progress("backing up "+o.DataDir, 0)
 		o.FS = fs
 		report, err := backup.Run(running, o)
 		done()
@@ -193,7 +193,16 @@ func verifyBackup(ctx *cli.Context) error {
 	}
 	running, stop := untilStopped(context.Background())
 	defer stop()
-	fs, done := progress("reading " + dir)
+	var bytes int64 // each is compared, and replayed
+	if m, err := backup.Load(nil, dir); err == nil {
+		for _, s := range m.Snapshots {
+			bytes += 3 * s.Size
+		}
+		for _, l := range m.Logs {
+			bytes += 2 * l.Size
+		}
+	}
+	fs, done := progress("reading "+dir, bytes)
 	problems, err := backup.Verify(running, fs, dir)
 	done()
 	if err != nil {

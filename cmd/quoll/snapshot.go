@@ -117,7 +117,7 @@ func snapshotVerify(ctx *cli.Context) error {
 			}
 		}
 		for _, f := range files {
-			fs, done := progress("reading " + f.Path)
+			fs, done := progress("reading "+f.Path, sizeOf(f.Path))
 			verdict, err := inspect.VerifySnapshot(f.Path, inspect.Options{FS: fs})
 			done()
 			if err != nil {
