@@ -183,39 +183,42 @@ func TestListing(t *testing.T) {
 	}
 }
 
-// TestGuarded has who may take a snapshot. The root's ACL counts with each of its permissions (CVE-2025-58457), and the address is that of the connection (CVE-2024-51504).
-func TestGuarded(t *testing.T) {
+// guarded is an AdminServer whose snapshots who may takes. check asks for one with headers and compares the status, setACL changes the root's list.
+func guarded(t *testing.T) (check func(want int, headers ...string), setACL func(acl ...jute.ACL)) {
+	t.Helper()
 	a := start(t, "admin.rateLimiterIntervalInMS=0", "DigestAuthenticationProvider.superDigest=super:"+digestOf("super:secret"))
-	take := func(headers ...string) int {
-		answer, _ := ask(t, a, "GET", "/commands/snapshot?streaming=false", "", headers...)
-		return answer.StatusCode
+	c, err := client.Connect(t.Context(), a.Server.Addr(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	check := func(want int, headers ...string) {
+	t.Cleanup(func() { c.Close() })
+	if err := c.AddAuth(t.Context(), "digest", []byte("super:secret")); err != nil {
+		t.Fatal(err)
+	}
+	check = func(want int, headers ...string) {
 		t.Helper()
-		if got := take(headers...); got != want {
-			t.Errorf("%q: %d, not %d", headers, got, want)
+		if answer, _ := ask(t, a, "GET", "/commands/snapshot?streaming=false", "", headers...); answer.StatusCode != want {
+			t.Errorf("%q: %d, not %d", headers, answer.StatusCode, want)
 		}
 	}
+	setACL = func(acl ...jute.ACL) {
+		t.Helper()
+		if _, err := c.SetACL(t.Context(), "/", acl, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return check, setACL
+}
+
+// TestCVE2025_58457 has who may take a snapshot: the root's ACL counts with each of its permissions.
+func TestCVE2025_58457(t *testing.T) {
+	check, setACL := guarded(t)
 	check(401)
 	for _, bad := range []string{"", "digest", "x509", "nosuch a", "world anyone", "super x", "sasl x", "ip a b", "digest  a:b"} {
 		check(401, "Authorization", bad)
 	}
 	check(200, "Authorization", "digest a:b") // anyone may do anything at the root
 	check(200, "Authorization", "ip")
-	c, err := client.Connect(t.Context(), a.Server.Addr(), client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	setACL := func(acl ...jute.ACL) {
-		t.Helper()
-		if err := c.AddAuth(t.Context(), "digest", []byte("super:secret")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.SetACL(t.Context(), "/", acl, -1); err != nil {
-			t.Fatal(err)
-		}
-	}
 	user := digestOf("u:p")
 	setACL(jute.ACL{Perms: jute.PermAll &^ jute.PermAdmin, Scheme: "digest", ID: "u:" + user}, jute.ACL{Perms: jute.PermRead, Scheme: "world", ID: "anyone"})
 	check(403, "Authorization", "digest u:p")
@@ -224,12 +227,18 @@ func TestGuarded(t *testing.T) {
 	setACL(jute.ACL{Perms: jute.PermAll, Scheme: "digest", ID: "u:" + user})
 	check(200, "Authorization", "digest u:p")
 	check(403, "Authorization", "digest u:q")
+}
+
+// TestCVE2024_51504 says in headers where a request comes from: the address that counts is that of the connection.
+func TestCVE2024_51504(t *testing.T) {
+	check, setACL := guarded(t)
 	setACL(jute.ACL{Perms: jute.PermAll, Scheme: "ip", ID: "10.1.2.3"})
 	check(403, "Authorization", "ip")
 	check(403, "Authorization", "ip", "X-Forwarded-For", "10.1.2.3")
 	check(403, "Authorization", "ip 10.1.2.3")
 	setACL(jute.ACL{Perms: jute.PermAll, Scheme: "ip", ID: "127.0.0.0/8"})
 	check(200, "Authorization", "ip")
+	check(200, "Authorization", "ip", "X-Forwarded-For", "10.1.2.3")
 }
 
 // TestGuardedWhereClientsAuthenticate asks for what the root's ACL leaves open to everybody, where the client port does not.

@@ -7,8 +7,8 @@ import (
 	"quoll/sasl"
 )
 
-// TestAuthorize is which Kerberos principals may be servers: those of the hosts of members, and nobody else, one without a host least of all (CVE-2023-44981).
-func TestAuthorize(t *testing.T) {
+// TestCVE2023_44981 is which Kerberos principals may be servers: those of the hosts of members, and nobody else, one without a host least of all.
+func TestCVE2023_44981(t *testing.T) {
 	server := func(id int64, host string) ensemble.Server {
 		return ensemble.Server{ID: id, Quorum: []ensemble.Addr{{Host: host, Port: 2888}}, Election: []ensemble.Addr{{Host: host, Port: 3888}}}
 	}

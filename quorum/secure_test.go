@@ -76,9 +76,8 @@ func TestCVE2018_8012(t *testing.T) {
 	}
 }
 
-// TestReverseDNS has a certificate for the name that the server's address has in DNS, which whoever controls that zone can choose: it is refused, and nobody is asked (what was published
-// about ZooKeeper in 2026).
-func TestReverseDNS(t *testing.T) {
+// TestCVE2026_24281 has a certificate for the name that the server's address has in DNS, which whoever controls that zone can choose: it is refused, and nobody is asked.
+func TestCVE2026_24281(t *testing.T) {
 	asked := atomic.Int64{}
 	usual := net.DefaultResolver
 	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {

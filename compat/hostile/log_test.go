@@ -21,9 +21,9 @@ const forged = "\r\n\x1b[31mtime=2000-01-01T00:00:00Z level=INFO msg=forged\n200
 // secret is in passwords and data; none of it may be in a log.
 const secret = "5ecret-of-the-client"
 
-// TestLogs sends bytes that would forge lines wherever a client may choose some, to the client port, a port for TLS, the AdminServer and the ports of other servers, and secrets where these belong.
+// TestCVE2026_24308 sends bytes that would forge lines wherever a client may choose some, to the client port, a port for TLS, the AdminServer and the ports of other servers, and secrets where these belong.
 // What the server and its audit log have then is lines of their own, printable, and without a secret.
-func TestLogs(t *testing.T) {
+func TestCVE2026_24308(t *testing.T) {
 	dir := t.TempDir()
 	audit := dir + "/audit.log"
 	ports := make([]int, 4)
