@@ -54,22 +54,31 @@ func leaveCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "leave",
 		Usage:     "remove a server from an ensemble, quoll or Apache ZooKeeper",
-		ArgsUsage: "N",
+		ArgsUsage: "[N]",
 		Description: `Removes server N, running or not. If it leads, another server takes over. A running server goes on without a vote until it is stopped.
 The servers need reconfigEnabled=true, and whoever asks write permission for /zookeeper/config, which the superuser has. For TLS the client's properties say
 which stores to use, those of zkCli.sh: -D settings in CLIENT_JVMFLAGS, or a file.
 
 Exit codes: 0 the server is no member, 1 it still is, 2 wrong arguments.
 
-Example:
-   quoll leave --server one:2181 --auth digest:super:secret 4`,
-		Flags: memberFlags(),
+Examples:
+   quoll leave --server one:2181 --auth digest:super:secret 4
+   quoll leave --server one:2181 --auth digest:super:secret --above 3`,
+		Flags: append(memberFlags(), &cli.Int64Flag{Name: "above", Usage: "remove every server whose id is larger than `N`, one after the other"}),
 		Action: func(ctx *cli.Context) error {
-			sid, err := strconv.ParseInt(ctx.Args().First(), 10, 64)
-			if ctx.Args().Len() != 1 || err != nil {
-				return failure{exitInvocation, errors.New("the id of one server is needed")}
+			next := func(c *ensemble.Config) move { return nextLeaveAbove(c, ctx.Int64("above")) }
+			if !ctx.IsSet("above") {
+				sid, err := strconv.ParseInt(ctx.Args().First(), 10, 64)
+				if ctx.Args().Len() != 1 || err != nil {
+					return failure{exitInvocation, errors.New("the id of one server is needed")}
+				}
+				next = func(c *ensemble.Config) move { return nextLeave(c, sid) }
+			} else if ctx.Args().Present() {
+				return failure{exitInvocation, errors.New("--above or the id of one server, not both")}
 			}
-			return withMembers(ctx, func(run context.Context, m *members, _ bool) error { return m.leave(run, sid) })
+			return withMembers(ctx, func(run context.Context, m *members, _ bool) error {
+				return m.change(run, func(c *ensemble.Config) (move, error) { return next(c), nil })
+			})
 		},
 	}
 }
@@ -166,6 +175,14 @@ func nextLeave(c *ensemble.Config, sid int64) move {
 	return move{leaving: strconv.FormatInt(sid, 10), version: c.Version, why: fmt.Sprintf("server %d leaves", sid)}
 }
 
+// nextLeaveAbove is the next move on the way to a config without ids above a limit, of which the largest goes first.
+func nextLeaveAbove(c *ensemble.Config, limit int64) move {
+	if n := len(c.Servers); n > 0 && c.Servers[n-1].ID > limit {
+		return nextLeave(c, c.Servers[n-1].ID)
+	}
+	return move{done: true, why: fmt.Sprintf("no server above %d is a member", limit)}
+}
+
 // members changes the members of an ensemble.
 type members struct {
 	zk    *client.Client
@@ -239,10 +256,6 @@ func (m *members) join(ctx context.Context, want *ensemble.Server, address strin
 }
 
 // leave makes a server no member.
-func (m *members) leave(ctx context.Context, sid int64) error {
-	return m.change(ctx, func(c *ensemble.Config) (move, error) { return nextLeave(c, sid), nil })
-}
-
 // change makes moves until one is the last. It reads the config before each, so what others change meanwhile, and answers that were lost, do no harm.
 func (m *members) change(ctx context.Context, next func(*ensemble.Config) (move, error)) error {
 	for {

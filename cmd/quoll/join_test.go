@@ -76,6 +76,12 @@ func TestNextLeave(t *testing.T) {
 	if mv := nextLeave(c, 3); !mv.done {
 		t.Errorf("%+v", mv)
 	}
+	if mv := nextLeaveAbove(c, 0); mv.done || mv.leaving != "2" || mv.version != 5 {
+		t.Errorf("%+v", mv)
+	}
+	if mv := nextLeaveAbove(c, 2); !mv.done {
+		t.Errorf("%+v", mv)
+	}
 }
 
 func TestParseMember(t *testing.T) {

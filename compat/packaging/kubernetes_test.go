@@ -251,7 +251,10 @@ func TestKubernetes(t *testing.T) {
 		}
 	}
 	members(5)
-	leave := newPod(five, "Job/quoll-join-0", 0)
+	leave := newPod(five, "Job/quoll-leave", 0)
+	if out, err := leave.run(leave.container.Command...); err != nil || !strings.Contains(out, "no server above 4 is a member") {
+		t.Fatalf("%v: %s", err, out)
+	}
 	if out, err := leave.run("quoll", "leave", "--server", "quoll:2281", "3"); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -60,7 +60,8 @@ func TestJoin(t *testing.T) {
 				{"leave", fmt.Sprint(leader), 0, []string{fmt.Sprintf("server %d leaves", leader), fmt.Sprintf("server %d is no member", leader)}, map[int64]string{leader: "follower"}},
 				{"leave", fmt.Sprint(leader), 0, []string{fmt.Sprintf("server %d is no member", leader)}, nil},
 				{"join", fmt.Sprintf("server.%d=%s", leader, w.line(leader, "participant")), 0, []string{fmt.Sprintf("server %d becomes an observer", leader), fmt.Sprintf("server %d becomes a participant", leader), fmt.Sprintf("server %d is a member: follower", leader)}, nil},
-				{"leave", "4", 0, []string{"server 4 leaves", "server 4 is no member"}, nil},
+				{"leave", "--above=3", 0, []string{"server 4 leaves", "no server above 3 is a member"}, nil},
+				{"leave", "4", 0, []string{"server 4 is no member"}, nil},
 				{"leave", "x", 2, []string{"quoll: the id of one server is needed"}, nil},
 			} {
 				lines, code := w.quoll(step.command, follower, step.argument)

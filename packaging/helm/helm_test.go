@@ -377,14 +377,16 @@ func TestSize(t *testing.T) {
 	join := func(n int) string {
 		return fmt.Sprintf("post-upgrade,post-rollback %d quoll join --server quoll:2181 server.%[1]d=quoll-%[1]d.quoll-members:2888:3888;2181", n)
 	}
-	leave := func(n int) string { return fmt.Sprintf("pre-upgrade %d quoll leave --server quoll:2181 %d", -n, n) }
+	leave := func(hooks string, n int) string {
+		return fmt.Sprintf("%s -1 quoll leave --server quoll:2181 --above %d", hooks, n)
+	}
 	for _, c := range []struct {
 		replicas, running int
 		want              []string
 	}{
-		{3, 0, []string{join(0), join(1), join(2)}},
-		{5, 3, []string{join(0), join(1), join(2), join(3), join(4)}},
-		{3, 5, []string{join(0), join(1), join(2), leave(4), leave(3)}},
+		{3, 0, []string{join(0), join(1), join(2), leave("post-rollback", 2)}},
+		{5, 3, []string{join(0), join(1), join(2), join(3), join(4), leave("post-rollback", 4)}},
+		{3, 5, []string{join(0), join(1), join(2), leave("pre-upgrade,post-rollback", 2)}},
 	} {
 		if have := jobs(c.replicas, c.running); !slices.Equal(have, c.want) {
 			t.Errorf("%d members of %d: %q", c.replicas, c.running, have)
