@@ -19,7 +19,7 @@ const (
 	handshakeBytes = 64 << 10 // that a client may send in one
 
 	handshakeCost  = time.Millisecond // about what one takes of a processor if it comes to its end
-	handshakeBurst = 64               // of them begin at once
+	handshakeBurst = 1000             // of them begin at once, as when all clients of a server that is gone come here
 )
 
 // security says what is spoken on a listener.
