@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
 	"testing"
 
 	"quoll/client"
@@ -54,6 +55,50 @@ func TestRestoreIsOnTheDisk(t *testing.T) {
 	check(t, s, "/java", "1")
 }
 
+// TestRestoreOfAMember: ZooKeeper restores the one member that is asked, which is another state machine than the others from then on. quoll refuses, and says what to do.
+func TestRestoreOfAMember(t *testing.T) {
+	peer.RequireJVM(t)
+	for _, kind := range peer.Kinds {
+		t.Run(kind.Name, func(t *testing.T) {
+			var mu sync.Mutex
+			admins := map[string]string{} // by the addresses for clients
+			member := peer.Kind{Name: kind.Name, Start: func(o peer.Options) (*peer.Server, error) {
+				port, err := peer.FreePort()
+				if err != nil {
+					return nil, err
+				}
+				o.Config = append(o.Config, "admin.enableServer=true", "admin.serverAddress=127.0.0.1", fmt.Sprint("admin.serverPort=", port))
+				s, err := kind.Start(o)
+				if err == nil {
+					mu.Lock()
+					admins[s.Addr()] = fmt.Sprintf("http://127.0.0.1:%d/commands/", port)
+					mu.Unlock()
+				}
+				return s, err
+			}}
+			servers := peer.Ensemble(t, peer.Options{}, member, member, member)
+			set(t, servers[0], "/a", "before")
+			one := admins[servers[0].Addr()]
+			connected(t, servers[0], func(c *client.Client) { must(t, c.Sync(t.Context(), "/a")) })
+			earlier := snapshot(t, one)
+			set(t, servers[0], "/a", "after")
+			status, answer := ask(t, "POST", one+"restore", earlier)
+			refuses := status == http.StatusServiceUnavailable && bytes.Contains(answer, []byte("quoll restore"))
+			if kind.Name == "java" && status != http.StatusOK || kind.Name == "quoll" && !refuses {
+				t.Errorf("%d %s", status, answer)
+			}
+			for i, s := range servers {
+				want := "after"
+				if i == 0 && kind.Name == "java" {
+					want = "before"
+				}
+				connected(t, s, func(c *client.Client) { must(t, c.Sync(t.Context(), "/a")) })
+				check(t, s, "/a", want)
+			}
+		})
+	}
+}
+
 // restorable starts a server with an AdminServer, whose address it returns.
 func restorable(t *testing.T, start func(testing.TB, peer.Options) *peer.Server, o peer.Options) (string, *peer.Server) {
 	t.Helper()
@@ -65,18 +110,24 @@ func restorable(t *testing.T, start func(testing.TB, peer.Options) *peer.Server,
 
 func request(t *testing.T, method, url string, body []byte) []byte {
 	t.Helper()
+	status, answer := ask(t, method, url, body)
+	if status != http.StatusOK {
+		t.Fatalf("%s %s: %d %.500s", method, url, status, answer)
+	}
+	return answer
+}
+
+func ask(t *testing.T, method, url string, body []byte) (status int, answer []byte) {
+	t.Helper()
 	r, err := http.NewRequest(method, url, bytes.NewReader(body))
 	must(t, err)
 	r.Header.Set("Authorization", "digest a:b")
 	response, err := http.DefaultClient.Do(r)
 	must(t, err)
 	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
+	answer, err = io.ReadAll(response.Body)
 	must(t, err)
-	if response.StatusCode != 200 {
-		t.Fatalf("%s %s: %s %.500s", method, url, response.Status, answer)
-	}
-	return answer
+	return response.StatusCode, answer
 }
 
 func snapshot(t *testing.T, admin string) []byte {
