@@ -21,7 +21,7 @@ export function show(main) {
 						.filter(Boolean).map(([name, value]) => h("div", { class: "card tile" }, h("span", { class: "muted" }, name), h("strong", {}, value)))),
 				h("div", { class: "card" }, h("h1", {}, "Members"),
 					alone ? h("p", { class: "muted" }, "This server stands alone.") : [
-						!e.leads && h("p", { class: "muted" }, "How far the others are their leader knows: open its console."),
+						!e.leads && h("p", { class: "muted" }, "How far the others are their leader knows: open its console", leadersConsole(e.members), ". Behind is here what this server has received and not yet applied."),
 						e.syncing > 0 && note("hint", `${e.syncing} more that are being synchronized.`),
 						table("Members of the ensemble", ["Server", "Role", "Now", "#Behind", "#Zxid", "Clients", "Quorum port", "Election port"], e.members.map((m) => [
 							h("strong", {}, String(m.id)),
@@ -35,6 +35,17 @@ export function show(main) {
 			main.replaceChildren(note("error", words(error)));
 		}
 	});
+}
+
+// leadersConsole is where the leader's console is if it listens as this one does; where that is no member tells the others.
+function leadersConsole(members) {
+	const leader = members.find((m) => m.leader);
+	const host = leader?.quorum[0]?.replace(/:\d+$/, "");
+	if (!host) {
+		return null;
+	}
+	const at = location.protocol + "//" + host + (location.port && ":" + location.port) + location.pathname + "#/ensemble/";
+	return [", if it listens as this one does at ", h("a", { href: at, rel: "noreferrer" }, at)];
 }
 
 const lag = (n) => n === 0 ? "0" : h("span", { class: n > 1000 ? "bad" : null }, count(n));

@@ -201,6 +201,7 @@ func TestConsole(t *testing.T) {
 		b.await("location.hash === '#/tree/shop/config/by%20the%20follower'")
 		at("#/ensemble/")
 		b.text("td", "ask the leader")
+		b.text("a[rel=noreferrer]", "http://127.0.0.1:")
 		b.text("#status", "follower")
 	})
 
