@@ -391,8 +391,13 @@ func TestHandshakeRation(t *testing.T) {
 		_, _ = a.Write(make([]byte, handshakeBytes+1))
 		a.Close()
 	}()
-	if n, err := io.Copy(io.Discard, &rationed{Conn: b, left: handshakeBytes}); n != handshakeBytes || err != errLongHandshake {
+	turns := make(chan struct{}, 1)
+	turns <- struct{}{}
+	if n, err := io.Copy(io.Discard, &rationed{Conn: b, left: handshakeBytes, turns: turns}); n != handshakeBytes || err != errLongHandshake {
 		t.Errorf("%d bytes, %v", n, err)
+	}
+	if len(turns) != 1 {
+		t.Error("the turn is not taken again after the end")
 	}
 	b.Close()
 }
