@@ -573,7 +573,9 @@ func TestStrimzi(t *testing.T) {
 				}
 			}
 			secure := &tls.Dialer{Config: ca.Config(ca.Issue("operator", form))}
-			c, err := client.Connect(t.Context(), fmt.Sprint("127.0.0.1:", ports[0]), client.Options{Dial: func(ctx context.Context, addr string) (net.Conn, error) { return secure.DialContext(ctx, "tcp", addr) }})
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			c, err := client.Connect(ctx, fmt.Sprint("127.0.0.1:", ports[0]), client.Options{Dial: func(ctx context.Context, addr string) (net.Conn, error) { return secure.DialContext(ctx, "tcp", addr) }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -589,12 +591,12 @@ func TestStrimzi(t *testing.T) {
 				t.Errorf("quoll status: %v: %s", err, out)
 			}
 			// The operator wants its own list of the members and sends all of it.
-			text, _, err := c.GetConfig(t.Context(), false)
+			text, _, err := c.GetConfig(ctx, false)
 			if err != nil || strings.Count(string(text), ":participant;127.0.0.1:") != 3 {
 				t.Errorf("the members are %q: %v", text, err)
 			}
 			want := []string{line(1, "127.0.0.1"), line(2, "127.0.0.1"), line(3, "127.0.0.1")}
-			if text, _, err = c.Reconfig(t.Context(), "", "", strings.Join(want, ","), -1); err != nil || !bytes.HasPrefix(text, []byte(strings.Join(want, "\n")+"\nversion=")) {
+			if text, _, err = c.Reconfig(ctx, "", "", strings.Join(want, ","), -1); err != nil || !bytes.HasPrefix(text, []byte(strings.Join(want, "\n")+"\nversion=")) {
 				t.Errorf("a reconfig to the operator's list: %q, %v", text, err)
 			}
 		})

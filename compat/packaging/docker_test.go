@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -208,6 +209,11 @@ func TestImage(t *testing.T) {
 			root := image(t, c.stage)
 			if err := os.WriteFile(filepath.Join(root, "etc/hosts"), []byte("127.0.0.1 localhost\n"), 0o644); err != nil { // as an engine does
 				t.Fatal(err)
+			}
+			if is, err := os.Stat(filepath.Join(root, "tmp")); err != nil {
+				t.Error(err)
+			} else if is.Mode() != fs.ModeDir|fs.ModeSticky|0o777 {
+				t.Errorf("/tmp has the mode %v", is.Mode())
 			}
 			for _, dir := range c.volumes {
 				if err := os.Chown(filepath.Join(root, dir), int(c.uid), int(c.gid)); err != nil {
