@@ -306,8 +306,8 @@ func (r *replayer) refuseLogsAlone() error {
 		r.st.SnapDir, read.Files[0], text)
 }
 
-// digestRun is what the digests of a replay say of the tree. One that has gone wrong never has the right digest again, so one that has it in the end was right all the
-// time: a leader that is Java writes wrong ones into the log of everybody, as often as clients make it.
+// digestRun is what the digests of a replay say of the tree. A digest is the sum over all znodes, so a tree that has the right one in the end is right, whatever came
+// before: a leader that is Java writes wrong ones into the log of everybody, as often as clients make it.
 type digestRun struct {
 	wrong      int64 // how many were not the tree's
 	since      int64 // the zxid from which on none was, 0 if the last one was

@@ -127,8 +127,8 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 	}
 }
 
-// compareDigest looks whether the tree is the leader's. A tree that has gone wrong never has the right digest again, so one that has it again was right all the time: clients
-// can make a leader that is Java write wrong ones, which is no reason to fill the log.
+// compareDigest looks whether the tree is the leader's. A digest is the sum over all znodes, so a tree that has the right one again is right: clients can make a leader that is
+// Java write wrong ones, which is no reason to fill the log.
 func (s *Server) compareDigest(txn *tree.Txn) {
 	a := &s.apply
 	switch agrees, compared := s.tree.CompareDigest(txn); {

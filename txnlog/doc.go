@@ -8,7 +8,7 @@
 //	err = read.Settle(fs) // cuts the tail
 //	log := txnlog.NewLog(txnlog.LogOptions{Dir: logDir, FS: fs, ...})
 //	log.Append(zxid, entry) // for each transaction, in zxid order
-//	err = log.Sync()        // one write and one fdatasync for all of them; only now may anybody be told
+//	err = log.Sync()        // one write and one sync for all of them; only now may anybody be told
 //	if err != nil {
 //		err = log.Recover() // until it works; what was acknowledged is still there, the failed batch is not
 //	}

@@ -255,7 +255,6 @@ func (m *members) join(ctx context.Context, want *ensemble.Server, address strin
 	})
 }
 
-// leave makes a server no member.
 // change makes moves until one is the last. It reads the config before each, so what others change meanwhile, and answers that were lost, do no harm.
 func (m *members) change(ctx context.Context, next func(*ensemble.Config) (move, error)) error {
 	for {

@@ -155,6 +155,20 @@ func (m *Member) Digest() (digest int64, znodes int, err error) {
 	return state.Digest(), state.Len(), nil
 }
 
+// Agree ends an ensemble: it compares what all members that run show, of how many znodes, stops them, and compares their files.
+func (e *Ensemble) Agree() (znodes int, err error) {
+	if znodes, err = e.SameTrees(); err != nil {
+		return 0, err
+	}
+	if err = e.Settle("/settled"); err != nil {
+		return 0, err
+	}
+	if err = e.Stop(); err != nil {
+		return 0, err
+	}
+	return znodes, e.SameDigests()
+}
+
 // SameDigests compares the files of all members, which must not run. A 3.4 that never wrote a snapshot is left out: there is nothing that its
 // log begins from.
 func (e *Ensemble) SameDigests() error {
