@@ -23,7 +23,8 @@
 // The JVM has G1 and a heap that is fixed and so large that it never lacks memory, except where resident memory is what is measured: there it grows from
 // a small one, and is told to collect its garbage before anybody looks, which is the kindest reading for Java.
 //
-// The floor is a Go loop that answers canned bytes on the same wire: what the machine, the kernel and the generator need, whatever the server.
+// The floor is a Go loop that answers canned bytes on the same wire, those of a write when the request is on the disk, in one sync with those of all
+// connections that wait: what the machine, the kernel, the disk and the generator need, whatever the server. Its log is quoll's.
 //
 // # Loads
 //

@@ -150,7 +150,7 @@ func startFloor(e entry) (*entrant, error) {
 	}
 	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	p := &peer.Process{
-		Args:    []string{self, "floor", addr},
+		Args:    []string{self, "floor", addr, e.work},
 		LogPath: filepath.Join(e.work, "floor.log"),
 		Ready: func() error {
 			c, err := dial(addr)

@@ -10,13 +10,18 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"quoll/jute"
+	"quoll/txnlog"
 )
 
-// floor answers the requests of the generator with canned bytes: a Go loop that does nothing but read, look at the opcode and
-// write. What it needs is what any server in Go needs on this machine, so it is the reference for the others.
+// floor answers the requests of the generator with canned bytes: a Go loop that does nothing but read, look at the opcode, have the
+// bytes of a write on the disk, and write. What it needs is what any server in Go needs on this machine, so it is the reference for the others.
 type floor struct {
+	// log has the requests that change something, as they came; nil is none. One sync is for all that connections have brought meanwhile.
+	log  *txnlog.Log
+	zxid atomic.Int64
 	// size is the length of the data of every znode: that of the last create with any.
 	size atomic.Int32
 	// znodes counts the creates less the deletes. All but one are children of that one.
@@ -155,6 +160,7 @@ func (f *floor) serveConn(c net.Conn, session int64) error {
 	var out []byte
 	for greeted := false; ; {
 		out = out[:0]
+		logged := false
 		for end-start >= 4 {
 			n := int(int32(binary.BigEndian.Uint32(in[start:])))
 			if n < 8 || n > len(in)-4 {
@@ -172,6 +178,10 @@ func (f *floor) serveConn(c net.Conn, session int64) error {
 				greeted = true
 			} else {
 				xid, op := int32(binary.BigEndian.Uint32(frame)), jute.Op(binary.BigEndian.Uint32(frame[4:]))
+				if f.log != nil && changes(op) {
+					f.log.Append(f.zxid.Add(1), frame)
+					logged = true
+				}
 				var err error
 				if out, err = f.answer(out, xid, op, frame[8:]); err != nil {
 					return err
@@ -184,6 +194,11 @@ func (f *floor) serveConn(c net.Conn, session int64) error {
 				}
 			}
 			binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-4))
+		}
+		if logged {
+			if err := f.log.Sync(); err != nil {
+				return err
+			}
 		}
 		if len(out) > 0 {
 			if _, err := c.Write(out); err != nil {
@@ -208,14 +223,32 @@ func greeting(b []byte, session int64) []byte {
 	return resp.Append(b)
 }
 
-// floorIfAsked makes this process the floor if its arguments are "floor ADDRESS". Then it serves until it is killed.
+// changes reports whether the generator's requests with this opcode are writes.
+func changes(op jute.Op) bool {
+	return op == jute.OpCreate || op == jute.OpDelete || op == jute.OpSetData || op == jute.OpMulti
+}
+
+// logTo has writes logged into a directory, with the settings of a server. A full file goes when the next one begins: nobody reads it.
+func (f *floor) logTo(dir string) {
+	var open string
+	f.log = txnlog.NewLog(txnlog.LogOptions{Dir: dir, PreAlloc: 64 << 20, ForceSync: true, SizeLimit: 256 << 20, OnSync: func(_ time.Duration, file string, _ int64) {
+		if open != file && open != "" {
+			os.Remove(open)
+		}
+		open = file
+	}})
+}
+
+// floorIfAsked makes this process the floor if its arguments are "floor ADDRESS DIRECTORY". Then it serves until it is killed.
 func floorIfAsked() {
-	if len(os.Args) != 3 || os.Args[1] != "floor" {
+	if len(os.Args) != 4 || os.Args[1] != "floor" {
 		return
 	}
 	l, err := net.Listen("tcp", os.Args[2])
 	if err != nil {
 		log.Fatal("floor: ", err)
 	}
-	log.Fatal("floor: ", newFloor().serve(l))
+	f := newFloor()
+	f.logTo(os.Args[3])
+	log.Fatal("floor: ", f.serve(l))
 }

@@ -93,7 +93,7 @@ func (r *results) reportAims(w io.Writer, lines []line, servers []string) {
 	if cells == nil {
 		return
 	}
-	fmt.Fprint(w, "quoll / java is the ratio of the medians, in parentheses the least and the most of the rounds; the floor answers canned bytes.\n\n")
+	fmt.Fprint(w, "quoll / java is the ratio of the medians, in parentheses the least and the most of the rounds; the floor answers canned bytes, when those of a write are on the disk.\n\n")
 	markdown(w, slices.Concat([]string{"row", "figure"}, servers, []string{"quoll / java", "aim", "met"}), cells)
 	fmt.Fprintf(w, "%d of %d aims are met.", len(cells)-len(missed), len(cells))
 	if missed != nil {
