@@ -161,7 +161,7 @@ func TestSnapshotOnDemand(t *testing.T) {
 
 // TestBatchesAreBounded takes large requests out of the inbox: in order, all of them, and not all at once.
 func TestBatchesAreBounded(t *testing.T) {
-	l := newLocal(&Server{opts: &Options{Config: config.Defaults()}})
+	l := newInbox(func() {})
 	var all []*Request
 	for range 10 {
 		all = append(all, &Request{Body: make([]byte, batchLimit/4)})

@@ -558,6 +558,7 @@ func (c *conn) endBatch() bool {
 	c.s.stats.received.Add(int64(c.frames))
 	c.frames = 0
 	if len(c.submit) > 0 {
+		c.tryFlush() // to submit may take as long as the disk does
 		c.s.sequencer.Submit(c.submit)
 		clear(c.submit)
 		c.submit = c.submit[:0]

@@ -10,18 +10,23 @@ import (
 	"quoll/txnlog"
 )
 
-// local is the sequencer of a standalone server: one goroutine that takes what has come in, prepares it, logs it with one write and one
-// sync, and applies it. Whatever arrives meanwhile is the next batch.
+// local is the sequencer of a standalone server: it takes what has come in, prepares it, logs it with one write and one sync, and applies it. Whatever arrives
+// meanwhile is the next batch. Who brings a request while nobody is at it does all that himself, since to wake another goroutine costs more than most batches; what
+// has come meanwhile he leaves to the sequencer's own goroutine, which goes on as long as there is something.
 type local struct {
 	*inbox
-	s      *Server
-	log    *txnlog.Log // nil in memory
-	zxid   int64       // the last one given out
-	wake   chan struct{}
-	batch  []Proposal
-	entry  []byte
-	duties duties
-	disk   diskWatch
+	s    *Server
+	log  *txnlog.Log   // nil in memory
+	wake chan struct{} // has the sequencer's own goroutine take a turn
+	turn sync.Mutex    // of who takes a batch; what follows is his
+	// ended says that nobody takes any more.
+	ended    bool
+	zxid     int64 // the last one given out
+	requests []*Request
+	batch    []Proposal
+	entry    []byte
+	duties   duties
+	disk     diskWatch
 	// restoring is the state that is to take the place of this one; nil for none. Who holds restoresOne may set it.
 	restoring   atomic.Pointer[restoring]
 	restoresOne sync.Mutex
@@ -29,11 +34,11 @@ type local struct {
 
 func newLocal(s *Server) *local {
 	l := &local{s: s, wake: make(chan struct{}, 1), duties: duties{s: s}}
-	l.inbox = newInbox(l.poke)
+	l.inbox = newInbox(l.drive)
 	return l
 }
 
-// poke makes the sequencer look at what is due.
+// poke makes the sequencer's own goroutine look at what is due.
 func (l *local) poke() {
 	select {
 	case l.wake <- struct{}{}:
@@ -41,46 +46,86 @@ func (l *local) poke() {
 	}
 }
 
+// drive takes a batch, unless somebody else does: he looks again afterwards.
+func (l *local) drive() {
+	if !l.turn.TryLock() {
+		return
+	}
+	if !l.ended {
+		l.takeBatch(nil)
+	}
+	more := l.pending() > 0 || l.disk.state != diskGood // when the disk is tried again is new
+	l.turn.Unlock()
+	if more || l.pending() > 0 {
+		l.poke()
+	}
+}
+
+// takeBatch commits what has come in, and what is due.
+func (l *local) takeBatch(due []*Request) {
+	requests := append(l.take(l.requests[:0], l.s.opts.MaxBatchSize), due...)
+	l.commit(l.admit(requests))
+	clear(requests)
+	l.requests = requests
+	l.cutIfDue()
+}
+
+// run takes turns as long as there is something to do, or whenever something is due.
 func (l *local) run() {
+	l.turn.Lock()
 	l.zxid = l.s.tree.LastZxid()
 	l.duties.begin(time.Now())
 	if k := l.s.checkpoints; k != nil {
 		defer close(k.ended)
 	}
+	l.turn.Unlock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	l.cutIfDue()
-	var requests []*Request
 	for {
-		clear(requests)
-		requests = l.take(requests[:0], l.s.opts.MaxBatchSize)
-		if len(requests) == 0 {
-			timer.Reset(time.Until(l.nextDuty()))
+		timer.Reset(time.Until(l.takeTurn()))
+		if l.pending() == 0 {
 			select {
 			case <-l.wake:
 			case <-timer.C:
 			case <-l.s.stop:
-				l.end()
-				return
-			}
-			requests = l.take(requests, l.s.opts.MaxBatchSize)
-		}
-		if now := time.Now(); !now.Before(l.nextDuty()) {
-			if l.tryDisk(now); l.disk.state != diskFailed {
-				requests = l.duties.due(now, requests)
 			}
 		}
-		l.commit(l.admit(requests))
-		if r := l.restoring.Load(); r != nil {
-			l.restoring.Store(nil)
-			r.done <- l.restore(r)
-		}
-		l.cutIfDue()
 		select {
 		case <-l.s.stop:
+			l.turn.Lock()
+			defer l.turn.Unlock()
+			l.ended = true
 			l.end()
 			return
 		default:
+		}
+	}
+}
+
+// takeTurn takes batches until nothing more has come, and does what is due. It returns when something is again.
+func (l *local) takeTurn() (next time.Time) {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	for {
+		var due []*Request
+		if now := time.Now(); !now.Before(l.nextDuty()) {
+			if l.tryDisk(now); l.disk.state != diskFailed {
+				due = l.duties.due(now, nil)
+			}
+		}
+		l.takeBatch(due)
+		if r := l.restoring.Load(); r != nil {
+			l.restoring.Store(nil)
+			r.done <- l.restore(r)
+			l.cutIfDue()
+		}
+		select {
+		case <-l.s.stop:
+			return next
+		default:
+		}
+		if l.pending() == 0 {
+			return l.nextDuty()
 		}
 	}
 }
