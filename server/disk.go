@@ -31,7 +31,7 @@ const (
 )
 
 // diskWatch is how the sequencer deals with a disk that fails or is full. Nothing is acknowledged until the log has been read again; reads go
-// on all the while. It belongs to the sequencer's goroutine.
+// on all the while. It belongs to who takes a batch.
 type diskWatch struct {
 	state   diskState
 	reserve *txnlog.Reserve // nil in memory

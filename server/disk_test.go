@@ -169,29 +169,39 @@ func TestLogFailsInPipeline(t *testing.T) {
 	if _, err := raw.Handshake(&jute.ConnectRequest{Timeout: 60000}); err != nil {
 		t.Fatal(err)
 	}
-	arrived, release := make(chan struct{}), make(chan struct{})
-	once := false
+	// The first sync is that of another connection, which so leaves the second to the sequencer's own goroutine: the third connection is read on meanwhile.
+	arrived, release, syncs := make(chan struct{}), make(chan struct{}), 0
 	d.fail(func(op, name string) error {
-		if op == "sync" && !once {
-			once = true
-			close(arrived)
+		if op == "sync" && syncs < 2 {
+			syncs++
+			arrived <- struct{}{}
 			<-release
-			return syscall.EIO
+			if syncs == 2 {
+				return syscall.EIO
+			}
 		}
 		return nil
 	})
+	written := make(chan error)
+	go func() { written <- set(t, other, "/a", "0") }()
+	<-arrived
 	request := func(n int) {
 		if err := raw.Request(int32(n), jute.OpSetData, &jute.Operation{Op: jute.OpSetData, Path: []byte("/a"), Data: fmt.Append(nil, n), Version: -1}); err != nil {
 			t.Error(err)
 		}
 	}
 	request(1)
+	eventually(t, "the first request is in the inbox", func() bool { return d.local.pending() == 1 })
+	release <- struct{}{}
 	<-arrived
 	for n := 2; n < 10; n++ {
 		request(n)
 	}
 	eventually(t, "the requests are in the inbox", func() bool { return d.local.pending() == 8 })
-	close(release)
+	release <- struct{}{}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
 	if h, _, err := raw.Reply(); err == nil {
 		t.Errorf("a reply: %+v", h)
 	}

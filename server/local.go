@@ -70,15 +70,17 @@ func (l *local) takeBatch(due []*Request) {
 	l.cutIfDue()
 }
 
-// run takes turns as long as there is something to do, or whenever something is due.
-func (l *local) run() {
-	l.turn.Lock()
+// begin goes on behind the last transaction of the tree, before there is a connection.
+func (l *local) begin() {
 	l.zxid = l.s.tree.LastZxid()
 	l.duties.begin(time.Now())
+}
+
+// run takes turns as long as there is something to do, or whenever something is due.
+func (l *local) run() {
 	if k := l.s.checkpoints; k != nil {
 		defer close(k.ended)
 	}
-	l.turn.Unlock()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -199,6 +199,7 @@ func Start(o Options) (*Server, error) {
 		s.wg.Go(func() { s.journal.run(s.stop) })
 	}
 	if s.local != nil {
+		s.local.begin()
 		s.wg.Go(s.local.run)
 	}
 	s.lot = newLot(s)
