@@ -67,6 +67,7 @@ func trimAtRest() {
 		metrics.Read(allocated)
 		now := allocated[0].Value.Uint64()
 		if now-seen < restBytes && now-trimmed > trimBytes {
+			runtime.GC() // what pools hold goes with the second collection
 			debug.FreeOSMemory()
 			trimmed = now
 		}
