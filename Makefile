@@ -57,6 +57,11 @@ readme: ## run the commands that README.md, docs/ensemble.md, docs/monitor.md an
 helm: ## the chart of packaging/helm: lint, every value, and the manifests that are made of it (a module of its own: the first build takes minutes)
 	cd packaging/helm && $(GO) vet . && $(GO) run $(STATICCHECK) . && $(GO) test .
 
+.PHONY: image
+image: ## every target of packaging/docker built by podman and run alone and as ensembles (2 minutes, root; make compat has a shorter form)
+	scripts/fetch-peers.sh podman
+	QUOLL_REQUIRE_PEERS=1 QUOLL_IMAGE=1 $(GO) test -count=1 -timeout 30m -run TestEngine -v ./compat/packaging
+
 .PHONY: bench-short
 bench-short: ## the comparison of `make bench` in about a minute: few rows, one round
 	$(GO) run ./bench -short
