@@ -1,7 +1,7 @@
 // What happens, as lines: the metrics of the last minutes, from when this page first asked.
 
 import { get, poll, words } from "./api.js";
-import { count, h, note, size, svg } from "./dom.js";
+import { h, milliseconds, note, number, renew, size, svg } from "./dom.js";
 
 const KEPT = 150; // answers, one each two seconds
 const history = [];
@@ -23,10 +23,6 @@ export const mean = (name) => (now, before) => {
 	const [a, b] = [now.metrics[name], before?.metrics[name]];
 	return a && b && a.count > b.count ? (a.sum - b.sum) / (a.count - b.count) : undefined;
 };
-// milliseconds are whole ones where the server counts them.
-const milliseconds = (n) => n === 0 ? "<1" : number(n);
-const number = (n) => n >= 100 || Number.isInteger(n) ? count(Math.round(n)) : n.toFixed(n < 1 ? 2 : 1);
-
 const charts = [
 	{ title: "Requests", unit: "/s", lines: [["reads", rate((m) => m.readlatency.count)], ["writes", rate((m) => m.updatelatency.count)]] },
 	{ title: "Latency, mean", unit: " ms", format: milliseconds, lines: [["reads", mean("readlatency")], ["writes", mean("updatelatency")]] },
@@ -47,7 +43,7 @@ export function show(main) {
 		try {
 			await read();
 			trouble.replaceChildren();
-			grid.replaceChildren(...charts.map(draw));
+			renew(grid, charts.map(draw));
 		} catch (error) {
 			trouble.replaceChildren(note("error", words(error)));
 		}

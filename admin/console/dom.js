@@ -18,9 +18,11 @@ function fill(element, properties, children) {
 			element.setAttribute(name, value === true ? "" : value);
 		}
 	}
-	element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+	element.append(...children.flat(Infinity).filter(shown));
 	return element;
 }
+
+const shown = (child) => child !== null && child !== undefined && child !== false;
 
 // visible is text in which characters that would not be seen, or would put others where they are not, are written as their numbers.
 export function visible(text) {
@@ -28,8 +30,11 @@ export function visible(text) {
 		(c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
 }
 
-// count and size are numbers for people.
+// count, number, milliseconds and size are numbers for people.
 export const count = (n) => n.toLocaleString("en");
+export const number = (n) => n >= 100 || Number.isInteger(n) ? count(Math.round(n)) : n.toFixed(n < 1 ? 2 : 1);
+// milliseconds are whole ones where the server counts them.
+export const milliseconds = (n) => n === 0 ? "<1" : number(n);
 
 export function size(bytes) {
 	const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -59,6 +64,25 @@ export function time(ms) {
 	}
 	const date = new Date(ms);
 	return h("time", { datetime: date.toISOString() }, date.toLocaleString("sv"));
+}
+
+// renew puts what is newer into an element, and leaves those who look where they are: what they have scrolled to, what has the focus. While text in it is selected, it stays as it is.
+export function renew(element, ...children) {
+	const selection = getSelection(), focus = document.activeElement;
+	if (!selection.isCollapsed && element.contains(selection.anchorNode)) {
+		return;
+	}
+	const name = (e) => [e.closest("[role=region]")?.ariaLabel, e.getAttribute("href") ?? (e.ariaLabel || e.textContent)].join(" ");
+	const regions = () => [...element.querySelectorAll("[role=region]")];
+	const places = regions().map((e) => [name(e), e.scrollLeft, e.scrollTop]);
+	const focused = focus !== element && element.contains(focus) ? name(focus) : null;
+	element.replaceChildren(...children.flat(Infinity).filter(shown));
+	for (const [region, left, top] of places) {
+		regions().find((e) => name(e) === region)?.scrollTo(left, top);
+	}
+	if (focused !== null) {
+		[...element.querySelectorAll("a, button, [tabindex]")].find((e) => name(e) === focused)?.focus({ preventScroll: true });
+	}
 }
 
 // note is a box that says something, of the kind "error" or "hint".

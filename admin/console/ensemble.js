@@ -1,7 +1,7 @@
 // The members, and what this one knows of them.
 
 import { get, poll, words } from "./api.js";
-import { count, duration, h, note, table } from "./dom.js";
+import { count, duration, h, note, renew, table } from "./dom.js";
 
 const known = {
 	self: () => "this server",
@@ -15,15 +15,15 @@ export function show(main) {
 		try {
 			const e = await get("ensemble");
 			const alone = e.members.length === 0;
-			main.replaceChildren(h("div", { class: "detail" },
+			renew(main, h("div", { class: "detail" },
 				h("div", { class: "tiles" },
 					[["State", e.state], ["Zxid", e.zxid], alone ? null : ["Epoch", count(e.epoch)], ["Up for", duration(e.uptime)], ["Clients at", e.clients || "–"], alone ? null : ["Config version", e.config]]
 						.filter(Boolean).map(([name, value]) => h("div", { class: "card tile" }, h("span", { class: "muted" }, name), h("strong", {}, value)))),
 				h("div", { class: "card" }, h("h1", {}, "Members"),
 					alone ? h("p", { class: "muted" }, "This server stands alone.") : [
-						!e.leads && h("p", { class: "muted" }, "How far the others are their leader knows: open its console", leadersConsole(e.members), ". Behind is here what this server has received and not yet applied."),
+						!e.leads && h("p", { class: "muted" }, leadersConsole(e.members), "Of this server, Behind is what it has received and not yet applied."),
 						e.syncing > 0 && note("hint", `${e.syncing} more that are being synchronized.`),
-						table("Members of the ensemble", ["Server", "Role", "Now", "#Behind", "#Zxid", "Clients", "Quorum port", "Election port"], e.members.map((m) => [
+						table("Members of the ensemble", ["Server", "Role", "Now", "#Behind", "#Zxid", "Clients at", "Quorum port", "Election port"], e.members.map((m) => [
 							h("strong", {}, String(m.id)),
 							m.leader ? h("span", { class: "badge lead" }, "leader") : h("span", { class: "badge" }, m.votes ? "follower" : "observer"),
 							known[m.known](), m.lag === undefined ? "" : m.lag === null ? "an epoch" : lag(m.lag), m.zxid ?? "",
@@ -32,20 +32,20 @@ export function show(main) {
 					]),
 				h("p", { class: "muted" }, "Version ", e.version)));
 		} catch (error) {
-			main.replaceChildren(note("error", words(error)));
+			renew(main, note("error", words(error)));
 		}
 	});
 }
 
-// leadersConsole is where the leader's console is if it listens as this one does; where that is no member tells the others.
+// leadersConsole leads to the leader's console, which is there if it listens as this one does; where it is no member tells the others.
 function leadersConsole(members) {
 	const leader = members.find((m) => m.leader);
 	const host = leader?.quorum[0]?.replace(/:\d+$/, "");
 	if (!host) {
-		return null;
+		return "How far the others are a leader will know. ";
 	}
 	const at = location.protocol + "//" + host + (location.port && ":" + location.port) + location.pathname + "#/ensemble/";
-	return [", if it listens as this one does at ", h("a", { href: at, rel: "noreferrer" }, at)];
+	return ["The leader knows how far the others are: ", h("a", { href: at, rel: "noreferrer", title: at }, `the console of server ${leader.id}`), ", if that listens as this one does. "];
 }
 
 const lag = (n) => n === 0 ? "0" : h("span", { class: n > 1000 ? "bad" : null }, count(n));

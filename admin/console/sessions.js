@@ -1,7 +1,7 @@
 // The sessions, page by page, and one of them.
 
 import { get, poll, words } from "./api.js";
-import { count, duration, h, note, table, time, visible } from "./dom.js";
+import { count, duration, h, milliseconds, note, renew, table, time, visible } from "./dom.js";
 import { link } from "./tree.js";
 
 export function show(main, argument) {
@@ -17,6 +17,11 @@ function all(main) {
 	const body = h("div", {});
 	const input = h("input", { type: "search", placeholder: "id or address", "aria-label": "Find sessions by id or address", oninput: () => { after = ""; load(); } });
 	main.replaceChildren(h("section", { class: "card" }, h("div", { class: "bar" }, h("h1", {}, "Sessions"), h("span", { class: "muted", role: "status" }), input), body));
+	async function turn(to) {
+		after = to;
+		await load();
+		scrollTo(0, 0);
+	}
 	async function load() {
 		const from = after, contains = input.value;
 		try {
@@ -25,17 +30,17 @@ function all(main) {
 				return;
 			}
 			main.querySelector("[role=status]").textContent = count(page.total);
-			body.replaceChildren(
+			renew(body,
 				table("Sessions", ["Id", "Client", "#Timeout", "#Ephemerals", "#Watches", "#Waiting", "#Received", "#Sent", "Last", "#Mean ms", "#Max ms"], page.sessions.map((s) => [
 					h("a", { href: "#/sessions/" + s.id }, s.id), where(s), duration(s.timeout), count(s.ephemerals),
-					...(s.address ? [count(s.watches), count(s.waiting), count(s.received), count(s.sent), operations[s.operation] ?? s.operation, count(s.latency), count(s.slowest)] : Array(7).fill("")),
+					...(s.address ? [count(s.watches), count(s.waiting), count(s.received), count(s.sent), operations[s.operation] ?? s.operation, milliseconds(s.latency), milliseconds(s.slowest)] : Array(7).fill("")),
 				])),
-				h("p", { class: "bar" },
-					after && h("button", { type: "button", onclick: () => { after = ""; load(); } }, "From the first"),
-					page.more && h("button", { type: "button", onclick: () => { after = page.sessions.at(-1).id; load(); } }, "Next page")),
-				page.sessions.length === 0 ? h("p", { class: "muted" }, "None.") : "");
+				(after || page.more) && h("p", { class: "bar" },
+					after && h("button", { type: "button", onclick: () => turn("") }, "From the first"),
+					page.more && h("button", { type: "button", onclick: () => turn(page.sessions.at(-1).id) }, "Next page")),
+				page.sessions.length === 0 && h("p", { class: "muted" }, "None."));
 		} catch (error) {
-			body.replaceChildren(note("error", words(error)));
+			renew(body, note("error", words(error)));
 		}
 	}
 	return poll(3000, load);
@@ -45,27 +50,23 @@ function one(main, id) {
 	async function load() {
 		try {
 			const s = await get("session", { id });
-			const open = document.activeElement?.tagName;
-			if (open === "A" && main.contains(document.activeElement)) {
-				return; // who goes through the links by keyboard keeps the place
-			}
-			main.replaceChildren(h("div", { class: "detail" },
+			renew(main, h("div", { class: "detail" },
 				h("div", { class: "head" }, h("h1", { class: "path" }, h("a", { href: "#/sessions/" }, "Sessions"), " / ", s.id), s.local && h("span", { class: "badge" }, "local")),
 				h("div", { class: "card" }, h("h2", {}, "Client"), h("dl", { class: "stat" },
 					[["Address", where(s)], ["Timeout", duration(s.timeout)], ["Connected", time(s.established)], ["Waiting requests", s.waiting], ["Received", s.received], ["Sent", s.sent],
-						["Last operation", operations[s.operation] ?? s.operation], ["Mean latency", s.latency === undefined ? undefined : s.latency + " ms"], ["Longest", s.slowest === undefined ? undefined : s.slowest + " ms"],
+						["Last operation", operations[s.operation] ?? s.operation], ["Mean latency", s.latency === undefined ? undefined : milliseconds(s.latency) + " ms"], ["Longest", s.slowest === undefined ? undefined : milliseconds(s.slowest) + " ms"],
 						["Authenticated as", s.ids && s.ids.map((known) => [h("code", {}, visible(known)), " "])]]
 						.filter(([, value]) => value !== undefined).map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))),
 				h("div", { class: "columns" },
-					h("div", { class: "card" }, h("div", { class: "bar" }, h("h2", {}, "Ephemerals"), h("span", { class: "muted" }, few(s.paths.length, s.ephemerals))), paths(s.paths)),
+					h("div", { class: "card" }, h("div", { class: "bar" }, h("h2", {}, "Ephemerals"), h("span", { class: "muted" }, few(s.paths.length, s.ephemerals))), paths("Ephemerals", s.paths)),
 					s.watched && h("div", { class: "card" }, h("div", { class: "bar" }, h("h2", {}, "Watches"), h("span", { class: "muted" }, few(s.watched.length, s.watches))),
 						s.watched.length === 0 ? h("p", { class: "muted" }, "None.") : table("Watches", ["Path", "Kind"], s.watched.map((w) => [h("a", { href: link(w.path), class: "name" }, visible(w.path)), w.kinds.join(", ")]))))));
 		} catch (error) {
-			main.replaceChildren(note("error", words(error)), h("p", {}, h("a", { href: "#/sessions/" }, "All sessions")));
+			renew(main, note("error", words(error)), h("p", {}, h("a", { href: "#/sessions/" }, "All sessions")));
 		}
 	}
 	return poll(3000, load);
 }
 
 const few = (shown, total) => shown < total ? `${count(shown)} of ${count(total)}` : count(total);
-const paths = (list) => list.length === 0 ? h("p", { class: "muted" }, "None.") : h("ul", { class: "plain" }, list.map((path) => h("li", {}, h("a", { href: link(path), class: "name" }, visible(path)))));
+const paths = (name, list) => list.length === 0 ? h("p", { class: "muted" }, "None.") : h("div", { class: "plain", tabindex: 0, role: "region", "aria-label": name }, h("ul", {}, list.map((path) => h("li", {}, h("a", { href: link(path), class: "name" }, visible(path))))));

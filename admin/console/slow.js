@@ -2,7 +2,7 @@
 
 import { get, poll, words } from "./api.js";
 import { mean, read } from "./charts.js";
-import { count, h, note, size, table, visible } from "./dom.js";
+import { count, h, note, renew, size, table, visible } from "./dom.js";
 import { link } from "./tree.js";
 
 export function show(main) {
@@ -13,19 +13,19 @@ export function show(main) {
 			const most = Math.max(1, ...top.paths.map((p) => p.reads + p.writes), ...top.clients.map((c) => c.reads + c.writes));
 			const bar = (r) => h("div", { class: "share", title: `${count(Math.round(r.reads + r.writes))} a second` }, width(h("span", { class: "reads" }), r.reads / most), width(h("span", { class: "writes" }), r.writes / most));
 			const rates = (r) => [bar(r), perSecond(r.reads), perSecond(r.writes), size(r.bytes) + "/s"];
-			main.replaceChildren(h("div", { class: "detail" },
+			renew(main, h("div", { class: "detail" },
 				h("div", { class: "card" }, h("h1", {}, "Why is it slow?"),
 					found.length === 0 ? h("p", { class: "good" }, "Nothing stands out.") : h("ul", { class: "findings" }, found.map((text) => h("li", {}, text))),
 					h("p", { class: "muted" }, `One request of ${top.every} is looked at while this page is open, of the last ${Math.round(top.seconds)} seconds, the newest most. Numbers are estimates.`)),
 				h("div", { class: "columns" },
-					h("div", { class: "card" }, h("h2", {}, "Paths"), none(top.paths) ?? table("Paths that are asked for most", ["Path", "Reads and writes", "#Reads", "#Writes", "#Bytes"],
+					h("div", { class: "card" }, h("h2", {}, "Paths"), none(top.paths) ?? table("Paths that are asked for most", ["Path", "Share", "#Reads", "#Writes", "#Bytes"],
 						top.paths.map((p) => [h("a", { href: link(p.path), class: "name" }, visible(p.path)), ...rates(p)]))),
-					h("div", { class: "card" }, h("h2", {}, "Clients"), none(top.clients) ?? table("Clients that ask most", ["Session", "Client", "Reads and writes", "#Reads", "#Writes", "#Bytes"],
+					h("div", { class: "card" }, h("h2", {}, "Clients"), none(top.clients) ?? table("Clients that ask most", ["Session", "Client", "Share", "#Reads", "#Writes", "#Bytes"],
 						top.clients.map((c) => [h("a", { href: "#/sessions/" + c.session }, c.session), h("code", {}, c.address || "gone"), ...rates(c)]))),
 					h("div", { class: "card" }, h("h2", {}, "Watched by many"), top.watched.length === 0 ? h("p", { class: "muted" }, "There are no watches.") : table("Paths that most clients watch", ["Path", "#Clients told of a change"],
 						top.watched.map((w) => [h("a", { href: link(w.path), class: "name" }, visible(w.path)), count(w.watchers)]))))));
 		} catch (error) {
-			main.replaceChildren(note("error", words(error)));
+			renew(main, note("error", words(error)));
 		}
 	});
 }

@@ -81,17 +81,18 @@ function browser(who) {
 			const page = await get("children", { path: one.path, after });
 			for (const child of page.children) {
 				const path = join(one.path, child.name);
-				if (!items.has(path)) {
-					one.group.append(item(path, one.level + 1, child));
-				}
+				const li = items.get(path)?.li ?? item(path, one.level + 1, child);
+				li.classList.remove("ahead");
+				one.group.insertBefore(li, one.group.querySelector(":scope > .ahead"));
 			}
 			if (page.total === 0) {
 				one.li.removeAttribute("aria-expanded");
 			}
 			if (page.more) {
 				const last = page.children.at(-1).name;
-				const shown = one.group.children.length;
-				one.group.append(h("li", { class: "more", role: "none" }, h("button", { type: "button", class: "quiet", onclick: () => load(one, last) }, `More (${count(shown)} of ${count(page.total)})`)));
+				const ahead = one.group.querySelectorAll(":scope > .ahead");
+				const shown = one.group.children.length - ahead.length;
+				one.group.insertBefore(h("li", { class: "more", role: "none" }, h("button", { type: "button", class: "quiet", onclick: () => load(one, last) }, `More (${count(shown)} of ${count(page.total)})`)), ahead[0] ?? null);
 			}
 		} catch (error) {
 			one.loaded = false;
@@ -155,7 +156,7 @@ function browser(who) {
 		li.setAttribute("tabindex", 0);
 	}
 
-	// choose shows a znode, and opens the tree down to it and its children, as far as the pages that were loaded have them.
+	// choose shows a znode, and opens the tree down to it and its children. What is on a page that was not loaded yet stands alone behind those that were.
 	async function choose(path) {
 		go.value = path;
 		const mine = chosen = Symbol(path);
@@ -165,11 +166,16 @@ function browser(who) {
 			way.unshift(parentOf(way[0]));
 		}
 		for (const at of way) {
-			const one = items.get(at);
-			if (!one) {
+			const parent = items.get(parentOf(at));
+			if (!items.has(at) && parent && await showing && !items.has(at)) {
+				const li = item(at, parent.level + 1, null);
+				li.classList.add("ahead");
+				parent.group.append(li);
+			}
+			if (!items.has(at)) {
 				break;
 			}
-			await toggle(one, true);
+			await toggle(items.get(at), true);
 		}
 		if (chosen !== mine) {
 			return;
@@ -206,6 +212,7 @@ function browser(who) {
 	return element.view;
 }
 
+// details shows a znode, and says whether there is one to be shown.
 async function details(detail, path, who, refresh) {
 	detail.dataset.path = path;
 	const still = () => detail.dataset.path === path;
@@ -216,10 +223,10 @@ async function details(detail, path, who, refresh) {
 		if (still()) {
 			detail.replaceChildren(head(path), note("error", words(error)));
 		}
-		return;
+		return false;
 	}
 	if (!still()) {
-		return;
+		return true;
 	}
 	const again = () => details(detail, path, who, refresh);
 	const reload = h("button", { type: "button", class: "quiet", onclick: () => { again(); refresh(path); } }, "Reload");
@@ -236,6 +243,7 @@ async function details(detail, path, who, refresh) {
 				.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))))),
 		h("div", { class: "card" }, h("h2", {}, "Access"), table("ACL of the znode", ["Scheme", "Id", "Permissions"],
 			facts.acl.map((entry) => [entry.scheme, h("code", { class: "wrap" }, visible(entry.id)), [...entry.perms].map((letter) => h("abbr", { class: "perm", title: permissions[letter] }, letter))]))));
+	return true;
 }
 
 const permissions = { c: "create children", d: "delete children", r: "read", w: "write", a: "administer: change this list" };
@@ -247,7 +255,7 @@ function head(path, ...more) {
 		h("h1", { class: "path" }, h("a", { href: link("/"), "aria-label": "root" }, "/"),
 			parts.map((part, i) => [i > 0 && "/", h("a", { href: link("/" + parts.slice(0, i + 1).join("/")), "aria-current": i === parts.length - 1 ? "true" : null }, visible(part))])),
 		more,
-		h("button", { type: "button", class: "quiet", onclick: (event) => { navigator.clipboard?.writeText(path); event.target.textContent = "Copied"; } }, "Copy path"));
+		navigator.clipboard && h("button", { type: "button", class: "quiet", onclick: async (event) => { await navigator.clipboard.writeText(path); event.target.textContent = "Copied"; } }, "Copy path")); // over HTTP browsers have none
 }
 
 // content is the data in three forms; the one that fits best is shown first.
@@ -280,9 +288,9 @@ function content(facts) {
 	}, tabs);
 	choose(best);
 	return h("div", { class: "card data" },
-		h("div", { class: "bar" }, h("h2", {}, "Data"), h("span", { class: "muted" }, facts.null ? "null" : size(facts.bytes)), bar),
+		h("div", { class: "bar" }, h("h2", {}, "Data"), h("span", { class: "muted" }, facts.null ? "null" : facts.bytes === 0 ? "empty" : size(facts.bytes)), facts.bytes > 0 && bar),
 		!whole && note("hint", `The first ${size(bytes.length)} of ${size(facts.bytes)}.`),
-		facts.bytes === 0 ? h("p", { class: "muted" }, facts.null ? "No data (null)." : "Empty.") : shown);
+		facts.bytes > 0 && shown);
 }
 
 // children finds some among many.
@@ -343,9 +351,11 @@ function tools(path, facts, again, refresh) {
 		path !== "/" && h("details", {}, h("summary", {}, "Delete"), h("form", {
 			onsubmit: (event) => {
 				event.preventDefault();
-				if (sure.value === nameOf(path)) {
-					change("delete", { path, version: facts.stat.version }, async () => { await refresh(parentOf(path)); location.hash = link(parentOf(path)); });
+				if (sure.value !== nameOf(path) && sure.value !== visible(nameOf(path))) {
+					said.replaceChildren(note("error", "That is not its name."));
+					return;
 				}
+				change("delete", { path, version: facts.stat.version }, async () => { await refresh(parentOf(path)); location.hash = link(parentOf(path)); });
 			},
 		}, sure, h("button", { class: "danger" }, "Delete"))));
 }

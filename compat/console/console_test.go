@@ -69,6 +69,9 @@ func TestConsole(t *testing.T) {
 		b.await("document.querySelectorAll('.found a').length === 1")
 		b.click(".found a")
 		b.text(".path", "n2997")
+		b.await("document.querySelector('[aria-selected=true] .name').textContent === 'n2997'")
+		b.click(".more button")
+		b.await("document.querySelector('.more')?.nextSibling?.ariaLabel === 'n2997' && document.querySelector('.more').previousSibling.ariaLabel === 'n0599'")
 	})
 
 	t.Run("Hostile", func(t *testing.T) {
@@ -138,6 +141,7 @@ func TestConsole(t *testing.T) {
 		b.text("td", "/shop/config")
 		b.text("td", "recursive")
 		b.text("dd", "127.0.0.1:")
+		stays(b, "a[href='#/tree/shop/workers/worker-2']")
 	})
 
 	t.Run("Ensemble", func(t *testing.T) {
@@ -147,6 +151,12 @@ func TestConsole(t *testing.T) {
 		b.text("td", "leader")
 		b.text("td", "observer")
 		b.text("#status", "leader")
+		b.size(390, 844)
+		stays(b, ".scroll")
+		if at := eval[int](b, "document.querySelector('.scroll').scrollLeft"); at != 100 {
+			t.Errorf("a table that was scrolled to 100 is at %d", at)
+		}
+		b.size(1280, 820)
 	})
 
 	t.Run("Charts", func(t *testing.T) {
@@ -168,6 +178,7 @@ func TestConsole(t *testing.T) {
 	t.Run("Pictures", func(t *testing.T) {
 		for _, view := range views {
 			at(view.hash)
+			run(b, "mouse", chromedp.MouseEvent(chromedp.MouseMoved, 1270, 70)) // where it is over nothing
 			for _, size := range []struct {
 				name          string
 				width, height int64
@@ -201,7 +212,8 @@ func TestConsole(t *testing.T) {
 		b.await("location.hash === '#/tree/shop/config/by%20the%20follower'")
 		at("#/ensemble/")
 		b.text("td", "ask the leader")
-		b.text("a[rel=noreferrer]", "http://127.0.0.1:")
+		b.text("a[rel=noreferrer]", fmt.Sprintf("the console of server %d", leader.ID))
+		b.await("document.querySelector('a[rel=noreferrer]').href.startsWith('http://127.0.0.1:')")
 		b.text("#status", "follower")
 	})
 
@@ -211,6 +223,16 @@ func TestConsole(t *testing.T) {
 	})
 	if said := b.errors(); said != nil {
 		t.Errorf("the page had errors: %q", said)
+	}
+}
+
+// stays has an element scrolled and focused, and waits until the page has shown a newer one that has the focus too.
+func stays(b *browser, selector string) {
+	b.Helper()
+	eval[bool](b, fmt.Sprintf("(globalThis.old = document.querySelector(%q)).focus(), old.scrollTo(100, 0), true", selector))
+	b.await(fmt.Sprintf("document.querySelector(%q) !== old", selector))
+	if !eval[bool](b, fmt.Sprintf("document.querySelector(%q) === document.activeElement", selector)) {
+		b.Errorf("%s has lost the focus", selector)
 	}
 }
 
