@@ -39,9 +39,12 @@ type collector struct {
 	http    *http.Client
 }
 
+// prefixes are those of the collector's variables; the first wins.
+var prefixes = [...]string{"OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"}
+
 // variable is OTEL_EXPORTER_OTLP_TRACES_name, or else OTEL_EXPORTER_OTLP_name, and which of the two says so.
 func variable(name string) (value, from string) {
-	for _, prefix := range []string{"OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"} {
+	for _, prefix := range prefixes {
 		from = prefix + name
 		if value = strings.TrimSpace(os.Getenv(from)); value != "" {
 			break

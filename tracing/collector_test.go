@@ -125,10 +125,18 @@ func TestRefusedVariables(t *testing.T) {
 	for name, value := range map[string]string{
 		"PROTOCOL": "grpc", "ENDPOINT": "collector:4317", "TRACES_ENDPOINT": "ftp://collector", "HEADERS": "secret", "TRACES_HEADERS": "a=secret%zz", "COMPRESSION": "zstd", "TIMEOUT": "10s",
 		"CERTIFICATE": "/nowhere", "CLIENT_CERTIFICATE": "/nowhere", "CLIENT_KEY": "/nowhere",
+		sampler: "some", "OTEL_BSP_MAX_QUEUE_SIZE": "many", "OTEL_RESOURCE_ATTRIBUTES": "a",
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Setenv("OTEL_EXPORTER_OTLP_"+name, value)
-			if _, err := newCollector(); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "secret") {
+			full := name
+			if !strings.HasPrefix(name, "OTEL_") {
+				full = "OTEL_EXPORTER_OTLP_" + name
+			}
+			t.Setenv(full, value)
+			if all := Explain(); len(all) != 1 || all[0].Name != full || all[0].Doc == "" || strings.Contains(all[0].Value, "secret") {
+				t.Errorf("explained as %v", all)
+			}
+			if err := Check(); err == nil || !strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("%v", err)
 			}
 		})

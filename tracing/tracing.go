@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -36,30 +35,47 @@ type Tracer struct {
 
 // Start begins to send what [Tracer.Served] is told. The errors are those of the OTEL_* variables; a collector that is not there is none, but has a line in the log now and then.
 func Start(version string, log *slog.Logger) (*Tracer, error) {
-	ctx := context.Background()
-	to, err := newCollector()
+	to, options, err := configured(version)
+	if err != nil {
+		return nil, err
+	}
+	exporter, err := otlptrace.New(context.Background(), to)
 	if err != nil {
 		return nil, fmt.Errorf("tracing.enabled: %w", err)
 	}
-	exporter, err := otlptrace.New(ctx, to)
-	if err != nil {
-		return nil, fmt.Errorf("tracing.enabled: %w", err)
-	}
-	self := resource.NewSchemaless(attribute.String("service.name", "quoll"), attribute.String("service.version", version))
-	host, err := resource.New(ctx, resource.WithHost(), resource.WithFromEnv()) // the environment wins
-	if err == nil {
-		self, err = resource.Merge(self, host)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("tracing.enabled: %w", err)
-	}
-	options := []sdk.TracerProviderOption{sdk.WithBatcher(exporter), sdk.WithResource(self)}
-	if os.Getenv("OTEL_TRACES_SAMPLER") == "" {
-		options = append(options, sdk.WithSampler(sdk.TraceIDRatioBased(usualShare)))
-	}
+	options = append(options, sdk.WithBatcher(exporter))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces are lost", "error", err) }))
 	provider := sdk.NewTracerProvider(options...)
 	return &Tracer{provider, provider.Tracer("quoll")}, nil
+}
+
+// Check finds out whether [Start] would have an error. It sends nothing.
+func Check() error {
+	_, _, err := configured("")
+	return err
+}
+
+// configured is what the variables say: of the collector, and of all else.
+func configured(version string) (*collector, []sdk.TracerProviderOption, error) {
+	to, err := newCollector()
+	if err == nil {
+		err = checkSDK()
+	}
+	self := resource.NewSchemaless(attribute.String("service.name", "quoll"), attribute.String("service.version", version))
+	if err == nil {
+		var host *resource.Resource
+		if host, err = resource.New(context.Background(), resource.WithHost(), resource.WithFromEnv()); err == nil { // the environment wins
+			self, err = resource.Merge(self, host)
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("tracing.enabled: %w", err)
+	}
+	options := []sdk.TracerProviderOption{sdk.WithResource(self)}
+	if !isSet(sampler) {
+		options = append(options, sdk.WithSampler(sdk.TraceIDRatioBased(usualShare)))
+	}
+	return to, options, nil
 }
 
 // Served makes the spans of one request, which is for [server.Options]. The names of the attributes are OpenTelemetry's where it has some.

@@ -22,6 +22,7 @@ import (
 	"quoll"
 	"quoll/config"
 	"quoll/ensemble"
+	"quoll/tracing"
 	"quoll/txnlog"
 )
 
@@ -35,7 +36,7 @@ func configCommand() *cli.Command {
 			Name:      "check",
 			Usage:     "say what each line of zoo.cfg does, which have no effect and which are a risk, and whether a server starts with it",
 			ArgsUsage: "zoo.cfg",
-			Description: "SERVER_JVMFLAGS and JVMFLAGS are taken into account, as `quoll server` does, and all that a start reads before it listens is read: myid, the dynamic file, key\n" +
+			Description: "SERVER_JVMFLAGS, JVMFLAGS and the variables of OpenTelemetry are taken into account, as `quoll server` does, and all that a start reads before it listens is read: myid, the dynamic file, key\n" +
 				"stores and their passwords, the JAAS file, krb5.conf. The data directories are looked at, but not their files: `quoll snapshot verify` and `quoll log verify` read those.\n" +
 				"Run it as the user of the server. With --ensemble the other members are asked for what should be the same everywhere: by the four-letter word conf, which\n" +
 				"their whitelists have to allow, and at the AdminServer, where it is; for TLS the client's properties say which stores to use, as with zkCli.sh. Secrets are not\n" +
@@ -79,6 +80,7 @@ func configCheck(ctx *cli.Context) error {
 		}
 	}
 	cfg, warnings, err := config.Load(src)
+	explainTracing(out, err == nil && !cfg.TracingEnabled)
 	for _, w := range warnings {
 		fmt.Fprintf(out, "WARNING: %s\n", w)
 	}
@@ -92,10 +94,33 @@ func configCheck(ctx *cli.Context) error {
 	if err := quoll.Check(cfg, slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutTime}))); err != nil {
 		return startFailure(err)
 	}
+	if cfg.TracingEnabled {
+		if err := tracing.Check(); err != nil {
+			return failure{exitInvocation, err}
+		}
+	}
 	if ctx.Bool("ensemble") {
 		return compareMembers(ctx, cfg)
 	}
 	return nil
+}
+
+// explainTracing says what the variables of OpenTelemetry do.
+func explainTracing(out io.Writer, off bool) {
+	for _, v := range tracing.Explain() {
+		fmt.Fprintf(out, "environment: %s=%s\n", v.Name, v.Value)
+		switch {
+		case v.Doc == "":
+			fmt.Fprintf(out, "    NO EFFECT: %s\n", cmp.Or(v.Hint, "no part of the server reads this variable"))
+			continue
+		case off:
+			fmt.Fprintln(out, "    NO EFFECT: tracing.enabled is false")
+		}
+		fmt.Fprintf(out, "    %s\n", v.Doc)
+		if v.Default != "" {
+			fmt.Fprintf(out, "    Default: %s\n", v.Default)
+		}
+	}
 }
 
 // withoutTime leaves the time out of a line of the log.

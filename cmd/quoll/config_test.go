@@ -77,3 +77,33 @@ func TestConfigCheckAsksMembers(t *testing.T) {
 		}
 	}
 }
+
+// TestConfigCheckExplainsTracing: the variables of OpenTelemetry are settings too, and one that ends a start is an error.
+func TestConfigCheckExplainsTracing(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "5000")
+	t.Setenv("OTEL_PROPAGATORS", "b3")
+	const timeout = "environment: OTEL_EXPORTER_OTLP_TIMEOUT=5000\n"
+	for _, tt := range []struct{ enabled, want string }{
+		{"false", timeout + "    NO EFFECT: tracing.enabled is false\n    Milliseconds that a request to the collector may take.\n    Default: 10000\n"},
+		{"true", timeout + "    Milliseconds that a request to the collector may take.\n    Default: 10000\nenvironment: OTEL_PROPAGATORS=b3\n    NO EFFECT: ZooKeeper's protocol"},
+	} {
+		cfg := filepath.Join(t.TempDir(), "zoo.cfg")
+		if err := os.WriteFile(cfg, []byte("clientPort=0\ndataDir="+filepath.Dir(cfg)+"/data\ntracing.enabled="+tt.enabled+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check := func() (string, error) {
+			var out strings.Builder
+			err := run([]string{"quoll", "config", "check", cfg}, nil, &out)
+			return out.String(), err
+		}
+		if out, err := check(); err != nil || !strings.Contains(out, tt.want) {
+			t.Errorf("%v, and no\n%sin\n%s", err, tt.want, out)
+		}
+		t.Setenv("OTEL_TRACES_SAMPLER", "some")
+		var f failure
+		if _, err := check(); (tt.enabled == "true") != (errors.As(err, &f) && f.code == exitInvocation) {
+			t.Errorf("tracing.enabled=%s: %v", tt.enabled, err)
+		}
+		t.Setenv("OTEL_TRACES_SAMPLER", "")
+	}
+}
