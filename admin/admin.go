@@ -88,6 +88,12 @@ func Start(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if stores != nil {
+		a.endpoint.port.wg.Go(func() {
+			<-a.endpoint.port.closed
+			stores.Close()
+		})
+	}
 	if stores != nil && c.QuorumCertReload {
 		a.endpoint.port.wg.Go(func() { stores.Watch(a.endpoint.port.closed, o.Logger) })
 	}
@@ -108,11 +114,13 @@ func readStores(c *config.Config, log *slog.Logger) (*tlsconf.Server, error) {
 	}
 	stores := c.QuorumTLS
 	stores.Protocol, stores.EnabledProtocols, stores.CipherSuites = "", []string{"TLSv1.2", "TLSv1.3"}, nil // those keys are for the quorum's ports only
+	// So are ssl.quorum.crl and ssl.quorum.ocsp.
+	stores.CRL, stores.OCSP = c.AdminCheckRevocation, false
 	stores.ClientAuth = "none"
 	if c.AdminNeedClientAuth {
 		stores.ClientAuth = "need"
 	}
-	material, err := tlsconf.NewServer("ssl.quorum.", stores)
+	material, err := tlsconf.NewServer("ssl.quorum.", stores, log)
 	if err != nil {
 		return nil, &config.Error{Err: fmt.Errorf("the AdminServer needs the stores of the quorum's TLS for admin.forceHttps and admin.portUnification: %w", err)}
 	}

@@ -234,6 +234,8 @@ type Config struct {
 	AdminIdleTimeout time.Duration
 	// AdminForceHTTPS takes HTTPS only, AdminPortUnification HTTP and HTTPS. AdminNeedClientAuth needs certificates of those who come with HTTPS.
 	AdminForceHTTPS, AdminPortUnification, AdminNeedClientAuth bool
+	// AdminCheckRevocation refuses those of them that are revoked, as the lists of their authorities say.
+	AdminCheckRevocation bool
 	// AdminSnapshotEnabled and AdminRestoreEnabled allow these commands.
 	AdminSnapshotEnabled, AdminRestoreEnabled bool
 	// AdminConsole is what there is of the console: ConsoleOff, ConsoleRead or ConsoleEdit.
@@ -341,6 +343,8 @@ type TLS struct {
 	ClientAuth string
 	// HostnameVerification compares certificates with hosts; with ClientHostnameVerification also those of who connects.
 	HostnameVerification, ClientHostnameVerification bool
+	// CRL has certificates refused that are revoked, as the lists of their authorities say; OCSP as responders say, and where they do not the lists.
+	CRL, OCSP bool
 }
 
 // StoreFile is a key store or a trust store.

@@ -187,6 +187,9 @@ func TestLoad(t *testing.T) {
 			"{LoginConfig:/j Section:Server Required:true AllowFailed:false SuperPassword: SuperUsers:[a,b lost c] LetAnyUserDo: RemoveHost:true RemoveRealm:false AuthToLocal:DEFAULT RequireKerberos:false KerberosFile:} true", ""},
 		{"an explicit digest provider wins", world{cfg: "clientPort=1\nDigestAuthenticationProvider.enabled=false\nauthProvider.1=" + digestAuthClass + "\nauthProvider.ip=" + ipAuthClass},
 			show("%v %d", func(c *Config) []any { return []any{c.DigestAuthEnabled, len(c.AuthProviders)} }), "true 2", ""},
+		{"revocation", world{cfg: "clientPort=1\nssl.crl=true\nssl.quorum.ocsp=TRUE"}, show("%v %v %v %v", func(c *Config) []any {
+			return []any{c.ClientTLS.CRL, c.ClientTLS.OCSP, c.QuorumTLS.CRL, c.QuorumTLS.OCSP}
+		}), "true false false true", ""},
 		{"protection that is off", world{cfg: "clientPort=1\nsslQuorum=false\nssl.ocsp=false\nssl.clientAuth=none\nsessionRequireClientSASLAuth=no\nclient.portUnification=false\nserverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory"},
 			client, ":1 id=-1 distributed=false", ""},
 		{"AdminServer keys", world{cfg: "clientPort=1\nadmin.serverPort=9090\nadmin.commandURL=/c"}, show("%d", func(c *Config) []any { return []any{c.AdminPort} }), "9090",
@@ -267,13 +270,10 @@ func TestLoadErrors(t *testing.T) {
 		{world{cfg: "dynamicConfigFile=$/dyn", files: map[string]string{"dyn": "server.1=h:1:2\nversion=5"}}, "$/dyn:2: version: not allowed in a dynamic configuration file; the version is the end of the file's name"},
 		{world{cfg: "dynamicConfigFile=$/dyn", files: map[string]string{"dyn": "server.1=h:1:2\ntickTime=5"}}, "$/dyn:2: tickTime: unknown key, only server, group and weight lines are allowed here"},
 
-		{world{cfg: "secureClientPort=2281\nssl.crl=true\nssl.ocsp=true"},
-			"ssl.crl ($/zoo.cfg:3), ssl.ocsp ($/zoo.cfg:4): quoll does not check whether certificates are revoked" + tail},
 		{world{cfg: "audit.enable=true\naudit.impl.class=x.Y"}, "$/zoo.cfg:3: audit.impl.class: quoll does not load Java classes that write the audit log" + tail},
 		{world{cfg: "ssl.authProvider=own"}, "$/zoo.cfg:2: ssl.authProvider: quoll does not have authentication providers other than digest, ensemble, ip, sasl and x509" + tail},
 		{world{cfg: "ssl.context.supplier.class=a.B"}, "$/zoo.cfg:2: ssl.context.supplier.class: quoll does not load Java classes for TLS" + tail},
 		{world{cfg: "secureClientPortAddress=127.0.0.1"}, "$/zoo.cfg:2: secureClientPortAddress: set without secureClientPort"},
-		{world{cfg: "ssl.quorum.crl=true"}, "$/zoo.cfg:2: ssl.quorum.crl: quoll does not check whether certificates are revoked" + tail},
 		{world{cfg: "IPAuthenticationProvider.usexforwardedfor=true"}, "$/zoo.cfg:2: IPAuthenticationProvider.usexforwardedfor: quoll does not take the address of a client from a header that anybody can write (CVE-2024-51504)" + tail},
 		{world{cfg: "metricsProvider.httpsPort=7001"}, "$/zoo.cfg:2: metricsProvider.httpsPort: quoll does not serve metrics over HTTPS, and nor does ZooKeeper 3.9" + tail},
 		{world{cfg: "ssl.somethingNew=x"}, "$/zoo.cfg:2: ssl.somethingNew: quoll does not know that TLS setting" + tail},

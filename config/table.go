@@ -12,7 +12,7 @@ const (
 	lacksAuditClass     = "load Java classes that write the audit log"
 	lacksMetricsTLS     = "serve metrics over HTTPS, and nor does ZooKeeper 3.9"
 	lacksProvider       = "have authentication providers other than digest, ensemble, ip, sasl and x509"
-	lacksRevocation     = "check whether certificates are revoked"
+	lacksLookUpTime     = "wait for longer than 4 seconds for a list or a responder, nor for all of a handshake's for longer than 8"
 	lacksReverseDNS     = "look up the names of clients"
 	lacksTLSClass       = "load Java classes for TLS"
 	lacksTLSSetting     = "know that TLS setting"
@@ -390,6 +390,11 @@ var sections = []Section{
 			{Name: "ssl.quorum.handshakeDetectionTimeoutMillis", Kind: LenientInt, Unit: "ms", Default: "5000",
 				Doc:   "How long another server may take for its first bytes, by which TLS is told from plain text; 0 or less is the default.",
 				field: func(c *Config) any { return &c.HandshakeDetectionTimeout }},
+			{Name: "com.sun.net.ssl.checkRevocation", Where: PropertyOnly, Kind: Flag, Default: "false", Doc: "The AdminServer with admin.needClientAuth refuses certificates as ssl.crl has other ports do.",
+				field: func(c *Config) any { return &c.AdminCheckRevocation }},
+			{Name: "com.sun.security.enableCRLDP", Where: PropertyOnly, Kind: Flag, Default: "false", Status: Accepted, Doc: "Fetch the lists that certificates name for com.sun.net.ssl.checkRevocation, which quoll does without it."},
+			{Name: "com.sun.security.crl.timeout", Where: PropertyOnly, Kind: String, DefaultNote: "15", Status: Warns, Lacks: lacksLookUpTime, asks: always, Doc: "Seconds to connect to, and to read, a list of revoked certificates."},
+			{Name: "com.sun.security.ocsp.timeout", Where: PropertyOnly, Kind: String, DefaultNote: "15", Status: Warns, Lacks: lacksLookUpTime, asks: always, Doc: "The same for a responder."},
 			{Name: "ssl.*", Kind: String, Status: Refuses, Lacks: lacksTLSSetting, asks: always, Doc: "Any other TLS setting, those of later releases among them."},
 		},
 	)},
@@ -498,8 +503,10 @@ func tlsKeys(prefix, ofWhoConnects string, of func(*Config) *TLS) []Key {
 		Key{Name: "clientHostnameVerification", Kind: Flag, Default: ofWhoConnects, Doc: "The same for the connecting side, only with hostnameVerification: its address stands for it, or for a server any host of the member list.",
 			field: field(func(t *TLS) any { return &t.ClientHostnameVerification })},
 		Key{Name: "allowReverseDnsLookup", Kind: Flag, Default: ofWhoConnects, Status: Warns, Lacks: lacksReverseDNS, asks: isTrue, Doc: "Look up names of addresses for it."},
-		Key{Name: "crl", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksRevocation, Doc: "Check revocation lists."},
-		Key{Name: "ocsp", Kind: Flag, Default: "false", Status: Refuses, Lacks: lacksRevocation, Doc: "Ask for revocation."},
+		Key{Name: "crl", Kind: Flag, Default: "false", Doc: "Refuse certificates that are in the list of revoked ones that they name, or of which it cannot be found out.",
+			field: field(func(t *TLS) any { return &t.CRL })},
+		Key{Name: "ocsp", Kind: Flag, Default: "false", Doc: "The same, but the responder that they name is asked first, and the list is for those of which it does not say.",
+			field: field(func(t *TLS) any { return &t.OCSP })},
 		Key{Name: "clientAuth", DefaultNote: "need", Doc: "Certificates of the connecting side: need, want, none.", field: field(func(t *TLS) any { return &t.ClientAuth })},
 		Key{Name: "context.supplier.class", Status: Refuses, Lacks: lacksTLSClass, asks: always, Doc: "Java class that makes the TLS context."},
 	)

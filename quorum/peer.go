@@ -209,6 +209,9 @@ func Start(o Options, app App) (*Peer, error) {
 	p.timer = time.NewTimer(time.Hour)
 	app.Attach(p.drive, p.state.push)
 	p.state.push(func() { app.Configured(committed) })
+	if material != nil {
+		context.AfterFunc(p.ctx, material.tls.Close)
+	}
 	if material != nil && c.QuorumCertReload {
 		p.wg.Go(func() { material.tls.Watch(p.ctx.Done(), p.log) })
 	}

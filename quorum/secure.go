@@ -35,14 +35,14 @@ func newSecurity(c *config.Config, members func() *members, log *slog.Logger) (*
 	if !c.SSLQuorum && !c.PortUnification {
 		return nil, nil
 	}
-	material, err := tlsconf.NewMember("ssl.quorum.", c.QuorumTLS)
+	material, err := tlsconf.NewMember("ssl.quorum.", c.QuorumTLS, log)
 	if err != nil {
 		return nil, err
 	}
 	for _, note := range material.Notes() {
 		log.Warn(note)
 	}
-	log.Info("TLS between servers", "sslQuorum", c.SSLQuorum, "portUnification", c.PortUnification)
+	log.Info("TLS between servers", "sslQuorum", c.SSLQuorum, "portUnification", c.PortUnification, "crl", c.QuorumTLS.CRL, "ocsp", c.QuorumTLS.OCSP)
 	if c.PortUnification {
 		log.Warn("servers are let in without TLS, as portUnification says: remove it when all of them have sslQuorum=true")
 	}
@@ -103,12 +103,17 @@ func (s *security) accepted(conn net.Conn) (net.Conn, error) {
 	}
 	c := s.tls.Config()
 	if s.namesClients() {
+		revoked := c.VerifyConnection
 		c = c.Clone()
 		c.VerifyConnection = func(state tls.ConnectionState) error {
 			if len(state.PeerCertificates) == 0 {
 				return nil // ssl.quorum.clientAuth allows it
 			}
-			return isFor(state.PeerCertificates[0], conn.RemoteAddr(), s.members().hosts()...)
+			err := isFor(state.PeerCertificates[0], conn.RemoteAddr(), s.members().hosts()...)
+			if err == nil && revoked != nil {
+				err = revoked(state)
+			}
+			return err
 		}
 	}
 	secured := tls.Server(b, c)

@@ -57,7 +57,7 @@ type doorstep struct {
 
 // newDoorstep reads the stores. Its errors name the key that is wrong.
 func newDoorstep(s *Server) (*doorstep, error) {
-	material, err := tlsconf.NewServer("ssl.", s.opts.ClientTLS)
+	material, err := tlsconf.NewServer("ssl.", s.opts.ClientTLS, s.log)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +66,9 @@ func newDoorstep(s *Server) (*doorstep, error) {
 	}
 	if t := s.opts.ClientTLS; t.HostnameVerification && t.ClientHostnameVerification {
 		s.log.Info("the certificates of clients are compared with the addresses that they come from, whatever fips-mode says")
+	}
+	if t := s.opts.ClientTLS; t.CRL || t.OCSP {
+		s.log.Info("clients are refused whose certificates are revoked, or of which it cannot be found out", "crl", t.CRL, "ocsp", t.OCSP)
 	}
 	d := &doorstep{s: s, tls: material, limit: handshakeLimit, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	if n := s.opts.OutstandingHandshakeLimit; n > 0 {
@@ -127,6 +130,7 @@ func (d *doorstep) count() int64 {
 
 // close closes all that wait, and who still comes.
 func (d *doorstep) close() {
+	d.tls.Close()
 	d.Lock()
 	defer d.Unlock()
 	d.closed = true
@@ -150,7 +154,16 @@ func (d *doorstep) identify(nc net.Conn, how security) (newcomer, error) {
 		}
 		in.begin = first
 	}
-	c := tls.Server(in, d.tls.Config())
+	config := d.tls.Config()
+	if verify := config.VerifyConnection; verify != nil {
+		config = config.Clone()
+		config.VerifyConnection = func(state tls.ConnectionState) error {
+			<-d.turns
+			defer func() { d.turns <- struct{}{} }()
+			return verify(state)
+		}
+	}
+	c := tls.Server(in, config)
 	err := c.Handshake()
 	n := newcomer{Conn: c, secure: how == secure}
 	if err == nil {

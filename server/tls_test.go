@@ -430,3 +430,49 @@ func FuzzHello(f *testing.F) {
 		}
 	})
 }
+
+// TestLookUp: a client whose certificate is looked up elsewhere is not in the way of others, however long that takes.
+func TestLookUp(t *testing.T) {
+	s, ca, _ := secureServer(t, "ssl.protocol=TLSv1.2") // whose handshake ends for the client when it does for the server
+	looked, found := make(chan struct{}), make(chan struct{})
+	d := &doorstep{s: s, tls: s.doorstep.tls, limit: handshakeLimit, turns: make(chan struct{}, 1)}
+	// In place of what ssl.crl puts there.
+	d.tls.Config().VerifyConnection = func(state tls.ConnectionState) error {
+		if state.PeerCertificates[0].Subject.CommonName == "slow" {
+			close(looked)
+			<-found
+		}
+		return nil
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	come := func(name string) <-chan error {
+		shakes := make(chan error, 1)
+		config := clientOf(ca, &pkix.Name{CommonName: name})
+		go func() {
+			conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", l.Addr().String(), config)
+			if err == nil {
+				conn.Close()
+			}
+			shakes <- err
+		}()
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go d.take(conn, secure)
+		return shakes
+	}
+	slow := come("slow")
+	<-looked
+	if err := <-come("quick"); err != nil {
+		t.Errorf("while another is looked up: %v", err)
+	}
+	close(found)
+	if err := <-slow; err != nil {
+		t.Errorf("who was looked up: %v", err)
+	}
+}

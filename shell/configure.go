@@ -140,6 +140,6 @@ func tlsSettings(settings map[string]string) config.TLS {
 	return config.TLS{
 		KeyStore: store("keyStore"), TrustStore: store("trustStore"), Protocol: get("protocol"),
 		EnabledProtocols: config.SplitList(get("enabledProtocols")), CipherSuites: config.SplitList(get("ciphersuites")),
-		HostnameVerification: !strings.EqualFold(get("hostnameVerification"), "false"),
+		HostnameVerification: !strings.EqualFold(get("hostnameVerification"), "false"), CRL: strings.EqualFold(get("crl"), "true"), OCSP: strings.EqualFold(get("ocsp"), "true"),
 	}
 }

@@ -24,6 +24,7 @@ type Server struct {
 	base     *tls.Config // what does not come from files
 	current  atomic.Pointer[tls.Config]
 	seen     [4]stamp
+	revoked  *revocation // nil if nobody is to be asked
 }
 
 // stamp tells a version of a file from the next.
@@ -33,18 +34,19 @@ type stamp struct {
 	file    os.FileInfo
 }
 
-// NewServer reads the stores that the settings name. Its errors begin with the key, which the prefix is put in front of, such as "ssl.".
-func NewServer(prefix string, settings config.TLS) (*Server, error) {
+// NewServer reads the stores that the settings name. Its errors begin with the key, which the prefix is put in front of, such as "ssl.". The log gets what becomes of questions whether
+// certificates are revoked, which are only asked when somebody shows one.
+func NewServer(prefix string, settings config.TLS, log *slog.Logger) (*Server, error) {
 	versions := settings.EnabledProtocols
 	if len(versions) == 0 {
 		versions = []string{cmp.Or(settings.Protocol, "TLSv1.3")}
 	}
-	return newServer(prefix, settings, versions)
+	return newServer(prefix, settings, versions, log)
 }
 
 // NewMember is the same for the ports between servers, which [Server.Dialling] connects to. There TLSv1.3 as the protocol allows 1.2 as well, as in Java. Without a trust
 // store, where Java trusts whom its JVM does, it is an error.
-func NewMember(prefix string, settings config.TLS) (*Server, error) {
+func NewMember(prefix string, settings config.TLS, log *slog.Logger) (*Server, error) {
 	versions := settings.EnabledProtocols
 	if len(versions) == 0 {
 		switch settings.Protocol {
@@ -54,17 +56,20 @@ func NewMember(prefix string, settings config.TLS) (*Server, error) {
 			versions = []string{settings.Protocol}
 		}
 	}
-	s, err := newServer(prefix, settings, versions)
+	s, err := newServer(prefix, settings, versions, log)
 	if err == nil && settings.TrustStore.Location == "" {
 		err = errors.New(prefix + "trustStore.location: not set, so no server is trusted")
 	}
 	return s, err
 }
 
-func newServer(prefix string, settings config.TLS, versions []string) (*Server, error) {
-	s := &Server{prefix: prefix, settings: settings}
+func newServer(prefix string, settings config.TLS, versions []string, log *slog.Logger) (*Server, error) {
+	s := &Server{prefix: prefix, settings: settings, revoked: newRevocation(settings, log)}
 	// Without tickets each connection shows its certificate again, and one that is trusted no more does not live on in them.
 	s.base = &tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}
+	if s.revoked != nil {
+		s.base.VerifyConnection = func(state tls.ConnectionState) error { return s.revoked.verify(state.VerifiedChains) }
+	}
 	var err error
 	if s.notes, err = setProtocols(s.base, versions, settings.CipherSuites); err != nil {
 		return nil, fmt.Errorf("%s%w", prefix, err)
@@ -97,7 +102,7 @@ func newServer(prefix string, settings config.TLS, versions []string) (*Server, 
 // Notes say what was asked for and is not there, or cannot have been meant, one line each with its key in front.
 func (s *Server) Notes() []string { return s.notes }
 
-// Config is the configuration for the next connection that is accepted. Nobody may change it.
+// Config is the configuration for the next connection that is accepted. Nobody may change it. Its VerifyConnection, if there is one, may wait for others for 8 seconds.
 func (s *Server) Config() *tls.Config { return s.current.Load() }
 
 // Dialling is the configuration of who connects to such a port, with the same key and trust. verify looks at the certificate of the other side when it is known to come from
@@ -109,8 +114,15 @@ func (s *Server) Dialling(verify func(leaf *x509.Certificate) error) *tls.Config
 	own := &c.Certificates[0]
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
 	roots := c.ClientCAs
-	c.VerifyConnection = func(state tls.ConnectionState) error { return verifyServer(state, roots, verify) }
+	c.VerifyConnection = func(state tls.ConnectionState) error { return verifyServer(state, roots, verify, s.revoked) }
 	return c
+}
+
+// Close ends what handshakes wait for. Whose certificate would be looked up is refused from then on.
+func (s *Server) Close() {
+	if s.revoked != nil {
+		s.revoked.answers.close()
+	}
 }
 
 // VerifyPeer is an error if the certificate of who has connected from addr is not for that address, and the settings say to look. Nobody is asked for the name of an address.
@@ -243,6 +255,7 @@ func NewClient(prefix string, settings config.TLS) (func(host string) *tls.Confi
 		}
 	}
 	c.InsecureSkipVerify = true // in favour of verifyServer
+	revoked := newRevocation(settings, slog.New(slog.DiscardHandler))
 	return func(host string) *tls.Config {
 		own := c.Clone()
 		own.ServerName = host
@@ -251,21 +264,25 @@ func NewClient(prefix string, settings config.TLS) (func(host string) *tls.Confi
 			verify = nil
 		}
 		own.VerifyConnection = func(state tls.ConnectionState) error {
-			return verifyServer(state, c.RootCAs, verify)
+			return verifyServer(state, c.RootCAs, verify, revoked)
 		}
 		return own
 	}, nil
 }
 
-// verifyServer checks the server's chain, and then its own certificate.
-func verifyServer(state tls.ConnectionState, roots *x509.CertPool, verify func(leaf *x509.Certificate) error) error {
+// verifyServer checks the server's chain, then its own certificate, and then whether they are revoked.
+func verifyServer(state tls.ConnectionState, roots *x509.CertPool, verify func(leaf *x509.Certificate) error, revoked *revocation) error {
 	leaf := state.PeerCertificates[0]
 	chain := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
 	for _, c := range state.PeerCertificates[1:] {
 		chain.Intermediates.AddCert(c)
 	}
-	if _, err := leaf.Verify(chain); err != nil || verify == nil {
+	chains, err := leaf.Verify(chain)
+	if err == nil && verify != nil {
+		err = verify(leaf)
+	}
+	if err != nil {
 		return err
 	}
-	return verify(leaf)
+	return revoked.verify(chains)
 }

@@ -3,6 +3,7 @@ package tlsconf
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -54,7 +55,7 @@ func TestServerSettings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			given := settings()
 			test.change(&given)
-			s, err := NewServer("ssl.", given)
+			s, err := NewServer("ssl.", given, slog.Default())
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Fatalf("%v, want %s", err, test.err)
@@ -109,7 +110,7 @@ func TestReload(t *testing.T) {
 	point(first)
 	given := settings()
 	given.KeyStore.Location = link
-	s, err := NewServer("ssl.", given)
+	s, err := NewServer("ssl.", given, slog.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,7 @@ func TestVerifyPeer(t *testing.T) {
 	}{{true, true, "127.0.0.1", true}, {true, true, "127.0.0.2", false}, {false, true, "127.0.0.2", true}, {true, false, "127.0.0.2", true}} {
 		given := settings()
 		given.HostnameVerification, given.ClientHostnameVerification = test.server, test.client
-		s, err := NewServer("ssl.", given)
+		s, err := NewServer("ssl.", given, slog.Default())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,8 @@
-// Package tlstest has an authority that issues certificates for tests.
+// Package tlstest has an authority that issues certificates for tests, and says which of them are revoked.
 package tlstest
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 // Authority issues certificates.
@@ -25,8 +28,23 @@ type Authority struct {
 // New makes an authority, which has its name as common name.
 func New(t testing.TB, name string) *Authority {
 	a := &Authority{t: t}
-	a.own = a.Issue(name, func(form *x509.Certificate) { form.IsCA = true })
+	a.own = a.Issue(name, asAuthority(nil))
 	return a
+}
+
+// Below makes an authority whose certificate this one issues. change is that of Issue.
+func (a *Authority) Below(name string, change func(form *x509.Certificate)) *Authority {
+	a.t.Helper()
+	return &Authority{t: a.t, own: a.Issue(name, asAuthority(change))}
+}
+
+func asAuthority(change func(form *x509.Certificate)) func(form *x509.Certificate) {
+	return func(form *x509.Certificate) {
+		form.IsCA, form.KeyUsage = true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
+		if change != nil {
+			change(form)
+		}
+	}
 }
 
 // Issue makes a certificate for the loopback address with a common name, good for an hour, or what change makes of it; nil changes nothing. It has no Leaf if crypto/x509 cannot read it.
@@ -54,6 +72,42 @@ func (a *Authority) Issue(name string, change func(form *x509.Certificate)) tls.
 	leaf, _ := x509.ParseCertificate(der)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
+
+// CRL makes a list of revoked certificates in DER, good for an hour, or what change makes of it; nil changes nothing.
+func (a *Authority) CRL(change func(form *x509.RevocationList)) []byte {
+	a.t.Helper()
+	form := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}
+	if change != nil {
+		change(form)
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, form, a.own.Leaf, a.Signer())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return der
+}
+
+// OCSP makes the answer of a responder about a certificate of the authority, good for an hour, or what change makes of it. The authority itself has signed it, or who is given.
+func (a *Authority) OCSP(of *x509.Certificate, by *tls.Certificate, change func(form *ocsp.Response)) []byte {
+	a.t.Helper()
+	form := ocsp.Response{SerialNumber: of.SerialNumber, ThisUpdate: time.Now().Add(-time.Hour), NextUpdate: time.Now().Add(time.Hour)}
+	signer := a.own
+	if by != nil {
+		signer = *by
+		form.Certificate = by.Leaf
+	}
+	if change != nil {
+		change(&form)
+	}
+	der, err := ocsp.CreateResponse(a.own.Leaf, signer.Leaf, form, signer.PrivateKey.(crypto.Signer))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return der
+}
+
+// Signer is the authority's own key.
+func (a *Authority) Signer() crypto.Signer { return a.own.PrivateKey.(crypto.Signer) }
 
 // Leaf is the authority's own certificate.
 func (a *Authority) Leaf() *x509.Certificate { return a.own.Leaf }
