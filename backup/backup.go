@@ -48,6 +48,8 @@ type Options struct {
 	FS txnlog.FS
 	// Now is the clock for [Manifest.Updated]; nil is time.Now.
 	Now func() time.Time
+	// Reads is told how many bytes a pass will read, about, before it reads them; nil is nobody.
+	Reads func(bytes int64)
 }
 
 func (o *Options) snapDir() string { return filepath.Join(o.DataDir, versionDir) }
@@ -222,6 +224,9 @@ func (p *pass) begin() error {
 func (p *pass) copy(ctx context.Context) error {
 	// The epochs before the logs: what a member has promised is then in the logs.
 	if err := p.copyFiles(); err != nil {
+		return err
+	}
+	if err := p.tell(); err != nil {
 		return err
 	}
 	// The snapshot before the logs: what it shows was logged before.
@@ -432,15 +437,10 @@ func copyBytes(ctx context.Context, to, from txnlog.File, at, size int64) (n int
 	return n, sum, to.Sync()
 }
 
-// copyLogs makes the logs that the snapshot needs, and those that go on from the backup, part of the backup.
-func (p *pass) copyLogs(ctx context.Context, newest Snapshot) error {
-	logs, err := list(p.fs, p.logDir(), txnlog.Logs)
-	if err != nil {
-		return err
-	}
-	needed := 0 // the newest log that begins at or before the snapshot may hold what comes behind it
+// needed is the first log that a snapshot needs, or that goes on from the backup.
+func (p *pass) needed(logs []named, snapshot Zxid) (needed int) {
 	for i, l := range logs {
-		if l.zxid <= newest.Zxid {
+		if l.zxid <= snapshot { // the newest that begins at or before it may hold what comes behind it
 			needed = i
 		}
 	}
@@ -449,6 +449,64 @@ func (p *pass) copyLogs(ctx context.Context, newest Snapshot) error {
 			needed = min(needed, i)
 		}
 	}
+	return needed
+}
+
+// tell tells how much is to be read: the newest snapshot as it is and as a copy, and of the logs what the backup has not.
+func (p *pass) tell() error {
+	if p.Reads == nil {
+		return nil
+	}
+	snapshots, err := list(p.fs, p.snapDir(), txnlog.Snapshots)
+	logs, logsErr := list(p.fs, p.logDir(), txnlog.Logs)
+	if err = errors.Join(err, logsErr); err != nil || len(snapshots) == 0 {
+		return err
+	}
+	newest := snapshots[len(snapshots)-1]
+	total, err := p.size(filepath.Join(p.snapDir(), newest.name))
+	if err != nil {
+		return err
+	}
+	if old := p.old.snapshot(newest.name); old == nil || old.Size != total {
+		total *= 2
+	} else {
+		total = 0
+	}
+	needed := p.needed(logs, newest.zxid)
+	for i, l := range logs {
+		old := p.old.log(l.name)
+		if old == nil && i < needed || old != nil && old.Closed {
+			continue
+		}
+		size, err := p.size(filepath.Join(p.logDir(), l.name))
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			size = max(size-old.Size, 0)
+		}
+		total += size
+	}
+	p.Reads(total)
+	return nil
+}
+
+func (p *pass) size(path string) (_ int64, err error) {
+	f, err := p.fs.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return f.Size()
+}
+
+// copyLogs makes the logs that the snapshot needs, and those that go on from the backup, part of the backup.
+func (p *pass) copyLogs(ctx context.Context, newest Snapshot) error {
+	logs, err := list(p.fs, p.logDir(), txnlog.Logs)
+	if err != nil {
+		return err
+	}
+	needed := p.needed(logs, newest.Zxid)
 	lost := Zxid(math.MaxInt64) // from where on the backup's history is not the source's
 	var end Zxid                // of the source's logs
 	wentOn := false             // behind a place at which it was cut

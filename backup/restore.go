@@ -65,6 +65,8 @@ type RestoreOptions struct {
 	Member bool
 	// FS is what the backup and the new directory are read through; nil is the file system of the operating system.
 	FS txnlog.FS
+	// Reads is told how many bytes will be read, about, when it is known which; nil is nobody. To find the target some may have been read before.
+	Reads func(bytes int64)
 
 	crash func(step string) error // for tests: an end at a step
 }
@@ -318,6 +320,7 @@ func (r *restore) stage(ctx context.Context, s *Snapshot, target point, out *Res
 			return err
 		}
 	}
+	r.tell(s, target)
 	if err := r.copyOut(ctx, &s.File, s.Size, r.snapStaged); err != nil {
 		return err
 	}
@@ -362,6 +365,24 @@ func (r *restore) stage(ctx context.Context, s *Snapshot, target point, out *Res
 	}
 	out.Snapshot, out.Digest, out.Verified, out.Znodes = s.Name, t.Digest(), target.digest != nil, t.Len()
 	return nil
+}
+
+// tell tells how much is to be read: each file for its checksum, to be copied, and as a copy; and the log that has the target once more, to find where that ends.
+func (r *restore) tell(s *Snapshot, target point) {
+	if r.Reads == nil {
+		return
+	}
+	total := 3 * s.Size
+	for i := range r.m.Logs {
+		switch l := &r.m.Logs[i]; {
+		case l.Last <= s.Zxid || l.First > target.zxid:
+		case l.Last > target.zxid:
+			total += 4 * l.Size
+		default:
+			total += 3 * l.Size
+		}
+	}
+	r.Reads(total)
 }
 
 func emptyDir(dir string) error {

@@ -90,8 +90,8 @@ func runBackup(ctx *cli.Context) error {
 	running, stop := untilStopped(context.Background())
 	defer stop()
 	if !ctx.Bool("follow") {
-		fs, done := progress("backing up "+o.DataDir, 0)
-		o.FS = fs
+		fs, reads, done := progress("backing up " + o.DataDir)
+		o.FS, o.Reads = fs, reads
 		report, err := backup.Run(running, o)
 		done()
 		if err != nil {
@@ -202,7 +202,8 @@ func verifyBackup(ctx *cli.Context) error {
 			bytes += 2 * l.Size
 		}
 	}
-	fs, done := progress("reading "+dir, bytes)
+	fs, reads, done := progress("reading " + dir)
+	reads(bytes)
 	problems, err := backup.Verify(running, fs, dir)
 	done()
 	if err != nil {

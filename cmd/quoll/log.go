@@ -193,7 +193,8 @@ func logVerify(ctx *cli.Context) error {
 			paths = append(paths, f.Path)
 		}
 		var lines bytes.Buffer // so that they do not come between the bar
-		fs, done := progress("reading logs", sizeOf(paths...))
+		fs, reads, done := progress("reading logs")
+		reads(sizeOf(paths...))
 		report, err := inspect.VerifyLogs(&lines, paths, s.beside, inspect.Options{FS: fs})
 		done()
 		_, written := lines.WriteTo(ctx.App.Writer)

@@ -12,27 +12,32 @@ import (
 	"quoll/txnlog"
 )
 
-// progress is a file system that shows how much has been read through it, on a standard error that is a terminal, until done is called. Of so many bytes; 0 where that is known when they
-// have been read, since what a snapshot needs of the log is in the log.
-func progress(what string, bytes int64) (fs txnlog.FS, done func()) {
+// progress is a file system that shows how much has been read through it, on a standard error that is a terminal, until done is called. reads says how many bytes more it will be,
+// about, when that is known: until then there is an amount, and from then on a bar.
+func progress(what string) (fs txnlog.FS, reads func(bytes int64), done func()) {
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
-		return txnlog.OS, func() {}
+		return txnlog.OS, func(int64) {}, func() {}
 	}
-	return shown(os.Stderr, what, bytes)
+	return shown(os.Stderr, what)
 }
 
-func shown(w io.Writer, what string, bytes int64) (fs txnlog.FS, done func()) {
-	if bytes == 0 {
-		bytes = -1
-	}
-	bar := progressbar.NewOptions64(bytes, progressbar.OptionSetDescription(what), progressbar.OptionSetWriter(w), progressbar.OptionShowBytes(true), progressbar.OptionShowCount(),
+func shown(w io.Writer, what string) (fs txnlog.FS, reads func(bytes int64), done func()) {
+	bar := progressbar.NewOptions64(-1, progressbar.OptionSetDescription(what), progressbar.OptionSetWriter(w), progressbar.OptionShowBytes(true), progressbar.OptionShowCount(),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(), progressbar.OptionSpinnerType(14), progressbar.OptionSetWidth(20))
-	var read atomic.Int64
-	return counted{txnlog.OS, func(n int) {
-		if read.Add(int64(n)) < bytes || bytes < 0 { // some bytes are read twice; a bar that is full is gone
+	var read, end atomic.Int64 // end is 0 as long as it is not known
+	count := func(n int) {
+		at, end := read.Add(int64(n)), end.Load()
+		if end == 0 || at < end { // some bytes are read twice; a bar that is full is gone
 			_ = bar.Add(n)
 		}
-	}}, func() { _ = bar.Finish() }
+	}
+	reads = func(bytes int64) {
+		if bytes > 0 {
+			end.Store(read.Load() + bytes)
+			bar.ChangeMax64(end.Load())
+		}
+	}
+	return counted{txnlog.OS, count}, reads, func() { _ = bar.Finish() }
 }
 
 // sizeOf is how large files are together, as far as they can be looked at.

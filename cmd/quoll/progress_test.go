@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/term"
 
@@ -30,29 +31,41 @@ func TestCounted(t *testing.T) {
 	}
 }
 
-// TestProgress: a terminal is shown how much there is and how much was read, also where that is more than there was said to be; a pipe is shown nothing.
+// TestProgress: a terminal is shown how much was read, and how much there is as soon as that is known, also where it was more than there was said to be; a pipe is shown nothing.
 func TestProgress(t *testing.T) {
 	file := filepath.Join(storage, "g3-snapshot.1a")
 	for _, test := range []struct {
-		bytes int64
-		has   string
-	}{{8 * sizeOf(file), "% |"}, {1, ""}, {0, "reading ("}} {
+		first, bytes int64 // how much is read before it is known how much more there is
+		has          string
+	}{{0, 8 * sizeOf(file), "% |"}, {sizeOf(file), 8 * sizeOf(file), "% |"}, {0, 1, ""}, {0, 0, "reading ("}} {
 		var out bytes.Buffer
-		fs, done := shown(&out, "reading", test.bytes)
-		if _, err := inspect.VerifySnapshot(file, inspect.Options{FS: fs}); err != nil {
-			t.Fatal(err)
+		fs, reads, done := shown(&out, "reading")
+		verify := func() {
+			t.Helper()
+			if _, err := inspect.VerifySnapshot(file, inspect.Options{FS: fs}); err != nil {
+				t.Fatal(err)
+			}
 		}
+		if test.first > 0 {
+			verify()
+		}
+		reads(test.bytes)
+		if test.first > 0 {
+			time.Sleep(200 * time.Millisecond) // it is not drawn more often
+		}
+		verify()
 		done()
-		if !strings.Contains(out.String(), test.has) {
+		if !strings.Contains(out.String(), test.has) || test.bytes == 0 && strings.Contains(out.String(), "%") {
 			t.Errorf("of %d bytes: %q", test.bytes, &out)
 		}
 	}
 	if term.IsTerminal(int(os.Stderr.Fd())) {
 		return
 	}
-	if fs, done := progress("reading", 1); fs != txnlog.OS {
+	fs, reads, done := progress("reading")
+	if fs != txnlog.OS {
 		t.Error("a pipe is shown a bar")
-	} else {
-		done()
 	}
+	reads(1)
+	done()
 }

@@ -68,18 +68,8 @@ func runRestore(ctx *cli.Context) error {
 	}
 	running, stop := untilStopped(context.Background())
 	defer stop()
-	var bytes int64 // each is copied, and replayed
-	if m, err := backup.Load(nil, o.From); err == nil && len(m.Snapshots) > 0 && !o.Target.HasZxid && !o.Target.HasTime {
-		newest := m.Snapshots[len(m.Snapshots)-1]
-		bytes = 2 * newest.Size
-		for _, l := range m.Logs {
-			if l.Last > newest.Zxid {
-				bytes += 2 * l.Size
-			}
-		}
-	}
-	fs, done := progress("restoring "+o.DataDir, bytes)
-	o.FS = fs
+	fs, reads, done := progress("restoring " + o.DataDir)
+	o.FS, o.Reads = fs, reads
 	r, err := backup.Restore(running, o)
 	done()
 	if err != nil {

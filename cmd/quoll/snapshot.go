@@ -117,7 +117,8 @@ func snapshotVerify(ctx *cli.Context) error {
 			}
 		}
 		for _, f := range files {
-			fs, done := progress("reading "+f.Path, sizeOf(f.Path))
+			fs, reads, done := progress("reading " + f.Path)
+			reads(sizeOf(f.Path))
 			verdict, err := inspect.VerifySnapshot(f.Path, inspect.Options{FS: fs})
 			done()
 			if err != nil {
