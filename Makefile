@@ -104,6 +104,10 @@ ensemble: ## mixed ensembles, rolling replacement, TLS between servers, fail-ove
 sasl: ## DIGEST-MD5 and GSSAPI under all settings, byte for byte and with real clients and a KDC, on ZooKeeper and quoll (5 minutes)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_SASL=long $(GO) test -count=1 -timeout 30m -v ./compat/sasl
 
+.PHONY: halfopen
+halfopen: ## what a client notices of 10,000 TLS handshakes that do not end, on ZooKeeper and quoll (2 minutes)
+	QUOLL_REQUIRE_PEERS=1 QUOLL_TLS=long $(GO) test -count=1 -timeout 30m -run TestHalfOpen -v ./compat/tls
+
 .PHONY: wayback
 wayback: ## 100 kills under load, Apache ZooKeeper on the directory and back, all of it compared (10 minutes)
 	QUOLL_REQUIRE_PEERS=1 QUOLL_WAYBACK_INSTANTS=100 $(GO) test -count=1 -timeout 90m -run TestWayBack -v ./compat/crash
