@@ -16,8 +16,12 @@ import (
 	"quoll/config"
 )
 
-// TestNotify has quoll started by a service manager: it says when it is ready, that it lives, what it is, and when it stops.
+// TestNotify has quoll started by a service manager: it says when it is ready, that it lives, what it is, and when it stops. The unit has systemd listen.
 func TestNotify(t *testing.T) {
+	unit, err := os.ReadFile("../../packaging/systemd/quoll.service")
+	if err != nil || !strings.Contains(string(unit), "\nType=notify\n") || !strings.Contains(string(unit), "\nWatchdogSec=") {
+		t.Errorf("the unit does not listen: %v: %s", err, unit)
+	}
 	binary, err := peer.Binary()
 	peer.Check(t, err)
 	dir := t.TempDir()
