@@ -2,6 +2,7 @@ package ensemble
 
 import (
 	"fmt"
+	"net"
 	"testing"
 
 	"quoll/client"
@@ -47,20 +48,39 @@ func (s *shape) end() {
 	check(s.T, err)
 }
 
-// TestAddresses has members find each other at addresses of IPv6, at ports that are open on all addresses, and at two addresses each.
+// TestAddresses has members find each other at addresses of IPv6, at ports that are open on all addresses, and at two addresses each: the ports are open where they should be,
+// and not where they are not found.
 func TestAddresses(t *testing.T) {
 	for _, kinds := range assignments(t, []string{"quoll,3.9.5,quoll"}, []string{"quoll,3.9.5,3.9.5", "3.9.5,quoll,quoll", "quoll,quoll,quoll"}) {
-		for name, o := range map[string]Options{
-			"IPv6":          {Hosts: []string{"[::1]"}},
-			"all addresses": {Hosts: []string{"localhost"}, Config: []string{"quorumListenOnAllIPs=true"}},
-			"two addresses": {Hosts: []string{"127.0.0.2", "[::1]"}, Flags: []string{"-Dzookeeper.multiAddress.enabled=true"}},
+		for name, shape := range map[string]struct {
+			Options
+			open, closed []string
+		}{
+			"IPv6":          {Options{Hosts: []string{"[::1]"}}, []string{"[::1]"}, []string{"127.0.0.1"}},
+			"all addresses": {Options{Hosts: []string{"localhost"}, Config: []string{"quorumListenOnAllIPs=true"}}, []string{"[::1]", "127.0.0.1", "127.0.0.3"}, nil},
+			"two addresses": {Options{Hosts: []string{"127.0.0.2", "[::1]"}, Flags: []string{"-Dzookeeper.multiAddress.enabled=true"}}, []string{"127.0.0.2", "[::1]"}, []string{"127.0.0.1"}},
 		} {
 			t.Run(nameOf(kinds)+" "+name, func(t *testing.T) {
 				t.Parallel()
-				o.Kinds = kinds
-				s := newShape(t, o)
+				shape.Kinds = kinds
+				s := newShape(t, shape.Options)
 				s.write()
 				leader := serving(t, s.Ensemble)
+				ports := []int{leader.quorum}
+				for _, m := range s.Members {
+					ports = append(ports, m.election)
+				}
+				for i, host := range append(shape.open, shape.closed...) {
+					for _, port := range ports {
+						conn, err := net.Dial("tcp", fmt.Sprint(host, ":", port))
+						if open := i < len(shape.open); (err == nil) != open {
+							t.Errorf("%s:%d is open: %v, and should be: %v", host, port, err == nil, open)
+						}
+						if err == nil {
+							check(t, conn.Close())
+						}
+					}
+				}
 				check(t, leader.Kill())
 				serving(t, s.Ensemble)
 				s.write()
