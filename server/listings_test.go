@@ -32,10 +32,10 @@ func TestListings(t *testing.T) {
 			children[path] = append(children[path], name)
 		}
 	}
-	for range 400 {
+	for n := range 400 {
 		path := []string{"/few", "/many"}[rng.IntN(2)]
 		list := children[path]
-		old, fresh := list[rng.IntN(len(list))], fmt.Sprintf("n%d", rng.IntN(1_000_000))
+		old, fresh := list[rng.IntN(len(list))], fmt.Sprintf("n%d", n)
 		remove := jute.Operation{Op: jute.OpDelete, Path: []byte(path + "/" + old), Version: -1}
 		add := jute.Operation{Op: jute.OpCreate, Path: []byte(path + "/" + fresh), ACL: acl}
 		ops := [][]jute.Operation{{remove, add}, {remove}, {add}, nil}[rng.IntN(4)]
