@@ -114,7 +114,10 @@ runtime = "runc"
 		}
 	})
 	if n, err := out.Read(make([]byte, 16)); err != nil || n == 0 {
-		t.Fatalf("the machine does not come up: %v", err)
+		if os.Getenv("QUOLL_IMAGE") == "1" {
+			t.Fatalf("the machine does not come up: %v", err)
+		}
+		t.Skip("no machine within this one, such as in a container whose root is an overlay: make image says why")
 	}
 	return m
 }
