@@ -11,23 +11,27 @@ import (
 )
 
 // StoreSource is the state in a view of the store, for a snapshot. pace is called with the number of bytes after each portion, and its error ends the writing.
-func StoreSource(view *store.View, pace func(bytes int) error) (src txnlog.SnapshotSource, err error) {
-	err = view.Sessions(func(id int64, timeout int32) {
-		src.Sessions = append(src.Sessions, txnlog.Session{ID: id, Timeout: timeout})
+func StoreSource(view *store.View, pace func(bytes int) error) (txnlog.SnapshotSource, error) {
+	var sessions []txnlog.Session
+	var acls []txnlog.ACLList
+	err := view.Sessions(func(id int64, timeout int32) {
+		sessions = append(sessions, txnlog.Session{ID: id, Timeout: timeout})
 	})
 	if err == nil {
 		err = view.ACLs(func(number int64, acl []jute.ACL) {
-			src.ACLs = append(src.ACLs, txnlog.ACLList{Number: number, ACL: acl})
+			acls = append(acls, txnlog.ACLList{Number: number, ACL: acl})
 		})
 	}
-	src.Nodes = func(b []byte) (_ []byte, more bool, err error) {
+	if err != nil {
+		return txnlog.SnapshotSource{}, err // a store that has failed may still be adding to the lists
+	}
+	return txnlog.SnapshotSource{Sessions: sessions, ACLs: acls, Nodes: func(b []byte) (_ []byte, more bool, err error) {
 		before := len(b)
 		if b, more, err = view.Nodes(b); err == nil {
 			err = pace(len(b) - before)
 		}
 		return b, more, err
-	}
-	return src, err
+	}}, nil
 }
 
 // WriteSnapshot writes the snapshot of a zxid into a version-2 directory, with the blocks that the configuration asks for.
