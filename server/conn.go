@@ -86,7 +86,7 @@ type conn struct {
 		stats    connStats
 	}
 	seen         int64 // frames received when the lot looked at it last; the lot's own
-	severed      bool  // a write of it failed to be logged, so later ones must not be carried out; the sequencer's own
+	severed      bool  // a write of it failed to be logged, so later ones must not be carried out; belongs to who takes a batch
 	pendingFlush bool  // in the list of connections to flush after this Apply; its goroutine's own
 
 	watches struct {

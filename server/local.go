@@ -54,9 +54,9 @@ func (l *local) drive() {
 	if !l.ended {
 		l.takeBatch(nil)
 	}
-	more := l.pending() > 0 || l.disk.state != diskGood // when the disk is tried again is new
+	retry := l.disk.state != diskGood // at a time that the sequencer's own goroutine may not know
 	l.turn.Unlock()
-	if more || l.pending() > 0 {
+	if retry || l.pending() > 0 {
 		l.poke()
 	}
 }
@@ -85,21 +85,18 @@ func (l *local) run() {
 	defer timer.Stop()
 	for {
 		timer.Reset(time.Until(l.takeTurn()))
-		if l.pending() == 0 {
-			select {
-			case <-l.wake:
-			case <-timer.C:
-			case <-l.s.stop:
-			}
+		if l.pending() > 0 {
+			l.poke() // who brought that took this for somebody who would look again
 		}
 		select {
+		case <-l.wake:
+		case <-timer.C:
 		case <-l.s.stop:
 			l.turn.Lock()
 			defer l.turn.Unlock()
 			l.ended = true
 			l.end()
 			return
-		default:
 		}
 	}
 }
