@@ -42,6 +42,10 @@ type Options struct {
 
 	// Dial connects to host:port, for TLS or for tests; nil means plain TCP.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
+
+	// SASL begins the authentication of each connection, before it is dialled; addr is the server's host:port. Nil means that there is none. An error ends the attempt, as one of
+	// Dial does. If the server refuses the client is at its end in StateAuthFailed.
+	SASL func(ctx context.Context, addr string) (Authenticator, error)
 }
 
 // Reply is the outcome of a request.
@@ -370,6 +374,13 @@ func (c *Client) connect(ctx context.Context, addr string) (*link, error) {
 
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
+	var authenticator Authenticator
+	if c.opts.SASL != nil {
+		var err error
+		if authenticator, err = c.opts.SASL(ctx, addr); err != nil {
+			return nil, fmt.Errorf("authentication with SASL: %w", err)
+		}
+	}
 	conn, err := c.opts.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
@@ -379,14 +390,20 @@ func (c *Client) connect(ctx context.Context, addr string) (*link, error) {
 	// The end of ctx, by time or by Close, ends the handshake.
 	stop := context.AfterFunc(ctx, func() { l.SetDeadline(time.Unix(1, 0)) })
 	session, err := l.Handshake(&req)
+	expired := session.Timeout <= 0 || session.SessionID == 0
+	if err != nil {
+		err = fmt.Errorf("no answer to the connect request: %w", err)
+	} else if authenticator != nil && !expired {
+		err = c.authenticate(l, authenticator)
+	}
 	if !stop() {
 		err = errors.Join(ctx.Err(), err)
 	}
 	if err != nil {
 		l.Close()
-		return nil, fmt.Errorf("no answer to the connect request: %w", err)
+		return nil, err
 	}
-	if session.Timeout <= 0 || session.SessionID == 0 {
+	if expired {
 		l.Close()
 		c.finish(StateExpired, jute.ErrSessionExpired)
 		return nil, jute.ErrSessionExpired
@@ -421,6 +438,9 @@ func (c *Client) established(l *link, session jute.ConnectResponse) {
 	c.queued = nil
 	c.setState(state)
 	c.deliver(Event{Type: EventNone, State: state, Zxid: -1})
+	if c.opts.SASL != nil {
+		c.deliver(Event{Type: EventNone, State: StateSaslAuthenticated, Zxid: -1})
+	}
 	c.flush(l)
 }
 

@@ -18,12 +18,14 @@ const (
 	StateConnected         State = 3 // SyncConnected
 	StateAuthFailed        State = 4
 	StateConnectedReadOnly State = 5
+	StateSaslAuthenticated State = 6 // only events have it: SASL was passed, and the client stays connected
 	StateClosed            State = 7
 )
 
 var stateNames = map[State]string{
 	StateExpired: "Expired", StateConnecting: "Connecting", StateDisconnected: "Disconnected", StateConnected: "SyncConnected",
-	StateAuthFailed: "AuthFailed", StateConnectedReadOnly: "ConnectedReadOnly", StateClosed: "Closed",
+	StateAuthFailed: "AuthFailed", StateConnectedReadOnly: "ConnectedReadOnly",
+	StateSaslAuthenticated: "SaslAuthenticated", StateClosed: "Closed",
 }
 
 // String returns Java's name of the state.

@@ -466,6 +466,11 @@ func (c *Config) Property(name string) (value string, ok bool) {
 	if value, ok = c.properties[name]; ok {
 		return value, true
 	}
+	return JVMProperty(name)
+}
+
+// JVMProperty looks up a system property that every JVM has, of those that a JAAS file may mention.
+func JVMProperty(name string) (value string, ok bool) {
 	var err error
 	switch name {
 	case "user.home":

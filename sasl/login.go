@@ -1,8 +1,10 @@
 package sasl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 )
 
@@ -91,12 +93,11 @@ func newPrincipal(m *Module, kerberos *Kerberos) (*principal, error) {
 		}
 		p.keys = &keys{path: path}
 	case is("useTicketCache"):
-		if p.tickets = strings.TrimPrefix(m.Options["ticketCache"], "FILE:"); p.tickets == "" {
-			return nil, errors.New("useTicketCache needs ticketCache, the path of its file")
-		}
+		p.tickets = cmp.Or(m.Options["ticketCache"], os.Getenv("KRB5CCNAME"), fmt.Sprintf("/tmp/krb5cc_%d", os.Getuid()))
+		p.tickets = strings.TrimPrefix(p.tickets, "FILE:")
 		return p, nil
 	default:
-		return nil, errors.New("it needs useKeyTab=true with keyTab, or useTicketCache=true with ticketCache for a client: nobody is asked for a password")
+		return nil, errors.New("it needs useKeyTab=true with keyTab, or useTicketCache=true for a client: nobody is asked for a password")
 	}
 	if p.name == "" || p.name == "*" {
 		return nil, errors.New("it needs principal, as service/host@REALM")

@@ -21,16 +21,25 @@ var clientKeys = []string{
 	"zookeeper.ssl.ciphersuites", "zookeeper.ssl.hostnameVerification",
 	"zookeeper.ssl.keyStore.location", "zookeeper.ssl.keyStore.password", "zookeeper.ssl.keyStore.passwordPath", "zookeeper.ssl.keyStore.type",
 	"zookeeper.ssl.trustStore.location", "zookeeper.ssl.trustStore.password", "zookeeper.ssl.trustStore.passwordPath", "zookeeper.ssl.trustStore.type",
+	"zookeeper.ssl.crl", "zookeeper.ssl.ocsp",
+	"zookeeper.sasl.client", "zookeeper.sasl.clientconfig", "zookeeper.sasl.client.username", "zookeeper.sasl.client.canonicalize.hostname",
+	"zookeeper.server.principal", "zookeeper.fips-mode",
 }
 
-// configure reads the client's properties: the -D settings of CLIENT_JVMFLAGS, and over them the file of -client-configuration.
+// Flags are those of a client's JVM in an environment, the later ones over the earlier. JVMFLAGS are for servers as well.
+func Flags(getenv func(string) string) string {
+	return getenv("CLIENT_JVMFLAGS") + " " + getenv("JVMFLAGS")
+}
+
+// configure reads the client's properties: the -D settings among the flags, and over them the file of -client-configuration.
 func (s *Shell) configure() error {
-	settings, err := clientSettings(s.Getenv("CLIENT_JVMFLAGS"), s.configuration)
+	settings, err := clientSettings(Flags(s.Getenv), s.configuration)
 	if err != nil {
 		return err
 	}
-	for key := range settings {
-		if strings.HasPrefix(key, "zookeeper.") && !slices.Contains(clientKeys, key) {
+	forServers := definitions(s.Getenv("JVMFLAGS"))
+	for key, value := range settings {
+		if strings.HasPrefix(key, "zookeeper.") && !slices.Contains(clientKeys, key) && forServers[key] != value {
 			s.complain("Warning: " + key + " has no effect")
 		}
 	}
@@ -41,9 +50,15 @@ func (s *Shell) configure() error {
 		}
 		s.options.MaxFrame = int(n)
 	}
-	if secure(settings) {
-		s.options.Dial, err = dialTLS(settings)
+	access, err := newAccess(settings)
+	if err != nil {
+		return err
 	}
+	begin, without, err := access.SASL()
+	if without != nil {
+		s.complain("Warning: no authentication with SASL: " + without.Error())
+	}
+	s.options.Dial, s.options.SASL = access.Dial, begin
 	return err
 }
 
@@ -54,10 +69,6 @@ func clientSettings(flags, file string) (map[string]string, error) {
 		return settings, nil
 	}
 	return settings, readProperties(file, settings)
-}
-
-func secure(settings map[string]string) bool {
-	return strings.EqualFold(settings["zookeeper.client.secure"], "true")
 }
 
 // Dial connects to host:port.
@@ -77,17 +88,31 @@ func DialTLS(flags, file string) (Dial, error) {
 	return dialTLS(settings)
 }
 
-// DialClient connects as a client that is given these flags and this file: with TLS, in which case overTLS is true, if zookeeper.client.secure is.
-func DialClient(flags, file string) (dial Dial, overTLS bool, err error) {
+// Access is how a client gets to a server.
+type Access struct {
+	Dial     Dial
+	OverTLS  bool
+	settings map[string]string
+}
+
+// ReadAccess reads what a client is told by the -D settings of some flags, and over them by a file like that of -client-configuration, if there is one.
+func ReadAccess(flags, file string) (*Access, error) {
 	settings, err := clientSettings(flags, file)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if secure(settings) {
-		dial, err = dialTLS(settings)
-		return dial, true, err
+	return newAccess(settings)
+}
+
+func newAccess(settings map[string]string) (*Access, error) {
+	a := &Access{Dial: DialPlain, OverTLS: strings.EqualFold(settings["zookeeper.client.secure"], "true"), settings: settings}
+	if a.OverTLS {
+		var err error
+		if a.Dial, err = dialTLS(settings); err != nil {
+			return nil, err
+		}
 	}
-	return DialPlain, false, nil
+	return a, nil
 }
 
 // definitions are the -D settings among the flags of a JVM.

@@ -25,7 +25,7 @@ import (
 type IO struct {
 	In       io.Reader
 	Out, Err io.Writer
-	Getenv   func(string) string // nil means os.Getenv; CLIENT_JVMFLAGS is read
+	Getenv   func(string) string // nil means os.Getenv; see [Flags]
 }
 
 // Exit codes.

@@ -157,7 +157,7 @@ func compareMembers(ctx *cli.Context, cfg *config.Config) error {
 		fmt.Fprintln(out, "This server stands alone: there are no members to ask.")
 		return nil
 	}
-	dial, overTLS, err := dialClient(ctx)
+	access, err := readAccess(ctx)
 	if err != nil {
 		return err
 	}
@@ -168,11 +168,11 @@ func compareMembers(ctx *cli.Context, cfg *config.Config) error {
 			continue
 		}
 		address := memberAddress(s, cfg.ClientPort)
-		if overTLS && cfg.SecureClientPort > 0 && len(s.Quorum) > 0 { // the line has no port for TLS
+		if access.OverTLS && cfg.SecureClientPort > 0 && len(s.Quorum) > 0 { // the line has no port for TLS
 			address = net.JoinHostPort(s.Quorum[0].Host, strconv.Itoa(cfg.SecureClientPort))
 		}
 		name := fmt.Sprintf("server.%d (%s)", s.ID, address)
-		answer, err := askWord(ctx.Context, dial, address, "conf")
+		answer, err := askWord(ctx.Context, access.Dial, address, "conf")
 		conf := parseConf(answer)
 		if err == nil && conf["tickTime"] == "" {
 			err = fmt.Errorf("%s", cmp.Or(strings.TrimSpace(answer), "no answer"))

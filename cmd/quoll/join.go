@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,8 +26,8 @@ func joinCommand() *cli.Command {
 		ArgsUsage: "server.N=host:port:port[:role];[host:]port",
 		Description: `The new server must be running with a zoo.cfg that has the lines of the present members and its own. It first becomes an observer; a
 participant it becomes when it has caught up, so that the ensemble is never waiting for it. The servers need reconfigEnabled=true, and whoever asks write
-permission for /zookeeper/config, which the superuser has. Asked again after an error, it goes on where it was. For TLS the client's properties say which
-stores to use, those of zkCli.sh: -D settings in CLIENT_JVMFLAGS, or a file.
+permission for /zookeeper/config, which the superuser has. Asked again after an error, it goes on where it was. For TLS and SASL the client's
+properties name stores and a JAAS file, those of zkCli.sh: -D settings in CLIENT_JVMFLAGS, or a file.
 
 Exit codes: 0 the server is a member, 1 it is not, 2 wrong arguments.
 
@@ -56,8 +57,8 @@ func leaveCommand() *cli.Command {
 		Usage:     "remove a server from an ensemble, quoll or Apache ZooKeeper",
 		ArgsUsage: "[N]",
 		Description: `Removes server N, running or not. If it leads, another server takes over. A running server goes on without a vote until it is stopped.
-The servers need reconfigEnabled=true, and whoever asks write permission for /zookeeper/config, which the superuser has. For TLS the client's properties say
-which stores to use, those of zkCli.sh: -D settings in CLIENT_JVMFLAGS, or a file.
+The servers need reconfigEnabled=true, and whoever asks write permission for /zookeeper/config, which the superuser has. For TLS and SASL the client's
+properties name stores and a JAAS file, those of zkCli.sh: -D settings in CLIENT_JVMFLAGS, or a file.
 
 Exit codes: 0 the server is no member, 1 it still is, 2 wrong arguments.
 
@@ -198,11 +199,15 @@ func withMembers(ctx *cli.Context, change func(run context.Context, m *members, 
 	defer cancel()
 	run, stop := untilStopped(run)
 	defer stop()
-	dial, overTLS, err := dialClient(ctx)
+	access, err := readAccess(ctx)
 	if err != nil {
 		return err
 	}
-	zk, err := client.Connect(run, ctx.String("server"), client.Options{Dial: dial})
+	begin, without, err := access.SASL()
+	if err = cmp.Or(err, without); err != nil {
+		return failure{exitInvocation, err}
+	}
+	zk, err := client.Connect(run, ctx.String("server"), client.Options{Dial: access.Dial, SASL: begin})
 	if err != nil {
 		return err
 	}
@@ -216,8 +221,8 @@ func withMembers(ctx *cli.Context, change func(run context.Context, m *members, 
 			return err
 		}
 	}
-	look := func(run context.Context, address string) sighting { return look(run, dial, address) }
-	return change(run, &members{zk: zk, look: look, pause: 200 * time.Millisecond, out: ctx.App.Writer}, overTLS)
+	look := func(run context.Context, address string) sighting { return look(run, access.Dial, address) }
+	return change(run, &members{zk: zk, look: look, pause: 200 * time.Millisecond, out: ctx.App.Writer}, access.OverTLS)
 }
 
 // whereToLook is the address at which a new server is asked: what the operator says, else where its line has clients. With TLS the line has no port that is known to

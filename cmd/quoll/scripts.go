@@ -25,7 +25,7 @@ import (
 // aliases are names under which the binary is a command, so that a link can stand in for a script of ZooKeeper. Each makes the words of the
 // command out of the script's arguments.
 var aliases = map[string]func(args []string) ([]string, error){
-	"zkCli.sh":                             as("cli"),
+	"zkCli.sh":                             zkCli,
 	"zkCleanup.sh":                         cleanup,
 	"zkServer.sh":                          as("zkServer.sh"),
 	"zkServer-initialize.sh":               as("zkServer-initialize.sh"),
@@ -41,6 +41,12 @@ var imageScripts = []string{"docker-entrypoint.sh", "entrypoint.sh", "run.sh"}
 // as puts the words of a command in front of arguments that it understands.
 func as(command ...string) func([]string) ([]string, error) {
 	return func(args []string) ([]string, error) { return slices.Concat(command, args), nil }
+}
+
+// zkCli takes the environment of the script over: java.env may name the client's JAAS file and stores.
+func zkCli(args []string) ([]string, error) {
+	_, _, err := newScript("zkCli.sh", nil)
+	return slices.Concat([]string{"cli"}, args), err
 }
 
 // scriptsCommand makes the links.

@@ -42,16 +42,16 @@ func askWord(ctx context.Context, dial shell.Dial, address, word string) (string
 
 // clientFlag names a file with what a client is told; so does CLIENT_JVMFLAGS.
 func clientFlag() cli.Flag {
-	return &cli.StringFlag{Name: "client-configuration", Usage: "`file` with a client's properties as zkCli.sh takes them: zookeeper.client.secure=true and stores for TLS; or as -D settings in CLIENT_JVMFLAGS"}
+	return &cli.StringFlag{Name: "client-configuration", Usage: "`file` with a client's properties as zkCli.sh takes them: zookeeper.client.secure=true and stores for TLS, a JAAS file for SASL; or as -D settings in CLIENT_JVMFLAGS"}
 }
 
-// dialClient connects as CLIENT_JVMFLAGS and the file of clientFlag say, and reports whether that is with TLS.
-func dialClient(ctx *cli.Context) (shell.Dial, bool, error) {
-	dial, overTLS, err := shell.DialClient(os.Getenv("CLIENT_JVMFLAGS"), ctx.String("client-configuration"))
+// readAccess reads what the environment and the file of clientFlag say.
+func readAccess(ctx *cli.Context) (*shell.Access, error) {
+	access, err := shell.ReadAccess(shell.Flags(os.Getenv), ctx.String("client-configuration"))
 	if err != nil {
-		return nil, false, failure{exitInvocation, err}
+		return nil, failure{exitInvocation, err}
 	}
-	return dial, overTLS, nil
+	return access, nil
 }
 
 // sighting is what a server says of itself: the answer to srvr.

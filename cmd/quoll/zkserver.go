@@ -229,7 +229,7 @@ func (z *zkServerRun) dialer(p clientPort) (shell.Dial, error) {
 	if !p.secure {
 		return shell.DialPlain, nil
 	}
-	return shell.DialTLS(z.env["CLIENT_JVMFLAGS"]+" "+z.env["JVMFLAGS"], "")
+	return shell.DialTLS(shell.Flags(func(name string) string { return z.env[name] }), "")
 }
 
 // clientPort is where a server is asked.
@@ -300,11 +300,11 @@ func statusCommand() *cli.Command {
 }
 
 func status(run context.Context, ctx *cli.Context, where string) error {
-	dial, _, err := dialClient(ctx)
+	access, err := readAccess(ctx)
 	if err != nil {
 		return err
 	}
-	address := where
+	dial, address := access.Dial, where
 	if info, err := os.Stat(where); err == nil && info.Mode().IsRegular() {
 		p := (&zkServerRun{settings: fileSettings(where)}).findPort(func(string) {})
 		if p.port == "" {
@@ -312,7 +312,7 @@ func status(run context.Context, ctx *cli.Context, where string) error {
 		}
 		dial = shell.DialPlain
 		if p.secure {
-			if dial, err = shell.DialTLS(os.Getenv("CLIENT_JVMFLAGS"), ctx.String("client-configuration")); err != nil {
+			if dial, err = shell.DialTLS(shell.Flags(os.Getenv), ctx.String("client-configuration")); err != nil {
 				return err
 			}
 		}
