@@ -199,7 +199,10 @@ func identityBytes(ids []jute.ID) int {
 func (c *conn) serve() {
 	if c.greet() {
 		if alive, _ := c.batch(); alive {
-			c.read(false)
+			// Many clients come at once, and most of them have nothing to ask yet: parked they leave their goroutines to those who come next.
+			if !c.park() {
+				c.read(false)
+			}
 			return
 		}
 	}

@@ -2,7 +2,7 @@ package server
 
 import "time"
 
-// lot is where connections are whose clients are quiet. A connection that waits for its client costs most because of its goroutine's stack and its buffer: parked it has
+// lot is where connections are whose clients are quiet, or have asked nothing yet. A connection that waits for its client costs most because of its goroutine's stack and its buffer: parked it has
 // neither, and the kernel tells of all of them together when something arrives.
 type lot struct {
 	s      *Server

@@ -30,7 +30,7 @@ func awaitParked(t *testing.T, s *Server, want int) {
 func TestLot(t *testing.T) {
 	s := startServer(t)
 	const clients = 50
-	before := runtime.NumGoroutine()
+	before, most := runtime.NumGoroutine(), 0
 	var list []net.Conn
 	for range clients {
 		nc := dial(t, s)
@@ -39,6 +39,10 @@ func TestLot(t *testing.T) {
 		if _, err := raw.Handshake(&jute.ConnectRequest{Timeout: 30_000}); err != nil {
 			t.Fatal(err)
 		}
+		most = max(most, runtime.NumGoroutine())
+	}
+	if most > before+clients/2 { // of those who come at once, and ask nothing yet
+		t.Errorf("there were %d goroutines while clients came, and %d before", most, before)
 	}
 	awaitParked(t, s, clients)
 	if n := runtime.NumGoroutine(); n > before+clients/5 {
