@@ -23,6 +23,7 @@ type told struct {
 	Error    string
 	Path     string
 	Total    int
+	Found    int
 	More     bool
 	Children []struct{ Name, Kind string }
 	Bytes    int
@@ -244,8 +245,8 @@ func TestConsolePages(t *testing.T) {
 	var got []string
 	for after, pages := "", 1; ; pages++ {
 		_, list := page(t, a, may, "children", "path", "/many", "after", after)
-		if list.Total != 450 || len(list.Children) > 200 {
-			t.Fatalf("%d of %d", len(list.Children), list.Total)
+		if list.Total != 450 || list.Found != 450 || len(list.Children) > 200 {
+			t.Fatalf("%d of %d, %d found", len(list.Children), list.Total, list.Found)
 		}
 		for _, child := range list.Children {
 			got = append(got, child.Name)
@@ -261,8 +262,11 @@ func TestConsolePages(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if _, list := page(t, a, may, "children", "path", "/many", "contains", "44"); len(list.Children) != 14 || list.More { // 044, 144, 244, 344, 440 to 449
+	if _, list := page(t, a, may, "children", "path", "/many", "contains", "44"); len(list.Children) != 14 || list.Found != 14 || list.Total != 450 || list.More { // 044, 144, 244, 344, 440 to 449
 		t.Errorf("%d with 44: %v", len(list.Children), list)
+	}
+	if _, list := page(t, a, may, "children", "path", "/many", "contains", "4", "after", "n100"); len(list.Children) != 107 || list.Found != 126 || list.More { // 19 in each hundred below 400, and all from 400 on
+		t.Errorf("%d with 4 after the first hundred, %d in all", len(list.Children), list.Found)
 	}
 	create(t, c, "/long", nil)
 	for i := range 4 {
@@ -405,26 +409,47 @@ func TestConsoleSessions(t *testing.T) {
 		}
 		t.Cleanup(other.Abandon)
 	}
-	seen := map[string]bool{}
-	for after, last := "", ""; ; after = last {
-		_, list := page(t, a, may, "sessions", "after", after)
-		if len(list.Sessions) > 200 || list.Total != 221 {
-			t.Fatalf("%d of %d sessions", len(list.Sessions), list.Total)
-		}
-		for _, s := range list.Sessions {
-			if s.ID <= last || seen[s.ID] {
-				t.Errorf("%s comes after %s", s.ID, last)
+	for _, by := range []string{"id", "nosuch", "timeout", "ephemerals", "address", "watches", "waiting", "received", "sent", "operation", "latency", "slowest"} {
+		for _, order := range []string{"ascending", "descending"} {
+			seen := map[string]bool{}
+			var ids []string
+			for {
+				_, list := page(t, a, may, "sessions", "from", fmt.Sprint(len(ids)), "by", by, "order", order)
+				if len(list.Sessions) > 200 || list.Total != 221 || list.Found != 221 {
+					t.Fatalf("%d of %d sessions, %d found", len(list.Sessions), list.Total, list.Found)
+				}
+				for _, s := range list.Sessions {
+					ids = append(ids, s.ID)
+					seen[s.ID] = true
+				}
+				if !list.More || len(ids) > 221 {
+					break
+				}
 			}
-			last, seen[s.ID] = s.ID, true
-		}
-		if !list.More {
-			break
+			if len(ids) != 221 || len(seen) != 221 {
+				t.Errorf("%d sessions, %d different ones, by %s", len(ids), len(seen), by)
+			}
+			sorted := slices.Sorted(slices.Values(ids))
+			at := slices.Index(ids, text)
+			switch by {
+			case "id", "nosuch":
+				if order == "descending" {
+					slices.Reverse(sorted)
+				}
+				if !slices.Equal(ids, sorted) {
+					t.Errorf("by %s, %s: %q", by, order, ids)
+				}
+			case "ephemerals", "watches", "received", "sent": // of which it has the most
+				if order == "descending" && at != 0 || order == "ascending" && at != 220 {
+					t.Errorf("by %s, %s it is at %d", by, order, at)
+				}
+			}
 		}
 	}
-	if len(seen) != 221 {
-		t.Errorf("%d sessions", len(seen))
+	if _, list := page(t, a, may, "sessions", "from", "1000000"); len(list.Sessions) != 0 || list.More || list.Found != 221 {
+		t.Errorf("behind the last: %+v", list)
 	}
-	if _, list := page(t, a, may, "sessions", "contains", c.LocalAddr().String()); len(list.Sessions) != 1 || list.Sessions[0].ID != text || list.Sessions[0].Ephemerals != 250 {
+	if _, list := page(t, a, may, "sessions", "contains", c.LocalAddr().String()); len(list.Sessions) != 1 || list.Found != 1 || list.Total != 221 || list.Sessions[0].ID != text || list.Sessions[0].Ephemerals != 250 {
 		t.Errorf("by address: %+v", list.Sessions)
 	}
 }

@@ -152,11 +152,57 @@ func addressOf(c *conn) string {
 	return strings.TrimPrefix(c.javaRemote(), "/")
 }
 
-// sessionsFacts are a page of the sessions that this server knows, by id: its own, and in an ensemble those of other servers, of which there is less to tell. Those whose id or address
-// contains a text are shown.
+// listedSession is a session in the list of them.
+type listedSession struct {
+	id, timeout int64
+	ephemerals  int
+	c           *conn // nil of one that another server has, or that is not connected
+	info        connInfo
+	watches     int
+}
+
+func listSession(id, timeout int64, c *conn) *listedSession {
+	one := &listedSession{id: id, timeout: timeout, c: c}
+	if c != nil {
+		one.info = c.info()
+		c.watches.Lock()
+		one.watches = len(c.watches.paths)
+		c.watches.Unlock()
+	}
+	return one
+}
+
+// sessionOrders compare sessions by what the list shows of them. What only a connection has comes behind, in either direction, where there is none.
+var sessionOrders = map[string]struct {
+	connected bool
+	compare   func(a, b *listedSession) int
+}{
+	"id":         {false, func(a, b *listedSession) int { return cmp.Compare(uint64(a.id), uint64(b.id)) }},
+	"timeout":    {false, func(a, b *listedSession) int { return cmp.Compare(a.timeout, b.timeout) }},
+	"ephemerals": {false, func(a, b *listedSession) int { return cmp.Compare(a.ephemerals, b.ephemerals) }},
+	"address":    {true, func(a, b *listedSession) int { return cmp.Compare(a.info.remote, b.info.remote) }},
+	"watches":    {true, func(a, b *listedSession) int { return cmp.Compare(a.watches, b.watches) }},
+	"waiting":    {true, func(a, b *listedSession) int { return cmp.Compare(a.info.waiting, b.info.waiting) }},
+	"received":   {true, func(a, b *listedSession) int { return cmp.Compare(a.info.received, b.info.received) }},
+	"sent":       {true, func(a, b *listedSession) int { return cmp.Compare(a.info.sent, b.info.sent) }},
+	"operation":  {true, func(a, b *listedSession) int { return cmp.Compare(a.info.operation, b.info.operation) }},
+	"latency":    {true, func(a, b *listedSession) int { return cmp.Compare(a.info.latency.mean(), b.info.latency.mean()) }},
+	"slowest":    {true, func(a, b *listedSession) int { return cmp.Compare(a.info.latency.max, b.info.latency.max) }},
+}
+
+// sessionsFacts are a page of the sessions that this server knows: its own, and in an ensemble those of other servers, of which there is less to tell. Those whose id or address contains a
+// text are shown, in an order of sessionOrders, least first or most first, after as many as from says; what is equal is by id.
 func (s *Server) sessionsFacts(args url.Values) Facts {
-	after, _ := strconv.ParseUint(strings.TrimPrefix(args.Get("after"), "0x"), 16, 64)
+	from, _ := strconv.ParseUint(args.Get("from"), 10, 31)
 	contains := args.Get("contains")
+	by, known := sessionOrders[args.Get("by")]
+	if !known {
+		by = sessionOrders["id"]
+	}
+	sign := 1
+	if args.Get("order") == "descending" {
+		sign = -1
+	}
 	byID := s.connectionsBySession()
 	timeouts := map[int64]int64{}
 	s.readTree(func(t *tree.Tree) { t.EachSession(func(id int64, timeout int32) { timeouts[id] = int64(timeout) }) })
@@ -165,41 +211,47 @@ func (s *Server) sessionsFacts(args url.Values) Facts {
 			timeouts[session.id] = session.timeout.Load()
 		}
 	})
-	var ids []int64
-	for id := range timeouts {
-		if uint64(id) > after && (strings.Contains(hex(id), contains) || strings.Contains(addressOf(byID[id]), contains)) {
-			ids = append(ids, id)
+	var found []*listedSession
+	for id, timeout := range timeouts {
+		c := byID[id]
+		if !strings.Contains(hex(id), contains) && !strings.Contains(addressOf(c), contains) {
+			continue
 		}
+		found = append(found, listSession(id, timeout, c))
 	}
-	slices.SortFunc(ids, func(a, b int64) int { return cmp.Compare(uint64(a), uint64(b)) })
-	page := ids[:min(len(ids), consolePage)]
-	ephemerals := make([]int, len(page))
 	s.readTree(func(t *tree.Tree) {
-		for i, id := range page {
-			ephemerals[i] = t.EphemeralsOf(id)
+		for _, one := range found {
+			one.ephemerals = t.EphemeralsOf(one.id)
 		}
 	})
+	slices.SortFunc(found, func(a, b *listedSession) int {
+		if by.connected && (a.c == nil) != (b.c == nil) {
+			if a.c == nil {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(sign*by.compare(a, b), cmp.Compare(uint64(a.id), uint64(b.id)))
+	})
+	page := found[min(int(from), len(found)):]
 	list := []Facts{}
-	for i, id := range page {
-		list = append(list, s.oneSession(id, timeouts[id], ephemerals[i], byID[id]))
+	for _, one := range page[:min(len(page), consolePage)] {
+		list = append(list, s.oneSession(one))
 	}
-	return Facts{{"total", len(timeouts)}, {"more", len(ids) > len(page)}, {"sessions", list}}
+	return Facts{{"total", len(timeouts)}, {"found", len(found)}, {"more", len(page) > len(list)}, {"sessions", list}}
 }
 
-func (s *Server) oneSession(id, timeout int64, ephemerals int, c *conn) Facts {
-	facts := Facts{{"id", hex(id)}, {"timeout", timeout}, {"ephemerals", ephemerals}, {"address", addressOf(c)}}
-	if known := s.sessions.get(id); known != nil {
+func (s *Server) oneSession(one *listedSession) Facts {
+	facts := Facts{{"id", hex(one.id)}, {"timeout", one.timeout}, {"ephemerals", one.ephemerals}, {"address", addressOf(one.c)}}
+	if known := s.sessions.get(one.id); known != nil {
 		facts = append(facts, Fact{"local", known.local.Load()})
 	}
-	if c == nil {
+	if one.c == nil {
 		return facts
 	}
-	i := c.info()
-	c.watches.Lock()
-	watches := len(c.watches.paths)
-	c.watches.Unlock()
+	i := &one.info
 	return append(facts, Facts{
-		{"watches", watches}, {"secure", c.secure}, {"established", i.opened}, {"waiting", i.waiting}, {"received", i.received}, {"sent", i.sent}, {"operation", i.operation},
+		{"watches", one.watches}, {"secure", one.c.secure}, {"established", i.opened}, {"waiting", i.waiting}, {"received", i.received}, {"sent", i.sent}, {"operation", i.operation},
 		{"latency", i.latency.mean()}, {"slowest", i.latency.max},
 	}...)
 }
@@ -231,7 +283,9 @@ func (s *Server) sessionFacts(args url.Values) Facts {
 	}
 	slices.Sort(ephemerals)
 	c := s.connectionsBySession()[id]
-	facts := append(s.oneSession(id, timeout, len(ephemerals), c), Fact{"paths", few(ephemerals)})
+	one := listSession(id, timeout, c)
+	one.ephemerals = len(ephemerals)
+	facts := append(s.oneSession(one), Fact{"paths", few(ephemerals)})
 	if c == nil {
 		return facts
 	}

@@ -61,7 +61,7 @@ func (v *Visitor) look(path string, fn func(q *query, n *tree.Node) error) (err 
 	return err
 }
 
-// Children are a page of the children of a znode, by name: those behind the name after whose names contain a text. Of a child that the visitor may not read there is the name alone.
+// Children are a page of the children of a znode, by name: those behind the name after whose names contain a text, with how many have it in all. Of a child that the visitor may not read there is the name alone.
 func (v *Visitor) Children(path, after, contains string) (facts Facts, err error) {
 	err = v.look(path, func(q *query, n *tree.Node) error {
 		if !q.mayRead(n) {
@@ -69,13 +69,17 @@ func (v *Visitor) Children(path, after, contains string) (facts Facts, err error
 		}
 		byName := func(n *tree.Node, name string) int { return strings.Compare(n.Name(), name) }
 		var page []*tree.Node // the least names so far
-		last, matching := "", 0
+		last, found, behind := "", 0, 0
 		for child := range n.EachChild() {
 			name := child.Name()
-			if name <= after || contains != "" && !strings.Contains(name, contains) {
+			if contains != "" && !strings.Contains(name, contains) {
 				continue
 			}
-			matching++
+			found++
+			if name <= after {
+				continue
+			}
+			behind++
 			if len(page) == consolePage {
 				if name > last {
 					continue
@@ -98,7 +102,7 @@ func (v *Visitor) Children(path, after, contains string) (facts Facts, err error
 			}
 			list = append(list, one)
 		}
-		facts = Facts{{"total", n.NumChildren()}, {"more", matching > len(list)}, {"children", list}}
+		facts = Facts{{"total", n.NumChildren()}, {"found", found}, {"more", behind > len(list)}, {"children", list}}
 		return nil
 	})
 	return facts, err

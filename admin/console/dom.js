@@ -88,12 +88,13 @@ export function renew(element, ...children) {
 // note is a box that says something, of the kind "error" or "hint".
 export const note = (kind, text) => h("p", { class: "note " + kind, role: kind === "error" ? "alert" : null }, text);
 
-// table has a caption for those who do not see it, and cells; a head that begins with "#" is one of numbers.
-export function table(caption, heads, rows) {
+// table has a caption for those who do not see it, and cells; a head that begins with "#" is one of numbers. With an order, { at, direction, choose }, each head is a button that chooses its column.
+export function table(caption, heads, rows, order) {
 	const numeric = heads.map((head) => head.startsWith("#"));
+	const title = (name, i) => order ? h("button", { type: "button", onclick: () => order.choose(i) }, name) : name;
 	return h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
 		h("table", {},
 			h("caption", {}, caption),
-			h("thead", {}, h("tr", {}, heads.map((head, i) => h("th", { scope: "col", class: numeric[i] && "number" }, head.replace(/^#/, ""))))),
+			h("thead", {}, h("tr", {}, heads.map((head, i) => h("th", { scope: "col", class: numeric[i] && "number", "aria-sort": order?.at === i && order.direction }, title(head.replace(/^#/, ""), i))))),
 			h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell, i) => h("td", { class: numeric[i] && "number" }, cell)))))));
 }

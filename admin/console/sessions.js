@@ -12,32 +12,42 @@ export function show(main, argument) {
 const operations = { PING: "ping", GETD: "getData", EXIS: "exists", GETC: "getChildren", CREA: "create", DELE: "delete", SETD: "setData", SESS: "createSession", CLOS: "closeSession", MULT: "multi", NA: "–" };
 const where = (s) => s.address ? [h("code", {}, s.address), s.secure && h("span", { class: "badge" }, "TLS")] : h("span", { class: "muted" }, "not connected here");
 
+// columns are those of the table, with what the server calls each. Numbers come with the largest first, which is what is looked for.
+const columns = [["Id", "id"], ["Client", "address"], ["#Timeout", "timeout"], ["#Ephemerals", "ephemerals"], ["#Watches", "watches"], ["#Waiting", "waiting"], ["#Received", "received"], ["#Sent", "sent"], ["Last", "operation"], ["#Mean ms", "latency"], ["#Max ms", "slowest"]];
+
 function all(main) {
-	let after = "";
+	let from = 0, at = 0, direction = "ascending";
 	const body = h("div", {});
-	const input = h("input", { type: "search", placeholder: "id or address", "aria-label": "Find sessions by id or address", oninput: () => { after = ""; load(); } });
+	const input = h("input", { type: "search", placeholder: "id or address", "aria-label": "Find sessions by id or address", oninput: () => turn(0) });
 	main.replaceChildren(h("section", { class: "card" }, h("div", { class: "bar" }, h("h1", {}, "Sessions"), h("span", { class: "muted", role: "status" }), input), body));
 	async function turn(to) {
-		after = to;
+		from = to;
 		await load();
 		scrollTo(0, 0);
 	}
+	function choose(i) {
+		const [first, other] = columns[i][0].startsWith("#") ? ["descending", "ascending"] : ["ascending", "descending"];
+		direction = i === at && direction === first ? other : first;
+		at = i;
+		turn(0);
+	}
+	let asked = 0;
 	async function load() {
-		const from = after, contains = input.value;
+		const mine = ++asked, contains = input.value;
 		try {
-			const page = await get("sessions", { after, contains });
-			if (from !== after || contains !== input.value) {
+			const page = await get("sessions", { from, contains, by: columns[at][1], order: direction });
+			if (mine !== asked) {
 				return;
 			}
-			main.querySelector("[role=status]").textContent = count(page.total);
+			main.querySelector("[role=status]").textContent = few(page.found, page.total);
 			renew(body,
-				table("Sessions", ["Id", "Client", "#Timeout", "#Ephemerals", "#Watches", "#Waiting", "#Received", "#Sent", "Last", "#Mean ms", "#Max ms"], page.sessions.map((s) => [
+				table("Sessions", columns.map(([head]) => head), page.sessions.map((s) => [
 					h("a", { href: "#/sessions/" + s.id }, s.id), where(s), duration(s.timeout), count(s.ephemerals),
 					...(s.address ? [count(s.watches), count(s.waiting), count(s.received), count(s.sent), operations[s.operation] ?? s.operation, milliseconds(s.latency), milliseconds(s.slowest)] : Array(7).fill("")),
-				])),
-				(after || page.more) && h("p", { class: "bar" },
-					after && h("button", { type: "button", onclick: () => turn("") }, "From the first"),
-					page.more && h("button", { type: "button", onclick: () => turn(page.sessions.at(-1).id) }, "Next page")),
+				]), { at, direction, choose }),
+				(from > 0 || page.more) && h("p", { class: "bar" },
+					from > 0 && h("button", { type: "button", onclick: () => turn(0) }, "From the first"),
+					page.more && h("button", { type: "button", onclick: () => turn(from + page.sessions.length) }, "Next page")),
 				page.sessions.length === 0 && h("p", { class: "muted" }, "None."));
 		} catch (error) {
 			renew(body, note("error", words(error)));

@@ -309,7 +309,14 @@ function children(path, total) {
 				found.replaceChildren();
 			}
 			found.append(...page.children.map((child) => h("li", {}, h("a", { href: link(join(path, child.name)) }, visible(child.name)))));
-			hint.replaceChildren(page.more ? h("button", { type: "button", class: "quiet", onclick: () => find(page.children.at(-1).name) }, "More") : found.children.length === 0 ? "None." : "");
+			const shown = found.children.length;
+			hint.replaceChildren(page.found === 0 ? "None." : page.more ? `${count(shown)} of ${count(page.found)} found. ` : `${count(page.found)} found.`);
+			if (page.more) {
+				hint.append(h("button", { type: "button", class: "quiet", onclick: () => find(page.children.at(-1).name) }, "More"));
+				if (after) {
+					hint.lastChild.focus(); // which the one before it had
+				}
+			}
 		} catch (error) {
 			hint.replaceChildren(words(error));
 		}
