@@ -18,8 +18,8 @@ const (
 	handshakeLimit = 2048     // handshakes in flight, where the configuration does not say
 	handshakeBytes = 64 << 10 // that a client may send in one
 
-	handshakeCost  = time.Millisecond // about what one takes of a processor if it comes to its end
-	handshakeBurst = 1000             // of them begin at once, as when all clients of a server that is gone come here
+	handshakeCost  = 1500 * time.Microsecond // about what one takes of a processor if it comes to its end, with a key of RSA
+	handshakeBurst = 1000                    // of them begin at once, as when all clients of a server that is gone come here
 )
 
 // security says what is spoken on a listener.
