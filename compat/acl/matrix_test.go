@@ -13,6 +13,7 @@ import (
 
 	"quoll/compat/peer"
 	"quoll/compat/script"
+	"quoll/sasl"
 	"quoll/tlsconf/tlstest"
 )
 
@@ -21,7 +22,8 @@ type client struct {
 	name, connect string
 	digest        []string // user:password
 	certificate   string   // the common name of that which it shows
-	user          string   // of SASL
+	user          string   // of SASL with a password
+	principal     string   // of SASL with a ticket
 }
 
 // clients are those of a flavour that has no others. The znodes are made by both, and what a client has changed is put back by admin.
@@ -49,6 +51,23 @@ var proven = []client{
 
 // provenLists are their ACLs. Whoever has authenticated by SASL is anysasl.
 var provenLists = []string{"auth::%", "sasl:bob:%", "sasl:anysasl:%", "x509:CN=bob:%", "sasl:bob:1,x509:CN=bob:%", "x509:CN=bob:1,sasl:alice:%", "world:anyone:%"}
+
+// ticketed are clients that prove who they are by tickets of Kerberos.
+var ticketed = []client{
+	{name: "plain"},
+	{name: "bob", principal: "bob"},
+	{name: "host", principal: "bob/near.test"},
+	{name: "both", principal: "bob", certificate: "bob"},
+	{name: "others", principal: "alice/near.test", digest: []string{"bob:pw"}},
+	{name: "boss", principal: "boss/near.test"},
+	{name: "super", principal: "super"},
+	{name: "admin", digest: []string{"super:secret"}},
+}
+
+// ticketedLists have the ids that the settings make of their principals, one or the other.
+var ticketedLists = []string{
+	"auth::%", "sasl:bob:%", "sasl:bob@QUOLL.TEST:%", "sasl:bob/near.test@QUOLL.TEST:%", "sasl:bob/near.test:%", "sasl:bob@ELSEWHERE:%", "sasl:bob/near.test:1,sasl:alice/near.test@QUOLL.TEST:%", "sasl:alice:%,x509:CN=bob:1",
+}
 
 const (
 	bob   = "digest:bob:ikIaKsbtGweaHnb/jKn7OHqbunM="
@@ -190,20 +209,32 @@ const changes = `
 + delete $n
 `
 
+const (
+	bySASL        = "-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider"
+	byCertificate = "-Dzookeeper.authProvider.2=org.apache.zookeeper.server.auth.X509AuthenticationProvider"
+	noHosts       = "-Dzookeeper.kerberos.removeHostFromPrincipal=true"
+	noRealms      = "-Dzookeeper.kerberos.removeRealmFromPrincipal=true"
+)
+
 // flavours are settings in which the same is asked.
 var flavours = []struct {
 	name    string
 	flags   []string
 	lists   []string // nil for all
 	clients []client // nil for those that have no certificates, and no users of SASL
+	long    bool     // part of the long form alone
 }{
-	{"schemes", []string{"-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "-Dzookeeper.authProvider.2=org.apache.zookeeper.server.auth.X509AuthenticationProvider"}, nil, nil},
-	{"defaults", nil, []string{"world:anyone:%", "auth::%", "sasl:bob:%", "x509:CN=bob:%"}, nil},
-	{"skipACL", []string{"-Dzookeeper.skipACL=yes"}, []string{"auth::%", "ip:10.0.0.0/8:%", "sasl:bob:%"}, nil},
-	{"no digest", []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false"}, []string{"world:anyone:%", "ip:127.0.0.2/32:%", bob + ":%"}, nil},
-	{"digest asked for", []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false", "-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider"}, []string{bob + ":%"}, nil},
-	{"certificates and SASL", []string{"-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.SASLAuthenticationProvider", "-Dzookeeper.superUser=boss", "-Dzookeeper.letAnySaslUserDoX=anysasl",
-		"-Dzookeeper.authProvider.2=org.apache.zookeeper.server.auth.X509AuthenticationProvider", "-Dzookeeper.X509AuthenticationProvider.superUser=CN=root"}, provenLists, proven},
+	{"schemes", []string{bySASL, byCertificate}, nil, nil, false},
+	{"defaults", nil, []string{"world:anyone:%", "auth::%", "sasl:bob:%", "x509:CN=bob:%"}, nil, false},
+	{"skipACL", []string{"-Dzookeeper.skipACL=yes"}, []string{"auth::%", "ip:10.0.0.0/8:%", "sasl:bob:%"}, nil, false},
+	{"no digest", []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false"}, []string{"world:anyone:%", "ip:127.0.0.2/32:%", bob + ":%"}, nil, false},
+	{"digest asked for", []string{"-Dzookeeper.DigestAuthenticationProvider.enabled=false", "-Dzookeeper.authProvider.1=org.apache.zookeeper.server.auth.DigestAuthenticationProvider"}, []string{bob + ":%"}, nil, false},
+	{"certificates and SASL", []string{bySASL, byCertificate, "-Dzookeeper.superUser=boss", "-Dzookeeper.letAnySaslUserDoX=anysasl", "-Dzookeeper.X509AuthenticationProvider.superUser=CN=root"}, provenLists, proven, false},
+	{"tickets", []string{bySASL, byCertificate, "-Dzookeeper.superUser=boss/near.test@QUOLL.TEST"}, ticketedLists, ticketed, false},
+	{"tickets without hosts and realms", []string{bySASL, byCertificate, "-Dzookeeper.superUser=boss", noHosts, noRealms}, ticketedLists, ticketed, false},
+	{"tickets without hosts", []string{bySASL, byCertificate, "-Dzookeeper.superUser=boss@QUOLL.TEST", noHosts}, ticketedLists, ticketed, true},
+	{"tickets without realms", []string{bySASL, byCertificate, "-Dzookeeper.superUser=boss/near.test", noRealms}, ticketedLists, ticketed, true},
+	{"tickets with other names", []string{bySASL, byCertificate, "-Dzookeeper.superUser=boss", noHosts, noRealms, "-Dzookeeper.security.auth_to_local=RULE:[2:$1](alice)s/alice/bob/RULE:[1:$1](bob)s/b$/ss/DEFAULT"}, append([]string{"sasl:boss:%"}, ticketedLists...), ticketed, true},
 }
 
 // matrix is the script of a flavour.
@@ -216,6 +247,9 @@ func matrix(clients []client, lists []string, permissions []int, digest bool) st
 		step(c.name, strings.TrimSpace("connect "+c.connect))
 		if c.user != "" {
 			step(c.name, "login user="+c.user+" password=secret")
+		}
+		if c.principal != "" {
+			step(c.name, "login principal="+c.principal)
 		}
 		for _, a := range c.digest {
 			if digest {
@@ -259,13 +293,15 @@ func matrix(clients []client, lists []string, permissions []int, digest bool) st
 	return b.String()
 }
 
-// TestMatrix plays the matrix to both servers. With QUOLL_ACL=1 it has all permissions for each list, otherwise one of them in turn.
-
+// TestMatrix plays the matrix to both servers. With QUOLL_ACL=1 it has all flavours, and all permissions for each list, otherwise some of them.
 func TestMatrix(t *testing.T) {
 	peer.RequireJVM(t)
 	total, long := 0, peer.Setting(t, "QUOLL_ACL", 0) != 0
 	for i, f := range flavours {
 		t.Run(f.name, func(t *testing.T) {
+			if f.long && !long {
+				t.Skip("QUOLL_ACL=1 has it")
+			}
 			chosen, perms := f.lists, permissions
 			if chosen == nil {
 				chosen = lists
@@ -273,10 +309,10 @@ func TestMatrix(t *testing.T) {
 			if !long {
 				perms = []int{1, 30, 2, 4, 8, 16}[:max(2, 6-2*i)]
 			}
-			who, config, flags, wrap := clients, []string(nil), f.flags, func(_ string, c net.Conn) net.Conn { return c }
+			who, config, flags, equip := clients, []string(nil), f.flags, func(*script.Player) {}
 			if f.clients != nil {
 				who = f.clients
-				config, flags, wrap = prove(t, who, flags)
+				config, flags, equip = prove(t, who, flags)
 			}
 			var s script.Script
 			if err := s.Parse(matrix(who, chosen, perms, f.name != "no digest")); err != nil {
@@ -297,7 +333,7 @@ func TestMatrix(t *testing.T) {
 					player, err := script.NewPlayer(server.Addr())
 					if err == nil {
 						defer player.Close()
-						player.Wrap = wrap
+						equip(player)
 						err = player.Play(&s, func(_ *script.Step, answer []string) { answers[i] = append(answers[i], answer) })
 					}
 					played <- err
@@ -316,12 +352,12 @@ func TestMatrix(t *testing.T) {
 	}
 }
 
-// prove makes what a server needs that clients prove themselves to, plain or with TLS on one port, and what makes a client's connection one with its certificate.
-func prove(t *testing.T, clients []client, flags []string) (config, all []string, wrap func(name string, c net.Conn) net.Conn) {
+// prove makes what a server needs that clients prove themselves to, plain or with TLS on one port, and gives a player their certificates and tickets.
+func prove(t *testing.T, clients []client, flags []string) (config, all []string, equip func(*script.Player)) {
 	t.Helper()
 	ca, dir, shown := tlstest.New(t, "ca"), t.TempDir(), map[string]*tls.Config{}
 	file := func(name string) string { return filepath.Join(dir, name) }
-	users := ""
+	users, principals := "", []string{"zookeeper/localhost"}
 	for _, c := range clients {
 		if c.certificate != "" {
 			shown[c.name] = ca.Config(ca.Issue(c.certificate, nil))
@@ -329,19 +365,34 @@ func prove(t *testing.T, clients []client, flags []string) (config, all []string
 		if c.user != "" {
 			users += fmt.Sprintf("user_%s=%q ", c.user, "secret")
 		}
+		if c.principal != "" && !slices.Contains(principals, c.principal) {
+			principals = append(principals, c.principal)
+		}
 	}
 	ca.Write(file("ca.pem"), ca.Trust())
 	ca.Write(file("server.pem"), ca.Store(ca.Issue("server", nil)))
-	ca.Write(file("jaas.conf"), []byte("Server { org.apache.zookeeper.server.auth.DigestLoginModule required "+users+"; };"))
 	config = []string{
 		"serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory", "client.portUnification=true", "ssl.clientAuth=want",
 		"ssl.keyStore.location=" + file("server.pem"), "ssl.trustStore.location=" + file("ca.pem"),
 	}
-	return config, append([]string{"-Djava.security.auth.login.config=" + file("jaas.conf")}, flags...), func(name string, c net.Conn) net.Conn {
-		if shown[name] != nil {
-			return tls.Client(c, shown[name])
+	all = append([]string{"-Djava.security.auth.login.config=" + file("jaas.conf")}, flags...)
+	section, tickets := "Server { org.apache.zookeeper.server.auth.DigestLoginModule required "+users+"; };", (func(string) (sasl.Exchange, error))(nil)
+	if len(principals) > 1 {
+		k := peer.StartKDC(t, principals...)
+		section, all = k.Section("Server", principals[0]+"@"+peer.Realm), append(all, "-Djava.security.krb5.conf="+k.File("krb5.conf"))
+		tickets = func(principal string) (sasl.Exchange, error) {
+			return k.Exchange(k.File("krb5.conf"), k.Section("Client", principal), principals[0])
 		}
-		return c
+	}
+	ca.Write(file("jaas.conf"), []byte(section))
+	return config, all, func(p *script.Player) {
+		p.Tickets = tickets
+		p.Wrap = func(name string, c net.Conn) net.Conn {
+			if shown[name] != nil {
+				return tls.Client(c, shown[name])
+			}
+			return c
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"quoll/sasl"
 )
 
 // Realm is the realm of a [KDC].
@@ -110,4 +112,21 @@ func (k *KDC) Tool(t testing.TB, name string, args ...string) {
 func (k *KDC) Section(name, principal string) string {
 	first, _, _ := strings.Cut(principal, "/")
 	return fmt.Sprintf("%s {\n  com.sun.security.auth.module.Krb5LoginModule required\n    useKeyTab=true keyTab=%q storeKey=true useTicketCache=false principal=%q;\n};\n", name, k.File(first+".keytab"), principal)
+}
+
+// Exchange is a client's side of an exchange with a service, as the section Client of a JAAS file says, and with the settings of a krb5.conf.
+func (k *KDC) Exchange(conf, section, service string) (sasl.Exchange, error) {
+	kerberos, err := sasl.ReadKerberos(conf)
+	if err != nil {
+		return nil, err
+	}
+	file, err := sasl.ParseFile("client.conf", section, func(string) (string, bool) { return "", false })
+	if err != nil {
+		return nil, err
+	}
+	login, err := file.Login("Client", kerberos)
+	if err != nil {
+		return nil, err
+	}
+	return login.Client("", "", service)
 }

@@ -85,13 +85,7 @@ func (k *kdc) client(t *testing.T, who, service, encryption string) sasl.Exchang
 // exchange is a client's side of an exchange, as a section named Client says.
 func (k *kdc) exchange(t *testing.T, conf, section, service string) sasl.Exchange {
 	t.Helper()
-	kerberos, err := sasl.ReadKerberos(conf)
-	peer.Check(t, err)
-	file, err := sasl.ParseFile("client.conf", section, func(string) (string, bool) { return "", false })
-	peer.Check(t, err)
-	login, err := file.Login("Client", kerberos)
-	peer.Check(t, err)
-	exchange, err := login.Client("", "", service)
+	exchange, err := k.Exchange(conf, section, service)
 	peer.Check(t, err)
 	return exchange
 }

@@ -44,7 +44,7 @@
 //	           sends something or not
 //	halfclose  close the sending side
 //	kill       close the connection
-//	login      authenticate by SASL with DIGEST-MD5 as user= with password=; the answer says how that ended
+//	login      authenticate by SASL, with DIGEST-MD5 as user= with password=, or with a ticket of principal=; the answer says how that ended
 //	expire     close the connection, and wait until its session has expired; the answer has the zxid of that
 //	rebase     (on connection *) count zxids anew, 1000 higher
 //

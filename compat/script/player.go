@@ -30,6 +30,9 @@ type Player struct {
 	// Wrap, if not nil, gives what takes the place of a new connection of this name.
 	Wrap func(name string, c net.Conn) net.Conn
 
+	// Tickets is the client's side of GSSAPI for a principal that logs in.
+	Tickets func(principal string) (sasl.Exchange, error)
+
 	addr  string
 	norm  *normaliser
 	conns map[string]*conn
@@ -226,7 +229,11 @@ func (r *Player) Step(s *Step) ([]string, error) {
 		c.ended = true
 		return nil, c.Close()
 	case "login":
-		return r.login(c, f.word("user", ""), f.word("password", ""))
+		exchange, err := r.exchange(f.word("principal", ""), f.word("user", ""), f.word("password", ""))
+		if err != nil {
+			return nil, err
+		}
+		return r.login(c, exchange)
 	}
 	before := len(c.pending)
 	b, err := r.appendCall(nil, c, s.Request)
@@ -243,8 +250,11 @@ func (r *Player) Step(s *Step) ([]string, error) {
 	return c.collect(r.norm, sort, func(int) bool { return len(c.pending) <= left })
 }
 
-// login authenticates by SASL with DIGEST-MD5. Tokens are others each time, so what it answers is how that ended.
-func (r *Player) login(c *conn, user, password string) ([]string, error) {
+// exchange is the client's side of SASL: of GSSAPI for a principal, of DIGEST-MD5 for a user.
+func (r *Player) exchange(principal, user, password string) (sasl.Exchange, error) {
+	if principal != "" {
+		return r.Tickets(principal)
+	}
 	file, err := sasl.ParseFile("login", fmt.Sprintf("Client { org.apache.zookeeper.server.auth.DigestLoginModule required username=%q password=%q; };", user, password), nil)
 	if err != nil {
 		return nil, err
@@ -253,32 +263,36 @@ func (r *Player) login(c *conn, user, password string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	exchange, err := login.Client("zookeeper", "zk-sasl-md5", "")
-	if err != nil {
-		return nil, err
-	}
-	for token := []byte{}; ; {
-		b, err := r.appendCall(nil, c, Call{Verb: "sasl", Fields: []Field{{"token", "0x" + hex.EncodeToString(token)}}})
+	return login.Client("zookeeper", "zk-sasl-md5", "")
+}
+
+// login authenticates by SASL. Tokens are others each time, so what it answers is how that ended.
+func (r *Player) login(c *conn, exchange sasl.Exchange) ([]string, error) {
+	for answer := []byte(nil); ; {
+		token, err := exchange.Step(answer)
 		if err != nil {
 			return nil, err
 		}
-		c.Write(b)
-		p, err := readFrame(c.in)
-		if err != nil {
-			return nil, err
-		}
-		c.match(p)
-		d := jute.NewDecoder(p)
-		var h jute.ReplyHeader
-		if h.Decode(&d); h.Err != 0 {
-			return []string{fmt.Sprintf("< err=%d", h.Err)}, nil
-		}
-		answer := d.Buffer()
-		if d.Err() != nil {
-			return nil, d.Err()
-		}
-		if token, err = exchange.Step(answer); err != nil {
-			return nil, err
+		if token != nil {
+			b, err := r.appendCall(nil, c, Call{Verb: "sasl", Fields: []Field{{"token", "0x" + hex.EncodeToString(token)}}})
+			if err != nil {
+				return nil, err
+			}
+			c.Write(b)
+			p, err := readFrame(c.in)
+			if err != nil {
+				return nil, err
+			}
+			c.match(p)
+			d := jute.NewDecoder(p)
+			var h jute.ReplyHeader
+			if h.Decode(&d); h.Err != 0 {
+				return []string{fmt.Sprintf("< err=%d", h.Err)}, nil
+			}
+			answer = d.Buffer()
+			if d.Err() != nil {
+				return nil, d.Err()
+			}
 		}
 		if exchange.Done() {
 			return []string{"< authenticated"}, nil
