@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/sync/singleflight"
 
 	"quoll/ratelog"
@@ -23,6 +24,8 @@ const (
 	askAgain   = 30 * time.Second // what is older is asked for again; Java's time for lists
 	silentTime = 10 * time.Second // nobody waits for a host for which somebody has waited in vain
 	perHost    = 32               // connections to a host
+	maxFetches = 1024             // fetches at the same time; the others wait, as long as each has
+	maxReading = 128 << 20        // bytes of what is being read, each counted as the longest that it may be
 	maxAnswers = 64 << 20         // bytes of all that is kept
 )
 
@@ -46,6 +49,9 @@ type answers struct {
 	rated  *ratelog.Logger
 	group  singleflight.Group
 
+	fetches *semaphore.Weighted // of maxFetches
+	reading *semaphore.Weighted // of maxReading: a server that has said nothing yet has none of it
+
 	mu     sync.Mutex
 	kept   map[string]*list.Element // of *kept
 	recent list.List                // of the same, what was wanted last in front
@@ -62,6 +68,7 @@ type kept struct {
 
 func newAnswers(log *slog.Logger) *answers {
 	a := &answers{rated: ratelog.New(log), kept: map[string]*list.Element{}, silent: map[string]time.Time{}}
+	a.fetches, a.reading = semaphore.NewWeighted(maxFetches), semaphore.NewWeighted(maxReading)
 	a.ctx, a.close = context.WithCancel(context.Background())
 	a.client.Transport = &http.Transport{MaxConnsPerHost: perHost, MaxIdleConnsPerHost: perHost, IdleConnTimeout: askAgain, MaxResponseHeaderBytes: 16 << 10, DisableCompression: true}
 	return a
@@ -120,7 +127,12 @@ func (a *answers) get(ctx context.Context, from, key string, ask func(ctx contex
 func (a *answers) ask(key, host string, old *answer, ask func(ctx context.Context, old *answer) (*answer, error)) (*answer, error) {
 	ctx, cancel := context.WithTimeout(a.ctx, fetchTime)
 	defer cancel()
-	got, err := ask(ctx, old)
+	var got *answer
+	err := a.fetches.Acquire(ctx, 1)
+	if err == nil {
+		defer a.fetches.Release(1)
+		got, err = ask(ctx, old)
+	}
 	if err == nil {
 		a.setSilent(host, false)
 		a.keep(key, got)
@@ -130,18 +142,25 @@ func (a *answers) ask(key, host string, old *answer, ask func(ctx context.Contex
 	return got, err
 }
 
-// fetch makes a request and reads all of the answer, which is not longer than most.
-func (a *answers) fetch(request *http.Request, most int64) (*http.Response, []byte, error) {
+// fetch makes a request and has read what is said, which is not longer than most.
+func (a *answers) fetch(request *http.Request, most int64, read func(response *http.Response, body []byte) (*answer, error)) (*answer, error) {
 	response, err := a.client.Do(request)
 	if err != nil {
-		return nil, nil, errors.Unwrap(err) // the URL is known
+		return nil, errors.Unwrap(err) // the URL is known
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
-	if err == nil && int64(len(body)) > most {
-		err = fmt.Errorf("it is longer than %d bytes", most)
+	if err := a.reading.Acquire(request.Context(), most); err != nil {
+		return nil, err
 	}
-	return response, body, err
+	defer a.reading.Release(most)
+	body, err := io.ReadAll(io.LimitReader(response.Body, most+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case int64(len(body)) > most:
+		return nil, fmt.Errorf("it is longer than %d bytes", most)
+	}
+	return read(response, body)
 }
 
 // look finds an answer that has not ended, and says whether it is time to ask again.

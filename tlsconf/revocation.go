@@ -145,14 +145,12 @@ func (r *revocation) status(ctx context.Context, c, issuer *x509.Certificate) (*
 			return nil, err
 		}
 		request.Header.Set("Content-Type", "application/ocsp-request")
-		response, body, err := r.answers.fetch(request, maxStatus)
-		if err != nil {
-			return nil, err
-		}
-		if response.StatusCode != http.StatusOK {
-			return nil, errors.New(response.Status)
-		}
-		return readStatus(body, question, c, issuer)
+		return r.answers.fetch(request, maxStatus, func(response *http.Response, body []byte) (*answer, error) {
+			if response.StatusCode != http.StatusOK {
+				return nil, errors.New(response.Status)
+			}
+			return readStatus(body, question, c, issuer)
+		})
 	})
 }
 
@@ -253,21 +251,20 @@ func (r *revocation) list(ctx context.Context, from string, issuer *x509.Certifi
 		if old != nil && old.modified != "" {
 			request.Header.Set("If-Modified-Since", old.modified)
 		}
-		response, body, err := r.answers.fetch(request, maxList)
-		switch {
-		case err != nil:
-			return nil, err
-		case response.StatusCode == http.StatusNotModified && old != nil:
-			return old, nil
-		case response.StatusCode != http.StatusOK:
-			return nil, errors.New(response.Status)
-		}
-		a, err := r.readList(body, issuer)
-		if err != nil {
-			return nil, err
-		}
-		a.modified = response.Header.Get("Last-Modified")
-		return a, nil
+		return r.answers.fetch(request, maxList, func(response *http.Response, body []byte) (*answer, error) {
+			switch {
+			case response.StatusCode == http.StatusNotModified && old != nil:
+				return old, nil
+			case response.StatusCode != http.StatusOK:
+				return nil, errors.New(response.Status)
+			}
+			a, err := r.readList(body, issuer)
+			if err != nil {
+				return nil, err
+			}
+			a.modified = response.Header.Get("Last-Modified")
+			return a, nil
+		})
 	})
 }
 

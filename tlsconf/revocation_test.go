@@ -2,9 +2,11 @@ package tlsconf
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -258,6 +260,114 @@ func TestNotFetched(t *testing.T) {
 	}
 	w.said["http://a/crl"] = make([]byte, maxList+1)
 	says(t, r, ca, listed(ca, "http://a/crl"), "longer than 8388608 bytes")
+}
+
+// TestManyLists: no more lists than there is room for are read at the same time, the others wait for these, and who does not get his turn within his time is refused. Servers that say
+// nothing take none of the room.
+func TestManyLists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, ca, _ := asking(t, config.TLS{CRL: true})
+		const room = maxReading / maxList
+		d := &dripping{web: w}
+		r.answers.client.Transport = d
+		ask := func(n int, host string) (refused int) {
+			var wg sync.WaitGroup
+			errs := make([]error, n)
+			for i := range n {
+				url := fmt.Sprintf("http://%s%d/crl", host, i)
+				w.set(func() { w.said[url], w.silent[url] = ca.CRL(nil), host == "silent" })
+				leaf := listed(ca, url)
+				wg.Go(func() { errs[i] = r.verify([][]*x509.Certificate{{leaf, ca.Leaf()}}) })
+			}
+			wg.Wait()
+			for _, err := range errs {
+				if err != nil {
+					refused++
+				}
+			}
+			return refused
+		}
+		if n := ask(2*room, "silent"); n != 2*room {
+			t.Errorf("%d are refused whose lists are not to be had", n)
+		}
+		// Each takes 1.5 s to read, so that two come one behind the other in the time that somebody waits.
+		if n := ask(3*room, "host"); n != room {
+			t.Errorf("%d are refused, want %d", n, room)
+		}
+		if n := d.count(0); n != room {
+			t.Errorf("%d are read at the same time, want %d", n, room)
+		}
+		time.Sleep(fetchTime)
+		if n := ask(3*room, "host"); n != 0 {
+			t.Errorf("%d are refused whose lists have come later", n)
+		}
+	})
+}
+
+// dripping is a web whose bodies take a time.
+type dripping struct {
+	*web
+	mu        sync.Mutex
+	now, most int // bodies that are being read
+}
+
+// RoundTrip is that of an http.RoundTripper.
+func (d *dripping) RoundTrip(q *http.Request) (*http.Response, error) {
+	a, err := d.web.RoundTrip(q)
+	if err == nil {
+		a.Body = &drippingBody{ReadCloser: a.Body, of: d}
+	}
+	return a, err
+}
+
+type drippingBody struct {
+	io.ReadCloser
+	of    *dripping
+	begun bool
+}
+
+// Read takes its time once.
+func (b *drippingBody) Read(p []byte) (int, error) {
+	if !b.begun {
+		b.begun = true
+		b.of.count(1)
+		time.Sleep(3 * waitTime / 8)
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.of.count(-1)
+	}
+	return n, err
+}
+
+// count returns how many there have been at most.
+func (d *dripping) count(change int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now += change
+	d.most = max(d.most, d.now)
+	return d.most
+}
+
+// TestManyFetches: no more than so many are asked at the same time, and who comes later is asked when one of them has ended.
+func TestManyFetches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w, ca, _ := asking(t, config.TLS{CRL: true})
+		w.said["http://a/crl"] = ca.CRL(nil)
+		for range maxFetches {
+			go r.answers.ask("", "silent", nil, func(ctx context.Context, _ *answer) (*answer, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+		}
+		synctest.Wait()
+		time.Sleep(fetchTime - waitTime/2)
+		leaf, begin := listed(ca, "http://a/crl"), time.Now()
+		says(t, r, ca, leaf, "")
+		if took := time.Since(begin); took != waitTime/2 {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // TestForgotten: what was not wanted for the longest time goes when there is too much.
