@@ -199,8 +199,8 @@ func identityBytes(ids []jute.ID) int {
 func (c *conn) serve() {
 	if c.greet() {
 		if alive, _ := c.batch(); alive {
-			// Many clients come at once, and most of them have nothing to ask yet: parked they leave their goroutines to those who come next.
-			if !c.park() {
+			// Many clients come at once, and most of them have nothing to ask yet: parked they leave their goroutines to those who come next. Who is promised a session has a deadline.
+			if c.promised != nil || !c.park() {
 				c.read(false)
 			}
 			return

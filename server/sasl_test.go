@@ -258,3 +258,27 @@ func TestSASLNobody(t *testing.T) {
 		t.Errorf("%v, %v", ids, err)
 	}
 }
+
+// TestSASLPromise has somebody who knows the password of a session, and no more, wait for it no longer than the session's timeout.
+func TestSASLPromise(t *testing.T) {
+	setting, path := saslSettings(t)
+	s := startServer(t, setting, saslProvider, "sessionRequireClientSASLAuth=true", "tickTime=100")
+	c, exchange := saslConn(t, s, path, "Bob")
+	if code := authenticate(t, c, exchange); code != jute.OK {
+		t.Fatal(code)
+	}
+	var id int64
+	for _, conn := range s.connections() {
+		id = conn.session.Load().id
+	}
+	secret := password(id)
+	nc := dial(t, s)
+	_ = nc.SetDeadline(time.Now().Add(patience))
+	thief := client.NewRawConn(nc)
+	if answer, err := thief.Handshake(&jute.ConnectRequest{Timeout: 200, SessionID: id, Password: secret[:], HasReadOnly: true}); err != nil || answer.SessionID != id {
+		t.Fatal(answer, err)
+	}
+	if frame, err := thief.Recv(); err != io.EOF {
+		t.Errorf("%x, %v", frame, err)
+	}
+}
