@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -186,15 +187,16 @@ var images = map[string]struct {
 	volumes  []string // given to the user, as fsGroup, or whoever made them, does
 	conf     string
 	files    []string // that are there then
+	myid     string
 }{
-	"official, root":       {stage: "official", owner: 1000, env: officialEnv, conf: "/conf/zoo.cfg", files: officialFiles},
-	"official, other user": {stage: "official", uid: 12345, owner: 12345, env: officialEnv, volumes: []string{"conf", "data", "datalog", "logs"}, conf: "/conf/zoo.cfg", files: officialFiles},
-	"bitnami":              {stage: "bitnami", uid: 1001, owner: 1001, env: bitnamiEnv, conf: "/opt/bitnami/zookeeper/conf/zoo.cfg", files: bitnamiFiles},
-	"bitnami, other user":  {stage: "bitnami", uid: 12345, owner: 12345, env: bitnamiEnv, conf: "/opt/bitnami/zookeeper/conf/zoo.cfg", files: bitnamiFiles},
+	"official, root":       {stage: "official", owner: 1000, env: officialEnv, myid: "2", volumes: []string{"data", "datalog", "logs"}, conf: "/conf/zoo.cfg", files: officialFiles},
+	"official, other user": {stage: "official", uid: 12345, owner: 12345, env: officialEnv, myid: "2", volumes: []string{"conf", "data", "datalog", "logs"}, conf: "/conf/zoo.cfg", files: officialFiles},
+	"bitnami":              {stage: "bitnami", uid: 1001, owner: 1001, env: bitnamiEnv, myid: "3", conf: "/opt/bitnami/zookeeper/conf/zoo.cfg", files: bitnamiFiles},
+	"bitnami, other user":  {stage: "bitnami", uid: 12345, owner: 12345, env: bitnamiEnv, myid: "3", conf: "/opt/bitnami/zookeeper/conf/zoo.cfg", files: bitnamiFiles},
 }
 
 var (
-	officialEnv   = []string{"ZOO_SERVERS=server.1=localhost:2888:3888;@PORT", "ZOO_4LW_COMMANDS_WHITELIST=ruok", "ZOO_ADMINSERVER_ENABLED=false"}
+	officialEnv   = []string{"ZOO_MY_ID=2", "ZOO_SERVERS=server.2=localhost:2888:3888;@PORT", "ZOO_4LW_COMMANDS_WHITELIST=ruok", "ZOO_ADMINSERVER_ENABLED=false"}
 	officialFiles = []string{"data/version-2", "datalog/version-2", "data/myid", "conf/zoo.cfg"}
 	bitnamiEnv    = []string{"ZOO_PORT_NUMBER=@PORT", "ZOO_4LW_COMMANDS_WHITELIST=srvr, mntr, ruok", "ALLOW_ANONYMOUS_LOGIN=yes", "ZOO_SERVER_ID=3"}
 	bitnamiFiles  = []string{"bitnami/zookeeper/data/version-2", "bitnami/zookeeper/data/myid", "opt/bitnami/zookeeper/conf/zoo.cfg", "opt/bitnami/zookeeper/conf/java.env"}
@@ -230,10 +232,14 @@ func TestImage(t *testing.T) {
 				env = append(env, strings.ReplaceAll(e, "@PORT", fmt.Sprint(free)))
 			}
 			entry, command := words(t, c.stage, "ENTRYPOINT"), words(t, c.stage, "CMD")
+			var groups []uint32
+			if c.uid == 0 {
+				groups = []uint32{0} // which an engine gives root
+			}
 			inside := func(args ...string) *exec.Cmd {
 				cmd := exec.Command(entry[0], args...)
 				cmd.Env, cmd.Dir = env, "/"
-				cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: c.uid, Gid: c.gid}}
+				cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: c.uid, Gid: c.gid, Groups: groups}}
 				return cmd
 			}
 			log, err := os.Create(filepath.Join(t.TempDir(), "log"))
@@ -278,6 +284,8 @@ func TestImage(t *testing.T) {
 				info, err := os.Stat(filepath.Join(root, name))
 				if err != nil {
 					t.Error(err)
+				} else if text, err := os.ReadFile(filepath.Join(root, name)); filepath.Base(name) == "myid" && (err != nil || string(text) != c.myid+"\n") {
+					t.Errorf("%s has %q: %v", name, text, err)
 				} else if have := info.Sys().(*syscall.Stat_t).Uid; have != c.owner {
 					t.Errorf("%s belongs to %d, not %d", name, have, c.owner)
 				}
@@ -298,6 +306,49 @@ func TestImage(t *testing.T) {
 				t.Error("the server does not stop")
 			}
 		})
+	}
+}
+
+// TestLayout looks for what those who come from another image call by its path, and for what an engine is told of the image.
+func TestLayout(t *testing.T) {
+	scripts := []string{"zkCleanup.sh", "zkCli.sh", "zkServer.sh", "zkServer-initialize.sh", "zkSnapShotToolkit.sh", "zkSnapshotComparer.sh", "zkSnapshotRecursiveSummaryToolkit.sh", "zkTxnLogToolkit.sh"}
+	for name, c := range map[string]struct {
+		bin      string
+		programs []string
+		told     []string // lines of the stage
+	}{
+		"official": {"/apache-zookeeper-3.9.5-bin/bin", []string{"/docker-entrypoint.sh"}, []string{
+			"WORKDIR /apache-zookeeper-3.9.5-bin", `VOLUME ["/data", "/datalog", "/logs"]`, "EXPOSE 2181 2888 3888 8080", `ENTRYPOINT ["/docker-entrypoint.sh"]`, `CMD ["zkServer.sh", "start-foreground"]`,
+		}},
+		"bitnami": {"/opt/bitnami/zookeeper/bin", []string{"/entrypoint.sh", "/run.sh", "/opt/bitnami/scripts/zookeeper/entrypoint.sh", "/opt/bitnami/scripts/zookeeper/run.sh"}, []string{
+			"USER 1001", "EXPOSE 2181 2888 3888 8080", `ENTRYPOINT ["/opt/bitnami/scripts/zookeeper/entrypoint.sh"]`, `CMD ["/opt/bitnami/scripts/zookeeper/run.sh"]`,
+		}},
+	} {
+		root := image(t, name)
+		quoll, err := filepath.EvalSymlinks(root + c.bin + "/quoll")
+		if err != nil {
+			t.Fatal(err)
+		}
+		programs := c.programs
+		for _, script := range scripts {
+			programs = append(programs, c.bin+"/"+script)
+		}
+		for _, path := range programs {
+			if is, err := filepath.EvalSymlinks(root + path); err != nil || is != quoll {
+				t.Errorf("%s: %s leads to %s, %v", name, path, is, err)
+			}
+		}
+		for _, env := range imageEnv(t, name) {
+			if path, found := strings.CutPrefix(env, "PATH="); found && !slices.Contains(filepath.SplitList(path), c.bin) {
+				t.Errorf("%s: %s is not in PATH", name, c.bin)
+			}
+		}
+		lines := strings.Split(stage(t, name), "\n")
+		for _, line := range c.told {
+			if !slices.Contains(lines, line) {
+				t.Errorf("%s has no line %s", name, line)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -132,9 +133,12 @@ func check(t *testing.T, text string) {
 		}
 	}
 	c := pod.Spec.Containers[0]
-	ports := map[string]bool{}
+	ports := map[string]int32{}
 	for _, p := range c.Ports {
-		ports[p.Name] = true
+		if want := map[string]int32{"client": 2181, "client-tls": 2281, "quorum": 2888, "election": 3888, "metrics": 7000}[p.Name]; p.ContainerPort != want {
+			t.Errorf("the port %s is %d; the server listens on %d", p.Name, p.ContainerPort, want)
+		}
+		ports[p.Name] = p.ContainerPort
 	}
 	matches("the StatefulSet", set.Spec.Selector.MatchLabels, pod.Labels)
 	matches("the budget", all["PodDisruptionBudget/quoll"].(*policy.PodDisruptionBudget).Spec.Selector.MatchLabels, pod.Labels)
@@ -142,10 +146,39 @@ func check(t *testing.T, text string) {
 		s := all["Service/"+name].(*core.Service)
 		matches("the service "+name, s.Spec.Selector, pod.Labels)
 		for _, p := range s.Spec.Ports {
-			if !ports[p.TargetPort.StrVal] {
+			if p.Name != p.TargetPort.StrVal || ports[p.Name] != p.Port {
 				t.Errorf("the service %s has a port %v that no container has", name, p)
 			}
 		}
+	}
+	// Members find each other by the names of their pods, and before any of them is ready.
+	if s := all["Service/"+set.Spec.ServiceName].(*core.Service); s.Spec.ClusterIP != core.ClusterIPNone || !s.Spec.PublishNotReadyAddresses || set.Spec.PodManagementPolicy != apps.ParallelPodManagement {
+		t.Errorf("the first member waits for ever for the others: %+v, %s", s.Spec, set.Spec.PodManagementPolicy)
+	}
+	if most := all["PodDisruptionBudget/quoll"].(*policy.PodDisruptionBudget).Spec.MaxUnavailable; most == nil || most.IntValue() != 1 {
+		t.Errorf("of three members %v may go at a time", most)
+	}
+	if wait := pod.Spec.TerminationGracePeriodSeconds; wait == nil || *wait < 60 {
+		t.Errorf("a server with a large tree has %v seconds to end", wait)
+	}
+	if a := pod.Spec.Affinity; a != nil {
+		for _, term := range a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+			matches("the affinity", term.LabelSelector.MatchLabels, pod.Labels)
+		}
+		for _, weighted := range a.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+			matches("the affinity", weighted.PodAffinityTerm.LabelSelector.MatchLabels, pod.Labels)
+		}
+	}
+	// A server without a quorum is not ready, and alive: to restart it would bring none back. One that loads a large tree is not even that.
+	for name, probe := range map[string]*core.Probe{"alive": c.LivenessProbe, "started": c.StartupProbe} {
+		if probe == nil || probe.TCPSocket == nil || !slices.Contains([]string{"client", "client-tls"}, probe.TCPSocket.Port.StrVal) || ports[probe.TCPSocket.Port.StrVal] == 0 {
+			t.Errorf("whether it is %s is asked by %+v", name, probe)
+		} else if name == "started" && probe.FailureThreshold*probe.PeriodSeconds < 600 {
+			t.Errorf("it has %d times %d seconds to start", probe.FailureThreshold, probe.PeriodSeconds)
+		}
+	}
+	if ready := c.ReadinessProbe; ready == nil || ready.Exec == nil || !slices.Equal(ready.Exec.Command, []string{"quoll", "status"}) {
+		t.Errorf("whether it is ready is asked by %+v", ready)
 	}
 	if m, ok := all["ServiceMonitor/quoll"].(*monitoring.ServiceMonitor); ok {
 		s := all["Service/"+set.Spec.ServiceName].(*core.Service)
@@ -154,28 +187,8 @@ func check(t *testing.T, text string) {
 			t.Errorf("the monitor asks port %q", m.Spec.Endpoints[0].Port)
 		}
 	}
-	volumes := map[string]bool{}
-	for _, v := range pod.Spec.Volumes {
-		volumes[v.Name] = true
-	}
-	for _, v := range set.Spec.VolumeClaimTemplates {
-		volumes[v.Name] = true
-	}
-	for _, m := range c.VolumeMounts {
-		if !volumes[m.Name] {
-			t.Errorf("no volume %q", m.Name)
-		}
-		delete(volumes, m.Name)
-	}
-	if len(volumes) > 0 {
-		t.Errorf("volumes that nothing mounts: %v", volumes)
-	}
-	// Every path among the settings lies on a volume: the root is read-only.
-	for _, arg := range c.Args {
-		_, path, found := strings.Cut(arg, "=/")
-		if found && !slices.ContainsFunc(c.VolumeMounts, func(m core.VolumeMount) bool { return strings.HasPrefix("/"+path, m.MountPath+"/") }) {
-			t.Errorf("%s is on no volume", arg)
-		}
+	if s := set.Spec.Template.Spec.Containers[0]; !slices.Equal(s.Args[:3], []string{"quoll", "server", "/data/conf/zoo.cfg"}) || s.Command != nil {
+		t.Errorf("the container runs %q %q", s.Command, s.Args)
 	}
 	pods := []core.PodSpec{pod.Spec}
 	for _, o := range all {
@@ -183,8 +196,52 @@ func check(t *testing.T, text string) {
 			pods = append(pods, job.Spec.Template.Spec)
 		}
 	}
-	for _, p := range pods {
-		if s := p.SecurityContext; s == nil || !*s.RunAsNonRoot || s.SeccompProfile.Type != core.SeccompProfileTypeRuntimeDefault || *p.AutomountServiceAccountToken {
+	for i, p := range pods {
+		volumes := map[string]bool{}
+		for _, v := range p.Volumes {
+			volumes[v.Name] = true
+			if v.Secret == nil || *v.Secret.DefaultMode != 0o440 {
+				t.Errorf("a volume that the group cannot read, or everybody can: %+v", v)
+			}
+		}
+		if i == 0 {
+			for _, v := range set.Spec.VolumeClaimTemplates {
+				volumes[v.Name] = true
+			}
+		}
+		mounts := p.Containers[0].VolumeMounts
+		for _, m := range mounts {
+			if !volumes[m.Name] {
+				t.Errorf("no volume %q", m.Name)
+			}
+			delete(volumes, m.Name)
+		}
+		if len(volumes) > 0 {
+			t.Errorf("volumes that nothing mounts: %v", volumes)
+		}
+		// Every path among the settings lies on a volume: the root is read-only.
+		settings := slices.Clone(p.Containers[0].Args)
+		for _, e := range p.Containers[0].Env {
+			for word := range strings.FieldsSeq(e.Value) {
+				settings = append(settings, strings.TrimPrefix(e.Name+"="+word, e.Name+"=-D"))
+			}
+		}
+		for _, setting := range settings {
+			_, path, found := strings.Cut(setting, "=/")
+			if found && !slices.ContainsFunc(mounts, func(m core.VolumeMount) bool {
+				if m.ReadOnly { // the files of a secret
+					return filepath.Dir("/"+path) == m.MountPath
+				}
+				return strings.HasPrefix("/"+path+"/", m.MountPath+"/")
+			}) {
+				t.Errorf("%s is on no volume", setting)
+			}
+		}
+		// The image starts as root and would change its user, which a container without capabilities cannot.
+		if s := p.SecurityContext; s == nil || s.RunAsUser == nil || *s.RunAsUser != 1000 || s.RunAsGroup == nil || *s.RunAsGroup != 1000 || s.FSGroup == nil || *s.FSGroup != 1000 {
+			t.Errorf("the pod has another user than the files of the image: %+v", s)
+		}
+		if s := p.SecurityContext; s == nil || s.RunAsNonRoot == nil || !*s.RunAsNonRoot || s.SeccompProfile.Type != core.SeccompProfileTypeRuntimeDefault || *p.AutomountServiceAccountToken {
 			t.Errorf("security of the pod: %+v", s)
 		}
 		if s := p.Containers[0].SecurityContext; s == nil || !*s.ReadOnlyRootFilesystem || *s.AllowPrivilegeEscalation || !slices.Equal(s.Capabilities.Drop, []core.Capability{"ALL"}) {
