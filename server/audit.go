@@ -170,7 +170,7 @@ func (a *authenticator) users(ids []jute.ID) (proved string, chosen []string) {
 	return b.String(), chosen
 }
 
-// aclText is an ACL list as the audit log has it: as the client gave it, and without anything between the entries (ZKUtil.aclToString).
+// aclText is an ACL list as the audit log has it: as the client gave it, but without hashes, which ZooKeeper has in it, and without anything between the entries (ZKUtil.aclToString).
 func aclText(list []jute.ACLText) string {
 	text := func(p []byte) string {
 		if p == nil {
@@ -181,7 +181,8 @@ func aclText(list []jute.ACLText) string {
 	var b strings.Builder
 	for i := range list {
 		e := &list[i]
-		b.WriteString(text(e.Scheme) + ":" + text(e.ID) + ":")
+		shown := maskACL(jute.ACL{Scheme: text(e.Scheme), ID: text(e.ID)})
+		b.WriteString(shown.Scheme + ":" + shown.ID + ":")
 		for _, perm := range [...]struct {
 			bit  int32
 			name byte

@@ -28,6 +28,9 @@ func TestAuditLog(t *testing.T) {
 	if _, err := c.Create(t.Context(), "/a/e", nil, client.OpenACL, jute.ModeEphemeral); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.SetACL(t.Context(), "/a", []jute.ACL{{Perms: jute.PermAll, Scheme: "digest", ID: "maria:hash"}}, -1); err != nil {
+		t.Fatal(err)
+	}
 	c.Close()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -50,6 +53,7 @@ func TestAuditLog(t *testing.T) {
 		"user=127.0.0.1,maria\tip=127.0.0.1\toperation=create\tznode=/a\tznode_type=persistent\tresult=success",
 		"user=127.0.0.1,maria\tip=127.0.0.1\toperation=create\tznode=/b\\u000aresult=success\\u001b[2J\tznode_type=persistent\tresult=failure",
 		"user=127.0.0.1,maria\tip=127.0.0.1\toperation=create\tznode=/a/e\tznode_type=ephemeral\tresult=success",
+		"user=127.0.0.1,maria\tip=127.0.0.1\toperation=setAcl\tznode=/a\tacl=digest:maria:x:cdrwa\tresult=success",
 		"user=" + me + "\toperation=ephemeralZNodeDeletionOnSessionCloseOrExpire\tznode=/a/e\tresult=success",
 		"user=" + me + "\toperation=serverStop\tresult=invoked",
 	}
