@@ -356,7 +356,7 @@ func (m *machine) ensemble(t *testing.T, target string, args func(i int) []strin
 	}
 	name, other := fmt.Sprint("zoo", leader), leader%3+1
 	m.stop(t, name)
-	exec(other, "zkCli.sh", "-server", all, "set", "/a", "between")
+	exec(other, "zkCli.sh", "-waitforconnection", "-server", all, "set", "/a", "between")
 	m.podman(t, "rm", name)
 	run(leader, leader == 2)
 	m.healthy(t, name)
