@@ -493,6 +493,32 @@ func TestSameSid(t *testing.T) {
 	}
 }
 
+// TestOnlyTheQuorumIsWaitedFor is that a leader waits on for a quorum while somebody takes the history who can be of it. Others may take it for as long as they like: who could lead
+// must not wait for them.
+func TestOnlyTheQuorumIsWaitedFor(t *testing.T) {
+	for _, want := range []struct {
+		sid   int64
+		waits bool
+	}{{1, true}, {4, false}, {8, false}} {
+		s := lead(t, Options{}, Disk{Zxid: z(1, 4), AcceptedEpoch: 1, CurrentEpoch: 1}, members(t, 0, 1, 2, 3, -4))
+		s.joins(2, 2, 2, z(1, 4)) // which is silent from here on
+		effects := s.joins(7, want.sid, 2, z(0, 0))
+		if r := pick[ReadLog](effects); len(r) == 1 {
+			effects = s.step(LogRead{Link: 7})
+		}
+		if len(pick[SendSnapshot](effects)) != 1 {
+			t.Fatalf("server %d gets no snapshot: %+v", want.sid, effects)
+		}
+		for range 30 { // three times initLimit
+			s.wait(100 * time.Millisecond)
+			s.step(Sent{Link: 7})
+		}
+		if waits := s.n.Role() == Leading; waits != want.waits {
+			t.Errorf("while server %d takes a snapshot the leader without a quorum waits: %v", want.sid, waits)
+		}
+	}
+}
+
 // TestStrangersTogether is that learners that are no members may not let as much wait, all together, as each of them alone; the one with most goes. Members are not touched.
 func TestStrangersTogether(t *testing.T) {
 	s := established(t, Options{LinkWindow: 60, LinkBytes: 200})

@@ -274,7 +274,7 @@ func (p *peer) drained(ev Sent) {
 		if !p.snapshotting && !p.reading {
 			p.deadline = n.now + n.opts.initTime()
 		}
-		if p.l.phase == leaderSynchronizing { // the quorum may need the one that takes long
+		if p.l.phase == leaderSynchronizing && n.votes(p.sid) { // the quorum may need the one that takes long
 			p.l.deadline = max(p.l.deadline, n.now+n.opts.initTime())
 		}
 	}
