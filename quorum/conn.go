@@ -26,7 +26,7 @@ func (p *Peer) open(c *conn, host string, sid int64, dialled bool) error {
 		}
 		c.Conn = secured
 	}
-	c.reader = wire.NewReader(c.Conn, p.packetLimit())
+	c.reader = wire.NewReader(c.Conn, wire.MaxToken)
 	if auth := p.opts.Authenticate; auth != nil {
 		return auth(c.Conn, c.reader, sid, dialled)
 	}

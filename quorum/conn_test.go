@@ -11,12 +11,17 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"quoll/jute"
 	"quoll/quorum"
+	"quoll/tlsconf/tlstest"
 	"quoll/zab"
 	"quoll/zab/wire"
 )
@@ -82,6 +87,38 @@ func TestCloseAmongSilent(t *testing.T) {
 				t.Fatal("a member does not close")
 			}
 		})
+	}
+}
+
+// TestCloseBeforeTheResponder closes a member while it waits to hear whether the certificate of another is revoked: the wait ends with the member, and not with its own time.
+func TestCloseBeforeTheResponder(t *testing.T) {
+	asked, end := make(chan struct{}, 100), make(chan struct{})
+	web := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body)
+		asked <- struct{}{}
+		select { // it does not answer
+		case <-q.Context().Done():
+		case <-end:
+		}
+	}))
+	defer web.Close()
+	defer close(end)
+	a := tlstest.New(t, "authority")
+	c := secured(t, 2, a, "sslQuorum=true", "ssl.quorum.ocsp=true")
+	m := c.members[0]
+	m.start()
+	c.listens(m.election)
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", m.election))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	other := tls.Client(conn, a.Config(a.Issue("server-2", func(form *x509.Certificate) { form.OCSPServer = []string{web.URL} })))
+	go func() { _ = other.Handshake() }()
+	<-asked
+	m.stop()
+	if log := m.log.String(); strings.Contains(log, "does not answer in time") || !strings.Contains(log, "no time was left") {
+		t.Error("it has waited for the responder when it was to end")
 	}
 }
 
@@ -243,6 +280,56 @@ func selfSigned(t *testing.T) *tls.Config {
 	known.AddCert(cert)
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: cert}}, RootCAs: known, ClientCAs: known,
 		ClientAuth: tls.RequireAndVerifyClientCert, ServerName: "127.0.0.1"}
+}
+
+// TestNoLongGreeting is that who has not said who it is cannot have the server keep what is longer than such a thing can be, at either port.
+func TestNoLongGreeting(t *testing.T) {
+	c := layOut(t, 2, "initLimit=1000", "syncLimit=1000") // nobody's time ends
+	c.change = func(o *quorum.Options) {
+		o.Authenticate = func(conn net.Conn, r *wire.Reader, sid int64, dialled bool) error {
+			if dialled {
+				_, err := conn.Write((&wire.AuthPacket{}).Append(nil))
+				return err
+			}
+			next, err := r.AuthNext()
+			if next {
+				_, err = r.AuthPacket()
+			}
+			return err
+		}
+	}
+	c.start()
+	leader := c.leader()
+	const most = wire.MaxToken
+	packet := func(size int) []byte {
+		return (&wire.Packet{Type: wire.TypeObserverInfo, Data: make([]byte, size)}).Append(nil)
+	}
+	token := func(size int) []byte { return (&wire.AuthPacket{Token: make([]byte, size)}).Append(nil) }
+	identities := func(n int) []byte {
+		return (&wire.Packet{Type: wire.TypeObserverInfo, AuthInfo: make([]jute.ID, n)}).Append(nil)
+	}
+	hello := (&wire.InitialMessage{SID: int64(3 - leader.id)}).Append(nil)
+	for _, said := range []struct {
+		what  string
+		port  int
+		bytes []byte
+	}{
+		{"a packet", leader.quorum, packet(most + 1)},
+		{"identities", leader.quorum, identities(most)},
+		{"a token at the quorum port", leader.quorum, token(most + 1)},
+		{"a token at the election port", leader.election, append(hello, token(most+1)...)},
+	} {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", said.port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = conn.Write(said.bytes[:len(said.bytes)-1]) // who waits for the last byte has kept the others
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
+			t.Errorf("%s of too many bytes is not refused: %v", said.what, err)
+		}
+		conn.Close()
+	}
 }
 
 // stranger is a connection of somebody who is no member and says that it observes.

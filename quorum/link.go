@@ -80,6 +80,7 @@ type sent struct {
 func (p *Peer) newLink(c *conn, dialled bool) *link {
 	l := &link{p: p, id: zab.LinkID(p.lastLink.Add(1)), conn: c, reader: c.reader, dialled: dialled, ahead: newGauge(readAhead, nil), resume: make(chan io.Reader), done: make(chan struct{}), direct: writeDirectly(c.Conn)}
 	l.more = sync.NewCond(&l.mu)
+	l.reader.Limit(p.packetLimit())
 	l.traffic.begun = time.Now()
 	l.traffic.reset()
 	l.mu.Lock()

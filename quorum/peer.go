@@ -63,6 +63,8 @@ type Peer struct {
 	node  *zab.Node
 	begin time.Time
 	votes *election.Port
+	// material is TLS as the configuration has it, nil for none.
+	material *security
 
 	disk   *queue
 	reads  *queue // of the log, for learners
@@ -209,9 +211,7 @@ func Start(o Options, app App) (*Peer, error) {
 	p.timer = time.NewTimer(time.Hour)
 	app.Attach(p.drive, p.state.push)
 	p.state.push(func() { app.Configured(committed) })
-	if material != nil {
-		context.AfterFunc(p.ctx, material.tls.Close)
-	}
+	p.material = material
 	if material != nil && c.QuorumCertReload {
 		p.wg.Go(func() { material.tls.Watch(p.ctx.Done(), p.log) })
 	}
@@ -420,6 +420,9 @@ func (p *Peer) end() {
 	p.turn.ended = true
 	p.timer.Stop()
 	p.heard.close()
+	if p.material != nil {
+		p.material.tls.Close() // handshakes wait for others than the peer
+	}
 	p.votes.Close()
 	p.cancel()
 	p.listen(false)

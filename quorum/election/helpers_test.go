@@ -140,7 +140,7 @@ type remote struct {
 func newRemote(t *testing.T, conn net.Conn) *remote {
 	conn.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { conn.Close() })
-	return &remote{conn, t, wire.NewReader(conn, maxToken)}
+	return &remote{conn, t, wire.NewReader(conn, wire.MaxToken)}
 }
 
 // knock connects to a port and says something.

@@ -10,9 +10,6 @@ import (
 	"quoll/zab/wire"
 )
 
-// maxToken is the most bytes that the token of a SASL exchange may have, the default of jute.maxbuffer.
-const maxToken = 0xfffff
-
 // errGone is the error of a handshake that ended when nobody wanted its connection any more.
 var errGone = errors.New("election: not wanted any more")
 
@@ -43,7 +40,7 @@ func (p *Port) begin(raw net.Conn, host string) (*link, error) {
 			return nil, err
 		}
 	}
-	l.r = wire.NewReader(l.conn, maxToken)
+	l.r = wire.NewReader(l.conn, wire.MaxToken)
 	return l, nil
 }
 

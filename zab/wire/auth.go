@@ -20,6 +20,10 @@ const (
 	AuthError      AuthStatus = -1
 )
 
+// MaxToken is how many bytes a token may have, where Java takes as many as a packet: a ticket of Kerberos with as many groups as Windows allows has fewer. Who has not said who it is has
+// nothing longer to say, so it is the limit of a [Reader] until then.
+const MaxToken = 64 << 10
+
 // ErrAuthMagic is the error for what does not begin like an [AuthPacket]: the peer does not use SASL.
 var ErrAuthMagic = errors.New("wire: not an authentication packet")
 

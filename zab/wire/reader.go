@@ -41,6 +41,9 @@ var errIdentities = fmt.Errorf("%w of all identities", jute.ErrLength)
 // see [Packet.Crowded].
 func NewReader(src io.Reader, limit int) *Reader { return &Reader{src: src, limit: limit} }
 
+// Limit changes the limit for what has not been handed out yet.
+func (r *Reader) Limit(limit int) { r.limit = limit }
+
 // Packet returns the next packet of the quorum port.
 func (r *Reader) Packet() (p Packet, err error) {
 	r.packet = packetExtent{}
