@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"quoll/client"
 	"quoll/config"
@@ -40,6 +41,10 @@ func TestIdentitiesCount(t *testing.T) {
 	ids := []jute.ID{{Scheme: "digest", ID: strings.Repeat("x", 10_000)}}
 	if with, without := (&Request{IDs: ids}).size(), (&Request{}).size(); with-without < 10_000 {
 		t.Errorf("%d bytes with identities, %d without", with, without)
+	}
+	const many = 1000
+	if with, without := (&Request{IDs: make([]jute.ID, many)}).size(), (&Request{}).size(); with-without < many*int(unsafe.Sizeof(jute.ID{})) {
+		t.Errorf("%d bytes with empty identities, %d without", with, without)
 	}
 }
 

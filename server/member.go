@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,9 +26,9 @@ import (
 const (
 	// abroadLimit is how many bytes of requests a learner has with its leader while connections wait for them. What is more waits in the inbox.
 	abroadLimit = 64 << 20
-	// lineLimit is how many bytes of a learner's requests a leader keeps before it closes the link. To read it no further is no way out: behind the requests come
-	// the ACKs without which the line does not move, and the PINGs. A learner of quoll gets there only with requests whose connections are gone; one that is Java
-	// has globalOutstandingLimit requests and one more for each connection, of whatever size.
+	// lineLimit is how many bytes of a learner's requests a leader keeps before it closes the link; learners that are no members may have as much together, and who comes back has
+	// what it had. To read it no further is no way out: behind the requests come the ACKs without which the line does not move, and the PINGs. A learner of quoll gets there only
+	// with requests whose connections are gone; one that is Java has globalOutstandingLimit requests and one more for each connection, of whatever size.
 	lineLimit = 256 << 20
 )
 
@@ -49,10 +50,10 @@ type Member struct {
 	readOnly bool      // it serves without a quorum
 	service  int64     // the number of that service
 	own      []*Request
-	encoded  []byte   // scratch
-	line     []queued // requests of a leader, in the order in which they are prepared
-	lineAt   int      // those before it are done
-	bytes    map[zab.LinkID]int
+	encoded  []byte        // scratch
+	line     []queued      // requests of a leader, in the order in which they are prepared
+	lineAt   int           // those before it are done
+	bytes    map[int64]int // of the requests in it, by queued.of
 	duties   duties
 	tag      uint64
 	looked   time.Duration // when it was last looked what is due
@@ -106,8 +107,12 @@ type Ensemble interface {
 type queued struct {
 	r    *Request
 	link zab.LinkID // of the learner that sent it; 0 for this server
+	of   int64      // whose it is: a sid, or strangers
 	asks bool       // it is no request but a question about the session
 }
+
+// strangers stands for all learners that are no members.
+const strangers = math.MinInt64
 
 // join loads the data directory of a member of an ensemble.
 func (s *Server) join() error {
@@ -119,7 +124,7 @@ func (s *Server) join() error {
 	if err != nil {
 		return err
 	}
-	m := &Member{s: s, replica: r, dynamic: dynamic, duties: duties{s: s}, bytes: map[zab.LinkID]int{}, creating: map[int64]*Request{}, validating: map[int64][]*Request{}, unaudited: map[int64][]*Request{}, tags: map[uint64]*Request{}}
+	m := &Member{s: s, replica: r, dynamic: dynamic, duties: duties{s: s}, bytes: map[int64]int{}, creating: map[int64]*Request{}, validating: map[int64][]*Request{}, unaudited: map[int64][]*Request{}, tags: map[uint64]*Request{}}
 	m.inbox = newInbox(m.work)
 	m.synced.moved = sync.NewCond(&m.synced.Mutex)
 	s.member, s.sequencer = m, m
@@ -214,7 +219,7 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 		m.looked = now
 		m.driver.Load().state(m.cut)
 	}
-	if len(m.own) == 0 && m.bytes[0] < batchLimit { // the rest stays in the inbox, which has a limit
+	if len(m.own) == 0 && m.bytes[m.s.opts.MyID] < batchLimit { // the rest stays in the inbox, which has a limit
 		m.own = m.take(m.own, 0)
 	}
 	if m.serving.Role == zab.Leading {
@@ -353,14 +358,14 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 
 // enqueue puts a request of this server into the line.
 func (m *Member) enqueue(r *Request) {
-	m.line = append(m.line, queued{r, 0, r.validate != nil})
-	m.bytes[0] += r.size()
+	m.line = append(m.line, queued{r, 0, m.s.opts.MyID, r.validate != nil})
+	m.bytes[m.s.opts.MyID] += r.size()
 }
 
 // dequeued notes that a request has left the line.
 func (m *Member) dequeued(q *queued) {
-	if m.bytes[q.link] -= q.r.size(); m.bytes[q.link] <= 0 {
-		delete(m.bytes, q.link)
+	if m.bytes[q.of] -= q.r.size(); m.bytes[q.of] <= 0 {
+		delete(m.bytes, q.of)
 	}
 }
 
@@ -512,10 +517,15 @@ func (m *Member) Deliver(e zab.Deliver) error {
 	case row == nil || row.kind != write:
 		return fmt.Errorf("a request with the opcode %d", r.Op)
 	}
-	if m.bytes[e.Link] += r.size(); m.bytes[e.Link] > lineLimit {
+	of := e.SID
+	if e.Stranger {
+		of = strangers
+	}
+	if m.bytes[of]+r.size() > lineLimit {
 		return fmt.Errorf("more than %d bytes of its requests wait", lineLimit)
 	}
-	m.line = append(m.line, queued{r, e.Link, asks})
+	m.bytes[of] += r.size()
+	m.line = append(m.line, queued{r, e.Link, of, asks})
 	return nil
 }
 

@@ -622,6 +622,46 @@ func TestOpcodesOfALearner(t *testing.T) {
 	end(t, s)
 }
 
+// TestLineOfLearners is how much of their requests a leader keeps while its line does not move: of a member so much, whatever its links, and of all that are no members as much together.
+func TestLineOfLearners(t *testing.T) {
+	s, err := newMember(t, t.TempDir(), memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.Member()
+	m.Serve(zab.Serve{Role: zab.Leading, Epoch: 1})
+	const size = lineLimit/4 - 1000
+	data := jute.AppendInt32(jute.AppendInt32(jute.AppendInt64(nil, 9), 1), int32(jute.OpSetData))
+	data = append(data, make([]byte, size)...) // all of them are the same bytes
+	for i, from := range []struct {
+		sid      int64
+		stranger bool
+		links    []zab.LinkID // each sends one
+		full     bool         // the last one is too much
+	}{
+		{2, false, []zab.LinkID{3, 3, 3, 3, 3}, true},
+		{2, false, []zab.LinkID{4}, true},
+		{7, true, []zab.LinkID{5, 5}, false},
+		{8, true, []zab.LinkID{6, 6, 6}, true},
+		{9, true, []zab.LinkID{7}, true},
+		{3, false, []zab.LinkID{8, 8, 8, 8}, false},
+	} {
+		for k, link := range from.links {
+			err := m.Deliver(zab.Deliver{Link: link, SID: from.sid, Stranger: from.stranger, Packet: wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: data}})
+			if refused := from.full && k == len(from.links)-1; (err != nil) != refused {
+				t.Errorf("%d. request %d of server %d on link %d: %v", i, k, from.sid, link, err)
+			}
+		}
+	}
+	for i := range m.line {
+		m.dequeued(&m.line[i])
+	}
+	if len(m.line) != 4+4+4 || len(m.bytes) != 0 {
+		t.Errorf("%d requests are in the line, and when they are gone they count for %v", len(m.line), m.bytes)
+	}
+	end(t, s)
+}
+
 // TestContainerOfALearner has a learner's client ask for what only servers may: it is refused in a transaction, and the link stays.
 func TestContainerOfALearner(t *testing.T) {
 	s, err := newMember(t, t.TempDir(), memfs.New())

@@ -45,8 +45,10 @@ const (
 	stageDone                // that has come, or the connection is gone
 )
 
-// size is what the request counts for in queues that have a limit.
-func (r *Request) size() int { return len(r.Body) + len(r.answer) + identityBytes(r.IDs) + 200 }
+// size is what the request counts for in queues that have a limit. An identity may have no bytes, and takes two strings.
+func (r *Request) size() int {
+	return len(r.Body) + len(r.answer) + identityBytes(r.IDs) + 32*len(r.IDs) + 200
+}
 
 // multiBody is what the body of a multi decodes to.
 type multiBody struct {

@@ -74,9 +74,10 @@ type (
 	// or SYNC. In order with Apply: what the leader had committed before a SYNC is applied before.
 	Deliver struct {
 		Link LinkID
-		// SID is who sent it.
-		SID    int64
-		Packet wire.Packet
+		// SID is who sent it, Stranger says that it is a learner without a place in the config in force or the last seen one.
+		SID      int64
+		Stranger bool
+		Packet   wire.Packet
 	}
 
 	// Append adds records to the log, behind its end and in zxid order, and syncs it soon.

@@ -543,6 +543,19 @@ func TestStrangersTogether(t *testing.T) {
 	}
 }
 
+// TestStrangersAreCalledSo is that the server behind the driver hears of a request whether a member has sent it.
+func TestStrangersAreCalledSo(t *testing.T) {
+	s := established(t, Options{})
+	for link, sid := range map[LinkID]int64{2: 2, 8: 8} {
+		s.joins(link, sid, 2, z(1, 4))
+		s.step(from(link, wire.TypeAck, z(2, 0), nil))
+		d := pick[Deliver](s.step(from(link, wire.TypeRequest, -1, []byte("request"))))
+		if len(d) != 1 || d[0].SID != sid || d[0].Link != link || d[0].Stranger != (sid == 8) {
+			t.Errorf("of server %d: %+v", sid, d)
+		}
+	}
+}
+
 // TestManySyncs is that syncs are bounded for each learner by itself, and for the clients of the leader.
 func TestManySyncs(t *testing.T) {
 	s := established(t, Options{})

@@ -320,7 +320,7 @@ func (l *learner) packet(p wire.Packet) {
 		}
 	case wire.TypeRevalidate, wire.TypeSync:
 		if l.phase == learnerServing {
-			n.emit(Deliver{l.link, l.sid, p})
+			n.emit(Deliver{Link: l.link, SID: l.sid, Packet: p})
 		}
 	default:
 		n.warn("the leader sent %v, which is ignored", p.Type)

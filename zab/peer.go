@@ -230,13 +230,17 @@ func (p *peer) packet(packet wire.Packet) {
 			p.ask()
 		}
 		if len(packet.Data) > 0 {
-			n.emit(Deliver{p.link, p.sid, packet})
+			p.deliver(packet)
 		}
 	case wire.TypeRequest, wire.TypeRevalidate:
-		n.emit(Deliver{p.link, p.sid, packet})
+		p.deliver(packet)
 	default:
 		n.warn("learner %d sent %v, which is ignored", p.sid, packet.Type)
 	}
+}
+
+func (p *peer) deliver(packet wire.Packet) {
+	p.l.n.emit(Deliver{Link: p.link, SID: p.sid, Stranger: !p.l.member(p.sid), Packet: packet})
 }
 
 // ping sends a PING. Only those behind UPTODATE are echoed.
