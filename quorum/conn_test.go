@@ -367,6 +367,58 @@ func observe(t *testing.T, conn net.Conn, sid int64) {
 	}
 }
 
+// TestNoiseOfAStranger has one that is no member send what is ignored, again and again: the log does not have a line for each.
+func TestNoiseOfAStranger(t *testing.T) {
+	c := newCluster(t, 2, "initLimit=1000", "syncLimit=1000", "reconfigEnabled=true")
+	leader := c.leader()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", leader.quorum))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	observe(t, conn, 1000)
+	say := func(packets ...wire.Packet) {
+		t.Helper()
+		var b []byte
+		for i := range packets {
+			b = packets[i].Append(b)
+		}
+		if _, err := conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := wire.NewReader(conn, 1<<20)
+	until := func(kind wire.Type) (p wire.Packet) {
+		t.Helper()
+		for p.Type != kind {
+			if p, err = r.Packet(); err != nil {
+				t.Fatal(err)
+			}
+			if p.Type == wire.TypeSnap {
+				t.Fatal("it gets a snapshot")
+			}
+		}
+		return p
+	}
+	ack := wire.AckEpoch{CurrentEpoch: 0}
+	say(wire.Packet{Type: wire.TypeAckEpoch, Zxid: leader.peer.Status().Applied, Data: ack.Append(nil)})
+	epoch := until(wire.TypeNewLeader).Zxid
+	say(wire.Packet{Type: wire.TypeAck, Zxid: epoch})
+	until(wire.TypeUpToDate)
+	noise := make([]wire.Packet, 10_000)
+	for i := range noise {
+		noise[i].Type = wire.TypeProposal
+	}
+	question := jute.AppendInt32(jute.AppendInt64(nil, 9), 4000)
+	say(append(noise, wire.Packet{Type: wire.TypeRevalidate, Data: question})...)
+	until(wire.TypeRevalidate) // the answer comes when everything before was looked at
+	lines := strings.Count(leader.log.String(), "which is ignored")
+	if lines == 0 || lines > len(noise)/10 {
+		t.Errorf("%d lines about %d packets", lines, len(noise))
+	}
+}
+
 // TestManyStrangers fills the port of a leader, and that on which a follower passes observers on, with learners that are no members: they are kept up to a number, the newest
 // ones, and members and the observers of the config come in all the same.
 func TestManyStrangers(t *testing.T) {

@@ -578,10 +578,14 @@ func (p *Peer) carry(e zab.Effect) {
 	case zab.SyncDone:
 		p.state.push(func() { p.app.SyncDone(e.Tag) })
 	case zab.Note:
+		level := slog.LevelInfo
 		if e.Warn {
-			p.log.Warn(e.Text)
+			level = slog.LevelWarn
+		}
+		if e.Kind == "" {
+			p.log.Log(context.Background(), level, e.Text)
 		} else {
-			p.log.Info(e.Text)
+			p.rated.Log(level, e.Kind, e.Text)
 		}
 	default:
 		panic(fmt.Sprintf("quorum: unknown effect %T", e))

@@ -147,6 +147,9 @@ type (
 	Note struct {
 		// Warn says that somebody should look at it.
 		Warn bool
+		// Kind is empty, or what a peer can bring about as often as it likes, so that a few of that kind in a second are enough. Those about a member are of a kind of their
+		// own, which strangers do not crowd out.
+		Kind string
 		Text string
 	}
 )

@@ -366,7 +366,7 @@ func (l *leader) remove(p *peer) {
 
 func (l *leader) linkDown(ev LinkDown) {
 	if p := l.find(ev.Link); p != nil {
-		l.n.note("learner %d is gone: %s", p.sid, ev.Reason)
+		p.note(false, "is gone: %s", ev.Reason)
 		l.remove(p)
 	}
 }

@@ -81,9 +81,18 @@ func (p *peer) excess() int { return p.inflight - p.large - p.l.n.opts.LinkWindo
 func (p *peer) fail(format string, args ...any) {
 	n := p.l.n
 	reason := fmt.Sprintf(format, args...)
-	n.note("learner %d is cut off: %s", p.sid, reason)
+	p.note(false, "is cut off: %s", reason)
 	n.close(p.link, true, reason)
 	p.l.remove(p)
+}
+
+// note says something of the learner.
+func (p *peer) note(warn bool, format string, args ...any) {
+	kind := "learner " + format
+	if p.l.member(p.sid) {
+		kind = fmt.Sprint(kind, p.sid)
+	}
+	p.l.n.emit(Note{Warn: warn, Kind: kind, Text: fmt.Sprintf("learner %d "+format, append([]any{p.sid}, args...)...)})
 }
 
 // receive takes a packet of the learner.
@@ -235,7 +244,7 @@ func (p *peer) packet(packet wire.Packet) {
 	case wire.TypeRequest, wire.TypeRevalidate:
 		p.deliver(packet)
 	default:
-		n.warn("learner %d sent %v, which is ignored", p.sid, packet.Type)
+		p.note(true, "sent %v, which is ignored", packet.Type)
 	}
 }
 

@@ -111,7 +111,7 @@ func (p *peer) begin(pl plan) {
 		p.fail("%d learners are being synchronized", limit)
 		return
 	}
-	n.note("learner %d at %s gets %v %s", p.sid, zxidString(p.last), pl.method, zxidString(pl.zxid))
+	p.note(false, "at %s gets %v %s", zxidString(p.last), pl.method, zxidString(pl.zxid))
 	p.phase, p.method, p.deadline = peerSyncing, pl.method, n.now+n.opts.initTime()
 	p.proposedTo, p.committedTo = pl.from, pl.from
 	if pl.method == wire.TypeSnap {
