@@ -599,8 +599,9 @@ func (p *Peer) deliver(e zab.Deliver) {
 	case l == nil:
 	case l.dialled:
 		p.state.push(func() {
-			if err := p.app.Answer(e.Packet); err != nil {
-				p.log.Warn("the leader sent what cannot be read", "error", err)
+			if err := p.app.Answer(e.Packet); err != nil { // somebody waits for what it was to say
+				p.post(message{event: zab.LinkDown{Link: e.Link, Reason: "what cannot be read: " + err.Error()}})
+				l.end()
 			}
 		})
 	default:

@@ -507,10 +507,10 @@ func (m *Member) Deliver(e zab.Deliver) error {
 	if !asks {
 		r.Cxid, r.Op, r.IDs, r.crowded = d.Int32(), jute.Op(d.Int32()), e.Packet.AuthInfo, e.Packet.Crowded
 	}
-	if d.Err() != nil {
+	r.Body = d.Rest()
+	if d.Err() != nil || asks && len(r.Body) < 4 {
 		return fmt.Errorf("%v is too short: %d bytes", e.Packet.Type, len(e.Packet.Data))
 	}
-	r.Body = d.Rest()
 	switch row := ops[r.Op]; {
 	case r.Op == jute.OpDeleteContainer: // a follower that is Java lets its clients ask for it; it is refused in its turn
 	case asks, r.Op == jute.OpSync, r.Op == jute.OpCreateSession, r.Op == jute.OpCheck:

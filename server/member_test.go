@@ -616,6 +616,9 @@ func TestOpcodesOfALearner(t *testing.T) {
 	if err := m.Deliver(zab.Deliver{Link: 3, SID: 2, Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: question}}); err != nil {
 		t.Error(err)
 	}
+	if err := m.Deliver(zab.Deliver{Link: 3, SID: 2, Packet: wire.Packet{Type: wire.TypeRevalidate, Zxid: -1, Data: question[:len(question)-1]}}); err == nil {
+		t.Error("a question without its timeout, which would be 0, is taken")
+	}
 	if len(m.line) != 1 || !m.line[0].asks {
 		t.Errorf("the line has %d requests", len(m.line))
 	}
