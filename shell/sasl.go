@@ -28,7 +28,7 @@ func (a *Access) SASL() (begin func(ctx context.Context, addr string) (client.Au
 		return config.JVMProperty(name)
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", fileKey, err)
+		return nil, fmt.Errorf("%s: %w", fileKey, err), nil
 	}
 	if file == nil {
 		return nil, nil, nil

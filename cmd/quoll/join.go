@@ -1,12 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -204,8 +204,11 @@ func withMembers(ctx *cli.Context, change func(run context.Context, m *members, 
 		return err
 	}
 	begin, without, err := access.SASL()
-	if err = cmp.Or(err, without); err != nil {
+	if err != nil {
 		return failure{exitInvocation, err}
+	}
+	if without != nil { // JVMFLAGS may be those of a server
+		say(os.Stderr, "quoll: no authentication with SASL: %v", without)
 	}
 	zk, err := client.Connect(run, ctx.String("server"), client.Options{Dial: access.Dial, SASL: begin})
 	if err != nil {

@@ -68,6 +68,7 @@ func TestShell(t *testing.T) {
 			{"a wrong password", []string{noFIPS, section("Wrong")}, ""},
 			{"nobody knows him", []string{noFIPS, section("Unknown")}, ""},
 			{"no such section", []string{noFIPS, section("Nobody")}, "ip: 127.0.0.1"},
+			{"no such file", []string{noFIPS, "java.security.auth.login.config=" + passwords + ".no"}, "ip: 127.0.0.1"},
 			{"switched off", []string{noFIPS, "zookeeper.sasl.client=false"}, "ip: 127.0.0.1"},
 		}},
 		{tickets, flags(write(t, "server.conf", k.Section("Server", "zookeeper/localhost@"+realm)), "-D"+kerberos), []asks{
