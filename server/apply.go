@@ -25,6 +25,9 @@ type applier struct {
 	event    []byte
 	query    query // for reads that waited behind a write
 	writes   traffic
+	updates  int           // writes that were answered and are not counted
+	took     time.Duration // how long each of them took, in whole milliseconds
+	removed  int           // changes that are outstanding no more
 	path     []byte
 	flush    []*conn
 
@@ -56,6 +59,9 @@ func (s *Server) Apply(batch []Proposal) {
 	}
 	s.unlockTree()
 	a.writes.end()
+	s.countUpdates()
+	s.metrics.OutstandingChangesRemoved.Add(int64(a.removed))
+	a.removed = 0
 	s.flushAll()
 }
 
@@ -113,7 +119,7 @@ func (s *Server) applyOne(p *Proposal, now time.Time) {
 		c = p.Request.conn
 	}
 	s.countWrites(txn, a.changes, c)
-	s.metrics.OutstandingChangesRemoved.Add(int64(s.prep.Applied(txn)))
+	a.removed += s.prep.Applied(txn)
 	switch txn.Op() {
 	case jute.OpCreateSession:
 		s.sessionCreated(p, now)
@@ -285,8 +291,15 @@ const readSlice = 5 * time.Millisecond
 // runWaiting answers what waits at the head of the queue and is no write. With more than limit bytes of output, or after a slice of time if
 // there is a limit, it puts off the rest: who writes the output catches up. The tree and the queue are locked.
 func (c *conn) runWaiting(now time.Time, limit int) {
-	q := query{s: c.s, c: c}
+	if !c.readWaits() {
+		c.lagging.Store(false)
+		return
+	}
+	buf := bufferPool.Get().(*[]byte)
+	q := query{s: c.s, c: c, b: *buf}
 	var begin time.Time
+	var took time.Duration
+	reads := 0 // that took so long, and are not counted
 	for c.readWaits() && c.room(limit) {
 		if begin.IsZero() {
 			begin = time.Now()
@@ -303,8 +316,13 @@ func (c *conn) runWaiting(now time.Time, limit int) {
 			q.ids, q.body, q.b = r.IDs, r.Body, q.b[:0]
 			q.run(ops[r.Op], r.Op, r.Cxid)
 			q.last.at, q.last.latency = now, now.Sub(r.received)
-			c.s.countReads(q.last.latency, 1)
-			if j := c.s.journal; j.wants(q.last.latency) {
+			if reads > 0 && q.last.latency != took {
+				c.s.countReads(took, reads)
+				reads = 0
+			}
+			took = q.last.latency
+			reads++
+			if j := c.s.journal; j.wants(took) {
 				j.read(&q, 1, r.received, now, now)
 			}
 			c.send(q.b, &q.last)
@@ -313,8 +331,14 @@ func (c *conn) runWaiting(now time.Time, limit int) {
 			c.hangUp()
 		}
 		c.pop()
+		c.spare(r)
+	}
+	if reads > 0 {
+		c.s.countReads(took, reads)
 	}
 	q.reads.end()
+	*buf = q.b
+	recycle(buf)
 	c.lagging.Store(c.readWaits())
 }
 
@@ -328,6 +352,14 @@ func (c *conn) pop() {
 	c.fifo.queue = c.fifo.queue[1:]
 	c.waitingBytes.Add(-int64(r.size()))
 	c.waiting.Store(int32(len(c.fifo.queue)))
+}
+
+// spare keeps a request that was no write for the next that waits. The queue is locked.
+func (c *conn) spare(r *Request) {
+	if len(c.fifo.spare) < maxSpare && cap(r.Body) <= readBufferMin {
+		*r = Request{Body: r.Body[:0]}
+		c.fifo.spare = append(c.fifo.spare, r)
+	}
 }
 
 // notify sends the events of one change. Each lookup gives a connection one event, however many of its watches match.

@@ -27,6 +27,7 @@ const (
 	outTotalLimit = 1 << 30   // output of all connections, above which one is closed at its soft limit
 	queueLimit    = 8 << 20   // bytes of requests of one connection that wait for their turn
 	readsPerLock  = 64        // reads that keep transactions waiting together
+	maxSpare      = 32        // requests that are done and kept for those to come
 	queueLength   = 1000      // requests of one connection that wait for their turn before more are read
 	watchLimit    = 128 << 20 // bytes of paths that a connection may watch
 	connectLimit  = 4 << 10   // bytes of the request that begins a session; those of all clients known are below 100
@@ -69,6 +70,7 @@ type conn struct {
 	fifo struct {
 		sync.Mutex
 		queue []*Request
+		spare []*Request // reads that are done, for those to come
 	}
 	waiting      atomic.Int32 // length of fifo.queue
 	waitingBytes atomic.Int64
@@ -445,7 +447,12 @@ func (c *conn) enqueueRead(row *opRow, xid int32, op jute.Op, body []byte) {
 		c.runDirect(row, xid, op, body)
 		return
 	}
-	c.push(&Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, received: c.now})
+	r := new(Request)
+	if n := len(c.fifo.spare); n > 0 {
+		r, c.fifo.spare = c.fifo.spare[n-1], c.fifo.spare[:n-1]
+	}
+	r.Cxid, r.Op, r.Body, r.IDs, r.conn, r.received = xid, op, append(r.Body[:0], body...), c.identities(), c, c.now
+	c.push(r)
 	c.fifo.Unlock()
 }
 

@@ -81,7 +81,7 @@ func (c *conn) park() bool {
 		return false
 	}
 	c.fifo.Lock()
-	c.fifo.queue = nil // nothing waits, and only this goroutine adds
+	c.fifo.queue, c.fifo.spare = nil, nil // nothing waits, and only this goroutine adds
 	c.fifo.Unlock()
 	c.out.Lock()
 	defer c.out.Unlock()
