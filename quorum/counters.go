@@ -82,9 +82,11 @@ func (c *counters) stepped(ev zab.Event, was, is zab.Role, links map[zab.LinkID]
 	switch ev := ev.(type) {
 	case zab.Received:
 		if l := links[ev.Link]; l.dialled {
-			c.fromLeader(&ev.Packet)
+			c.fromLeader(ev.Packets)
 		} else {
-			c.fromLearner(&ev, l)
+			for i := range ev.Packets {
+				c.fromLearner(&ev.Packets[i], l)
+			}
 		}
 	case zab.Synced:
 		c.durable(ev.Zxid)
@@ -98,24 +100,31 @@ func (c *counters) stepped(ev zab.Event, was, is zab.Role, links map[zab.LinkID]
 	}
 }
 
-func (c *counters) fromLeader(p *wire.Packet) {
-	switch p.Type {
-	case wire.TypeLeaderInfo:
-		c.welcomed = time.Now()
-	case wire.TypeProposal:
-		if c.serving == zab.Following {
-			c.m.LearnerProposalsReceived.Inc()
-			latency(&c.m.ProposalLatency, time.Now(), timeOf(p.Data))
-		}
-	case wire.TypeCommit, wire.TypeInform:
-		if c.serving != zab.Looking {
-			c.m.LearnerCommitsReceived.Inc()
+func (c *counters) fromLeader(packets []wire.Packet) {
+	now, proposals, commits := time.Now(), int64(0), int64(0)
+	took := latencies{to: &c.m.ProposalLatency}
+	for i := range packets {
+		switch p := &packets[i]; p.Type {
+		case wire.TypeLeaderInfo:
+			c.welcomed = now
+		case wire.TypeProposal:
+			if c.serving == zab.Following {
+				proposals++
+				took.add(now, timeOf(p.Data))
+			}
+		case wire.TypeCommit, wire.TypeInform:
+			if c.serving != zab.Looking {
+				commits++
+			}
 		}
 	}
+	took.end(now)
+	c.m.LearnerProposalsReceived.Add(proposals)
+	c.m.LearnerCommitsReceived.Add(commits)
 }
 
-func (c *counters) fromLearner(ev *zab.Received, l *link) {
-	switch p := &ev.Packet; p.Type {
+func (c *counters) fromLearner(p *wire.Packet, l *link) {
+	switch p.Type {
 	case wire.TypeFollowerInfo, wire.TypeObserverInfo:
 		var info wire.LearnerInfo
 		d := jute.NewDecoder(p.Data)
@@ -124,8 +133,8 @@ func (c *counters) fromLearner(ev *zab.Received, l *link) {
 			l.learner.Store(&learnerMetrics{sid: sid, size: c.m.LearnerHandlerQueueSize.With(sid), time: c.m.LearnerHandlerQueueTime.With(sid)})
 		}
 	case wire.TypeAck:
-		if snap, ok := c.syncing[ev.Link]; ok {
-			delete(c.syncing, ev.Link)
+		if snap, ok := c.syncing[l.id]; ok {
+			delete(c.syncing, l.id)
 			c.inflight(snap)
 		} else if known := l.learner.Load(); known != nil {
 			c.acknowledged(known.sid, p.Zxid)
@@ -183,10 +192,12 @@ func (c *counters) inflight(snap bool) {
 func (c *counters) carried(e zab.Effect) {
 	switch e := e.(type) {
 	case zab.Send:
-		if t := e.Packet.Type; t == wire.TypeDiff || t == wire.TypeTrunc {
-			c.m.Diffs.Inc()
-			c.syncing[e.Link] = false
-			c.inflight(false)
+		for i := range e.Packets {
+			if t := e.Packets[i].Type; t == wire.TypeDiff || t == wire.TypeTrunc {
+				c.m.Diffs.Inc()
+				c.syncing[e.Link] = false
+				c.inflight(false)
+			}
 		}
 	case zab.SendSnapshot:
 		c.m.Snaps.Inc()

@@ -165,8 +165,8 @@ func (l *link) goOn(rest []byte) {
 	}
 }
 
-// send puts a packet into the output, which leaves when the turn ends. counted says that the node sent it. It is for the driver.
-func (l *link) send(p *wire.Packet, counted bool) {
+// send puts packets into the output, which leaves when the turn ends. counted says that the node sent them. It is for the driver.
+func (l *link) send(packets []wire.Packet, counted bool) {
 	if !l.touched {
 		l.touched = true
 		l.p.touched = append(l.p.touched, l)
@@ -176,17 +176,19 @@ func (l *link) send(p *wire.Packet, counted bool) {
 	if l.ending {
 		return
 	}
-	if n := len(l.out); n == 0 || l.out[n-1].stream != nil || len(l.out[n-1].b) >= writeChunk {
-		l.out = append(l.out, segment{b: l.p.buffer()})
-	}
-	s := &l.out[len(l.out)-1]
-	before := len(s.b)
-	s.b = p.Append(s.b)
-	s.queued.add(l.count)
-	l.count++
-	l.traffic.leaves(p)
-	if !counted {
-		s.uncounted += len(s.b) - before
+	for i := range packets {
+		if n := len(l.out); n == 0 || l.out[n-1].stream != nil || len(l.out[n-1].b) >= writeChunk {
+			l.out = append(l.out, segment{b: l.p.buffer()})
+		}
+		s := &l.out[len(l.out)-1]
+		before := len(s.b)
+		s.b = packets[i].Append(s.b)
+		s.queued.add(l.count)
+		l.count++
+		l.traffic.leaves(&packets[i])
+		if !counted {
+			s.uncounted += len(s.b) - before
+		}
 	}
 }
 

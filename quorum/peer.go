@@ -442,8 +442,8 @@ func (p *Peer) step() {
 		if m.ahead != nil {
 			m.ahead.add(-m.size)
 		}
-		for j := range m.packets {
-			p.event(now, m.link, zab.Received{Link: m.link.id, Packet: m.packets[j]})
+		if len(m.packets) > 0 {
+			p.event(now, m.link, zab.Received{Link: m.link.id, Packets: m.packets})
 		}
 		if m.event != nil {
 			p.event(now, m.link, m.event)
@@ -525,11 +525,11 @@ func (p *Peer) carry(e zab.Effect) {
 		p.closeLink(e)
 	case zab.Send:
 		if l := p.links[e.Link]; l != nil {
-			l.send(&e.Packet, true)
+			l.send(e.Packets, true)
 		}
 	case zab.EchoPing:
 		if l := p.links[e.Link]; l != nil {
-			l.send(&wire.Packet{Type: wire.TypePing, Zxid: e.Zxid, Data: p.app.Touched()}, false)
+			l.send([]wire.Packet{{Type: wire.TypePing, Zxid: e.Zxid, Data: p.app.Touched()}}, false)
 		}
 	case zab.SendSnapshot:
 		if l := p.links[e.Link]; l != nil {

@@ -50,10 +50,10 @@ type (
 		Error  bool
 	}
 
-	// Send hands a packet to a link.
+	// Send hands packets to a link.
 	Send struct {
-		Link   LinkID
-		Packet wire.Packet
+		Link    LinkID
+		Packets []wire.Packet
 	}
 
 	// SendSnapshot sends the packet SNAP and then the state as a stream (section 4.7), before anything that is sent later on the link. The state is that after

@@ -51,10 +51,10 @@ type (
 	// ListenFailed says that Listen could not bind any address. The node stops leading. It has no number: none may come behind the effect that ends that Listen.
 	ListenFailed struct{ Reason string }
 
-	// Received is a packet of a link, in the order of the link.
+	// Received are packets of a link, in the order of the link: as many as have come.
 	Received struct {
-		Link   LinkID
-		Packet wire.Packet
+		Link    LinkID
+		Packets []wire.Packet
 	}
 
 	// Sent says that bytes handed over by Send left for the network (were written to the socket).
@@ -108,7 +108,7 @@ type (
 	}
 
 	// Propose is a request turned into a transaction by a leader. Its zxid must be the one that NextZxid just gave. A reconfig needs Node.Configs of one version, and
-	// has its own zxid as the version of its config.
+	// has its own zxid as the version of its config. What follows from it is seen with the next call of Effects or the next event of another kind.
 	Propose struct{ Record Record }
 
 	// Sync is a sync request at its turn among the requests of a leader.

@@ -36,7 +36,7 @@ func (h *history) reset(zxid int64, recent []Record) {
 	for _, r := range recent {
 		h.push(r)
 	}
-	h.apply(zxid)
+	h.apply(zxid, nil)
 	h.trim(zxid)
 }
 
@@ -67,8 +67,8 @@ func (h *history) push(r Record) {
 	h.pending += len(r.Data)
 }
 
-// apply moves the state's end to zxid and returns the records it passed, in memory of their own.
-func (h *history) apply(zxid int64) []Record {
+// apply moves the state's end to zxid and appends the records it passed to dst.
+func (h *history) apply(zxid int64, dst []Record) []Record {
 	from := h.done
 	for h.done < len(h.entries) && h.entries[h.done].Zxid <= zxid {
 		h.pending -= len(h.entries[h.done].Data)
@@ -78,7 +78,7 @@ func (h *history) apply(zxid int64) []Record {
 	if h.applied != zxid {
 		panic(fmt.Sprintf("zab: apply up to %#x, but the log has %#x to %#x", zxid, h.base, h.last()))
 	}
-	return append(make([]Record, 0, h.done-from), h.entries[from:h.done]...)
+	return append(dst, h.entries[from:h.done]...)
 }
 
 // trim lets applied entries go when they are too large together, or too many; but the number is no reason to let go what is behind sent, which a learner waits for.

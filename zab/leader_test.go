@@ -29,7 +29,7 @@ func lead(t *testing.T, o Options, d Disk, c *ensemble.Config) *solo {
 
 // from is a packet of a learner.
 func from(link LinkID, kind wire.Type, zxid int64, data []byte) Event {
-	return Received{link, wire.Packet{Type: kind, Zxid: zxid, Data: data}}
+	return Received{link, []wire.Packet{{Type: kind, Zxid: zxid, Data: data}}}
 }
 
 func infoOf(sid, config int64) []byte {
@@ -53,9 +53,25 @@ func (s *solo) joins(link LinkID, sid int64, epoch, zxid int64) []Effect {
 	return effects
 }
 
+// sent is one packet of a Send.
+type sent struct {
+	Link   LinkID
+	Packet wire.Packet
+}
+
+// sends are the packets that were sent.
+func sends(effects []Effect) (list []sent) {
+	for _, e := range pick[Send](effects) {
+		for _, p := range e.Packets {
+			list = append(list, sent{e.Link, p})
+		}
+	}
+	return list
+}
+
 // kinds are the types of the packets sent on a link.
 func kinds(effects []Effect, link LinkID) (types []wire.Type) {
-	for _, e := range pick[Send](effects) {
+	for _, e := range sends(effects) {
 		if e.Link == link {
 			types = append(types, e.Packet.Type)
 		}
@@ -87,7 +103,7 @@ func (s *solo) propose(t *testing.T) (int64, []Effect) {
 func TestLeaderOrder(t *testing.T) {
 	s := lead(t, Options{}, Disk{Zxid: z(1, 4), AcceptedEpoch: 4, CurrentEpoch: 1}, members(t, 0, 1, 2, 3))
 	effects := s.step(LinkUp{Link: 1}, from(1, wire.TypeFollowerInfo, z(6, 0), infoOf(1, 0)))
-	if p := pick[PersistEpoch](effects); len(p) != 1 || p[0] != (PersistEpoch{AcceptedEpoch, 7}) || len(pick[Send](effects)) != 0 {
+	if p := pick[PersistEpoch](effects); len(p) != 1 || p[0] != (PersistEpoch{AcceptedEpoch, 7}) || len(sends(effects)) != 0 {
 		t.Fatalf("%+v", effects)
 	}
 	effects = s.step(EpochPersisted{AcceptedEpoch, 7})
@@ -95,7 +111,7 @@ func TestLeaderOrder(t *testing.T) {
 		t.Fatalf("%+v", effects)
 	}
 	effects = s.step(from(1, wire.TypeAckEpoch, z(1, 2), ackEpochOf(1)))
-	if p := pick[PersistEpoch](effects); len(p) != 1 || p[0] != (PersistEpoch{CurrentEpoch, 7}) || len(pick[Send](effects)) != 0 {
+	if p := pick[PersistEpoch](effects); len(p) != 1 || p[0] != (PersistEpoch{CurrentEpoch, 7}) || len(sends(effects)) != 0 {
 		t.Fatalf("%+v", effects)
 	}
 	effects = s.step(EpochPersisted{CurrentEpoch, 7})
@@ -423,7 +439,7 @@ func TestLeaderSteps(t *testing.T) {
 			if len(kinds(effects, 1)) != 1 || len(pick[Close](effects)) != 0 {
 				t.Errorf("%+v", effects)
 			}
-			s.step(Sent{Link: 1, Bytes: pick[Send](effects)[0].Packet.Size()})
+			s.step(Sent{Link: 1, Bytes: sends(effects)[0].Packet.Size()})
 		}
 	})
 	t.Run("not over a link that is full", func(t *testing.T) {

@@ -119,7 +119,7 @@ func (l *learner) connected(link LinkID) {
 
 func (l *learner) send(p wire.Packet) {
 	l.inflight += p.Size()
-	l.n.emit(Send{l.link, p})
+	l.n.send(l.link, p)
 }
 
 // fail ends the role because of what the leader sent.

@@ -25,16 +25,16 @@ func follow(t *testing.T, d Disk, epoch int64, c *ensemble.Config) *follower {
 	if len(dials) != 1 {
 		t.Fatalf("dials %+v", dials)
 	}
-	sent := pick[Send](s.step(LinkUp{f.link, dials[0].Dial}))
+	sent := sends(s.step(LinkUp{f.link, dials[0].Dial}))
 	if len(sent) != 1 || sent[0].Packet.Type != wire.TypeFollowerInfo || sent[0].Packet.Zxid != zxidOf(d.AcceptedEpoch) {
 		t.Fatalf("sent %+v", sent)
 	}
 	effects := f.leads(wire.TypeLeaderInfo, zxidOf(epoch), (&wire.LeaderInfo{ProtocolVersion: wire.ProtocolVersion}).Append(nil))
-	if len(pick[Send](effects)) != 0 {
+	if len(sends(effects)) != 0 {
 		t.Fatalf("it answers before acceptedEpoch is durable: %+v", effects)
 	}
 	s.disk.AcceptedEpoch = epoch
-	sent = pick[Send](s.step(EpochPersisted{AcceptedEpoch, epoch}))
+	sent = sends(s.step(EpochPersisted{AcceptedEpoch, epoch}))
 	if len(sent) != 1 || sent[0].Packet.Type != wire.TypeAckEpoch || sent[0].Packet.Zxid != d.Zxid {
 		t.Fatalf("sent %+v", sent)
 	}
@@ -46,12 +46,12 @@ func (f *follower) leads(kind wire.Type, zxid int64, data []byte) []Effect {
 	if data == nil && (kind == wire.TypeProposal || kind == wire.TypeInform) {
 		data = txn(zxid, "")
 	}
-	return f.step(Received{f.link, wire.Packet{Type: kind, Zxid: zxid, Data: data}})
+	return f.step(Received{f.link, []wire.Packet{{Type: kind, Zxid: zxid, Data: data}}})
 }
 
 // acks are the zxids of the ACKs among effects.
 func acks(effects []Effect) (zxids []int64) {
-	for _, s := range pick[Send](effects) {
+	for _, s := range sends(effects) {
 		if s.Packet.Type == wire.TypeAck {
 			zxids = append(zxids, s.Packet.Zxid)
 		}
@@ -100,10 +100,10 @@ func TestFollowerOrder(t *testing.T) {
 	f := follow(t, Disk{Zxid: z(1, 1), AcceptedEpoch: 1, CurrentEpoch: 1}, 2, c)
 	f.leads(wire.TypeDiff, z(1, 2), nil)
 	effects := f.step(
-		Received{7, wire.Packet{Type: wire.TypeProposal, Zxid: z(1, 2), Data: txn(z(1, 2), "a")}},
-		Received{7, wire.Packet{Type: wire.TypeCommit, Zxid: z(1, 2)}},
-		Received{7, wire.Packet{Type: wire.TypeProposal, Zxid: z(2, 1), Data: txn(z(2, 1), "b")}}, // a Java leader's outstanding proposal
-		Received{7, wire.Packet{Type: wire.TypeNewLeader, Zxid: z(2, 0), Data: []byte(c.String())}},
+		Received{7, []wire.Packet{{Type: wire.TypeProposal, Zxid: z(1, 2), Data: txn(z(1, 2), "a")}}},
+		Received{7, []wire.Packet{{Type: wire.TypeCommit, Zxid: z(1, 2)}}},
+		Received{7, []wire.Packet{{Type: wire.TypeProposal, Zxid: z(2, 1), Data: txn(z(2, 1), "b")}}}, // a Java leader's outstanding proposal
+		Received{7, []wire.Packet{{Type: wire.TypeNewLeader, Zxid: z(2, 0), Data: []byte(c.String())}}},
 	)
 	if a := pick[Append](effects); len(a) != 1 || len(a[0].Records) != 2 {
 		t.Errorf("appended %+v", a)
@@ -132,8 +132,8 @@ func TestFollowerOrder(t *testing.T) {
 		t.Errorf("ACK %x", got)
 	}
 	effects = f.step(
-		Received{7, wire.Packet{Type: wire.TypeCommit, Zxid: z(2, 1)}},
-		Received{7, wire.Packet{Type: wire.TypeCommit, Zxid: z(2, 2)}})
+		Received{7, []wire.Packet{{Type: wire.TypeCommit, Zxid: z(2, 1)}}},
+		Received{7, []wire.Packet{{Type: wire.TypeCommit, Zxid: z(2, 2)}}})
 	if a := pick[Apply](effects); len(a) != 1 || len(a[0].Records) != 2 {
 		t.Errorf("applied %+v", a)
 	}
@@ -186,7 +186,7 @@ func TestFollowerRefuses(t *testing.T) {
 	t.Run("a lower epoch", func(t *testing.T) {
 		s := newSolo(t, 1, Disk{Zxid: z(1, 5), AcceptedEpoch: 5, CurrentEpoch: 1}, c)
 		d := pick[Dial](s.step(Heard{2, vote(Following, 3, 0, 1, 1)}, Heard{3, vote(Leading, 3, 0, 1, 1)}))[0].Dial
-		effects := s.step(LinkUp{7, d}, Received{7, wire.Packet{Type: wire.TypeLeaderInfo, Zxid: z(4, 0)}})
+		effects := s.step(LinkUp{7, d}, Received{7, []wire.Packet{{Type: wire.TypeLeaderInfo, Zxid: z(4, 0)}}})
 		if c := pick[Close](effects); len(c) != 1 || len(pick[PersistEpoch](effects)) != 0 {
 			t.Errorf("%+v", effects)
 		}
@@ -194,9 +194,9 @@ func TestFollowerRefuses(t *testing.T) {
 	t.Run("the same epoch does not count again", func(t *testing.T) {
 		s := newSolo(t, 1, Disk{Zxid: z(1, 5), AcceptedEpoch: 5, CurrentEpoch: 1}, c)
 		d := pick[Dial](s.step(Heard{2, vote(Following, 3, 0, 1, 1)}, Heard{3, vote(Leading, 3, 0, 1, 1)}))[0].Dial
-		effects := s.step(LinkUp{7, d}, Received{7, wire.Packet{Type: wire.TypeLeaderInfo, Zxid: z(5, 0)}})
+		effects := s.step(LinkUp{7, d}, Received{7, []wire.Packet{{Type: wire.TypeLeaderInfo, Zxid: z(5, 0)}}})
 		var ack wire.AckEpoch
-		sent := pick[Send](effects)
+		sent := sends(effects)
 		dec := jute.NewDecoder(sent[len(sent)-1].Packet.Data)
 		if ack.Decode(&dec); ack.CurrentEpoch != -1 || len(pick[PersistEpoch](effects)) != 0 {
 			t.Errorf("%+v", effects)
@@ -407,7 +407,7 @@ func TestObserver(t *testing.T) {
 	s := newSolo(t, 1, Disk{Zxid: z(1, 3), AcceptedEpoch: 2, CurrentEpoch: 2}, c)
 	f := &follower{s, 7}
 	d := pick[Dial](s.step(Heard{2, vote(Following, 3, 0, 1, 1)}, Heard{3, vote(Leading, 3, 0, 1, 1)}))[0].Dial
-	if sent := pick[Send](s.step(LinkUp{7, d})); sent[0].Packet.Type != wire.TypeObserverInfo {
+	if sent := sends(s.step(LinkUp{7, d})); sent[0].Packet.Type != wire.TypeObserverInfo {
 		t.Errorf("%+v", sent)
 	}
 	f.leads(wire.TypeLeaderInfo, z(2, 0), nil)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"quoll/ensemble"
+	"quoll/zab/wire"
 )
 
 // Role is what a server does in its ensemble. Mirrors the Java enum ServerState; the numbers are those on the wire.
@@ -42,8 +43,14 @@ type Node struct {
 	opts Options
 	now  time.Duration
 	out  []Effect
-	// appendAt and applyAt are the positions in out, counted from 1, of an Append and an Apply that may still grow; 0 for none.
-	appendAt, applyAt int
+	// sendAt, appendAt and applyAt are the positions in out, counted from 1, of a Send, an Append and an Apply that may still grow, 0 for none: they have what is to be sent to
+	// sendTo, appended and applied when they are complete.
+	sendAt, appendAt, applyAt int
+	sendTo                    LinkID
+	sending                   []wire.Packet
+	appending, applying       []Record
+	// untold says that there are proposals that were not looked at.
+	untold bool
 
 	// role and what belongs to it: election is set while looking, leader while leading, learner while following or observing. While looking,
 	// election is nil as long as the role before is being left: the log drains or the state is being restored.
@@ -145,10 +152,12 @@ func (n *Node) Step(now time.Duration, ev Event) {
 	if now < n.now {
 		panic(fmt.Sprintf("zab: time goes back from %v to %v", n.now, now))
 	}
-	if due := n.Deadline(); due != Never && now-due > n.opts.Tick {
-		n.overslept(now - due)
+	if now > n.now {
+		if due := n.Deadline(); due != Never && now-due > n.opts.Tick {
+			n.overslept(now - due)
+		}
+		n.now = now
 	}
-	n.now = now
 	switch ev := ev.(type) {
 	case Tick:
 	case Heard:
@@ -171,11 +180,16 @@ func (n *Node) Step(now time.Duration, ev Event) {
 			n.leave("cannot listen for learners: %s", ev.Reason)
 		}
 	case Received:
-		switch {
-		case n.learner != nil && n.learner.link != 0 && (n.learner.link == ev.Link || mutant(oldLinkAccepted)):
-			n.learner.receive(ev.Packet)
-		case n.leader != nil:
-			n.leader.receive(ev.Link, ev.Packet)
+		for i := range ev.Packets {
+			switch {
+			case n.learner != nil && n.learner.link != 0 && (n.learner.link == ev.Link || mutant(oldLinkAccepted)):
+				n.learner.receive(ev.Packets[i])
+			case n.leader != nil:
+				n.leader.receive(ev.Link, ev.Packets[i])
+			}
+			if !n.broadcasting() {
+				n.tick() // each step of a synchronization builds on the one before
+			}
 		}
 	case Sent:
 		switch {
@@ -208,6 +222,8 @@ func (n *Node) Step(now time.Duration, ev Event) {
 		}
 	case Propose:
 		n.propose(ev.Record)
+		n.untold = true
+		return
 	case Sync:
 		if n.leader != nil {
 			n.leader.sync(ev)
@@ -247,8 +263,14 @@ func (n *Node) overslept(late time.Duration) {
 	}
 }
 
+// broadcasting reports whether this server is in the phase of broadcast.
+func (n *Node) broadcasting() bool {
+	return n.leader != nil && n.leader.phase == leaderBroadcasting || n.learner != nil && n.learner.phase == learnerServing
+}
+
 // tick does what is due and what has become possible.
 func (n *Node) tick() {
+	n.untold = false
 	for more := true; more; {
 		leader, learner, election := n.leader, n.learner, n.election
 		switch {
@@ -270,10 +292,14 @@ func (n *Node) tick() {
 
 // Effects appends what is to do since the last call to dst and returns it.
 func (n *Node) Effects(dst []Effect) []Effect {
+	if n.untold {
+		n.tick()
+	}
+	n.complete()
+	n.completeSend()
 	dst = append(dst, n.out...)
 	clear(n.out)
 	n.out = n.out[:0]
-	n.appendAt, n.applyAt = 0, 0
 	return dst
 }
 
@@ -375,9 +401,38 @@ func (n *Node) Status() Status {
 func (n *Node) emit(e Effect) {
 	switch e.(type) {
 	case Truncate, InstallSnapshot, Reload, PersistEpoch, Configure, Serve, ServeReadOnly, StopServing, SendSnapshot, Deliver:
-		n.appendAt, n.applyAt = 0, 0
+		n.complete()
 	}
 	n.out = append(n.out, e)
+}
+
+// complete ends the Append and the Apply that grow.
+func (n *Node) complete() {
+	if n.appendAt > 0 {
+		n.out[n.appendAt-1] = Append{n.appending}
+	}
+	if n.applyAt > 0 {
+		n.out[n.applyAt-1] = Apply{n.applying}
+	}
+	n.appendAt, n.applyAt, n.appending, n.applying = 0, 0, nil, nil
+}
+
+// send hands a packet to a link. Those that follow each other become one effect.
+func (n *Node) send(link LinkID, p wire.Packet) {
+	if n.sendAt == 0 || n.sendAt < len(n.out) || n.sendTo != link {
+		n.completeSend()
+		n.out = append(n.out, nil)
+		n.sendAt, n.sendTo = len(n.out), link
+	}
+	n.sending = append(n.sending, p)
+}
+
+// completeSend ends the Send that grows.
+func (n *Node) completeSend() {
+	if n.sendAt > 0 {
+		n.out[n.sendAt-1] = Send{n.sendTo, n.sending}
+	}
+	n.sendAt, n.sending = 0, nil
 }
 
 func (n *Node) note(format string, args ...any) { n.emit(Note{Text: fmt.Sprintf(format, args...)}) }

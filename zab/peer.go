@@ -71,7 +71,7 @@ type peer struct {
 
 func (p *peer) send(packet wire.Packet) {
 	p.inflight += packet.Size()
-	p.l.n.emit(Send{p.link, packet})
+	p.l.n.send(p.link, packet)
 }
 
 // excess is how many bytes more than a window wait for the link, but for the last transaction.

@@ -153,13 +153,11 @@ func (n *Node) epochPersisted(ev EpochPersisted) {
 // append adds a record to the log. Records of one turn become one effect.
 func (n *Node) append(r Record) {
 	n.log.push(r)
-	if n.appendAt > 0 {
-		a := n.out[n.appendAt-1].(Append)
-		n.out[n.appendAt-1] = Append{append(a.Records, r)}
-		return
+	if n.appendAt == 0 {
+		n.out = append(n.out, nil)
+		n.appendAt = len(n.out)
 	}
-	n.emit(Append{[]Record{r}})
-	n.appendAt = len(n.out)
+	n.appending = append(n.appending, r)
 }
 
 // apply gives the log up to zxid to the state. Records of one turn become one effect.
@@ -167,19 +165,16 @@ func (n *Node) apply(zxid int64) {
 	if zxid == n.log.applied {
 		return
 	}
-	records := n.log.apply(zxid)
+	if n.applyAt == 0 {
+		n.out = append(n.out, nil)
+		n.applyAt = len(n.out)
+	}
+	n.applying = n.log.apply(zxid, n.applying)
 	if n.leader != nil {
 		n.log.trim(n.leader.sent())
 	} else {
 		n.log.trim(zxid)
 	}
-	if n.applyAt > 0 {
-		a := n.out[n.applyAt-1].(Apply)
-		n.out[n.applyAt-1] = Apply{append(a.Records, records...)}
-		return
-	}
-	n.emit(Apply{records})
-	n.applyAt = len(n.out)
 }
 
 // linkUp gives a new connection to whoever wants it.

@@ -109,7 +109,7 @@ func TestHistory(t *testing.T) {
 	h.reset(0, nil)
 	for i := int64(1); i <= 6; i++ {
 		h.push(Record{Zxid: z(1, i), Data: make([]byte, 20)})
-		if got := h.apply(z(1, i)); len(got) != 1 || got[0].Zxid != z(1, i) {
+		if got := h.apply(z(1, i), nil); len(got) != 1 || got[0].Zxid != z(1, i) {
 			t.Fatalf("%+v", got)
 		}
 		h.trim(z(1, 1))
@@ -125,7 +125,7 @@ func TestHistory(t *testing.T) {
 	if h.pendingBytes() != 90 || h.last() != z(1, 7) || h.applied != z(1, 6) {
 		t.Errorf("pending: %+v", h)
 	}
-	h.apply(z(1, 7))
+	h.apply(z(1, 7), nil)
 	h.trim(z(1, 1))
 	if h.first() != z(1, 7) || h.pendingBytes() != 0 {
 		t.Errorf("by bytes: %+v", h)

@@ -425,13 +425,15 @@ func (h *host) effect(e Effect) {
 			w.logf("%d closes link %d: %s", h.sid, e.Link, e.Reason)
 		}
 	case Send:
-		if p := e.Packet; (p.Type == wire.TypeAck || p.Type == wire.TypeAckEpoch) && p.Zxid > lastOf(h.disk) && counterOf(p.Zxid) != 0 {
-			w.fatalf("%d sends %v %#x, its disk has %#x", h.sid, p.Type, p.Zxid, lastOf(h.disk))
+		for _, p := range e.Packets {
+			if (p.Type == wire.TypeAck || p.Type == wire.TypeAckEpoch) && p.Zxid > lastOf(h.disk) && counterOf(p.Zxid) != 0 {
+				w.fatalf("%d sends %v %#x, its disk has %#x", h.sid, p.Type, p.Zxid, lastOf(h.disk))
+			}
+			if p.Type == wire.TypeAck && epochOf(p.Zxid) > h.current {
+				w.fatalf("%d acknowledges %#x in epoch %d", h.sid, p.Zxid, h.current)
+			}
+			h.send(e.Link, p, nil)
 		}
-		if e.Packet.Type == wire.TypeAck && epochOf(e.Packet.Zxid) > h.current {
-			w.fatalf("%d acknowledges %#x in epoch %d", h.sid, e.Packet.Zxid, h.current)
-		}
-		h.send(e.Link, e.Packet, nil)
 	case SendSnapshot:
 		w.snaps++
 		got := int64(0)
@@ -598,7 +600,7 @@ func (h *host) send(id LinkID, p wire.Packet, snapshot []Record) {
 			to.onWire[id] = snapshot
 			l.pause[end] = true
 		}
-		to.step(Received{id, q})
+		to.step(Received{id, []wire.Packet{q}})
 	})
 	var left func()
 	left = func() {

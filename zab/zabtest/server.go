@@ -245,7 +245,7 @@ func (s *server) receive(l *link, p *wire.Packet, snapshot history) {
 		w.tracePacket(l, s, p)
 	}
 	s.ghost.receives(p)
-	s.step(zab.Received{Link: l.id, Packet: *p})
+	s.step(zab.Received{Link: l.id, Packets: []wire.Packet{*p}})
 }
 
 // heard gives a vote to the node.
@@ -315,7 +315,9 @@ func (s *server) effect(e zab.Effect) {
 			w.tracef("%d closes the link: %s", s.sid, e.Reason)
 		}
 	case zab.Send:
-		s.send(e.Link, &e.Packet, nil)
+		for i := range e.Packets {
+			s.send(e.Link, &e.Packets[i], nil)
+		}
 	case zab.SendSnapshot:
 		if got := w.zxid(s.state); got != e.Zxid && uint32(e.Zxid) != 0 {
 			w.violate("contract", "server %d: snapshot %#x of a state at %#x", s.sid, e.Zxid, got)
