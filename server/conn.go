@@ -28,6 +28,7 @@ const (
 	queueLimit    = 8 << 20   // bytes of requests of one connection that wait for their turn
 	readsPerLock  = 64        // reads that keep transactions waiting together
 	maxSpare      = 32        // requests that are done and kept for those to come
+	bodyRoom      = 32 << 10  // how much memory writes that come together share
 	queueLength   = 1000      // requests of one connection that wait for their turn before more are read
 	watchLimit    = 128 << 20 // bytes of paths that a connection may watch
 	connectLimit  = 4 << 10   // bytes of the request that begins a session; those of all clients known are below 100
@@ -109,6 +110,7 @@ type connReader struct {
 	frames     int  // since the last endBatch
 	direct     int  // replies in query.b, made under that lock
 	submit     []*Request
+	bodies     arena // of the writes of a batch
 	query      query
 }
 
@@ -483,7 +485,7 @@ func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {
 	if c.session.Load().conn.Load() != c {
 		return net.ErrClosed // the client has another connection by now, which must not be overtaken
 	}
-	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: append([]byte(nil), body...), IDs: c.identities(), conn: c, service: c.service, received: c.now, write: true}
+	r := &Request{Session: c.session.Load().id, Cxid: xid, Op: op, Body: c.bodies.clone(body, min(len(body)+c.w-c.r, bodyRoom)), IDs: c.identities(), conn: c, service: c.service, received: c.now, write: true}
 	code, zxid := r.screen(c.s.member != nil), int64(lastApplied)
 	if code == jute.OK {
 		code, zxid = c.refusedHere(r), 0
@@ -571,7 +573,7 @@ func (c *conn) endBatch() bool {
 		c.tryFlush() // to submit may take as long as the disk does
 		c.s.sequencer.Submit(c.submit)
 		clear(c.submit)
-		c.submit = c.submit[:0]
+		c.submit, c.bodies = c.submit[:0], arena{}
 	}
 	return c.flush()
 }

@@ -114,12 +114,14 @@ func (r *Request) ownsEphemeral() bool {
 }
 
 // packet is the packet in which a learner sends a request to its leader.
-func (r *Request) packet() wire.Packet {
-	data := make([]byte, 0, 16+len(r.Body))
-	data = jute.AppendInt64(data, r.Session)
-	data = jute.AppendInt32(data, r.Cxid)
-	data = jute.AppendInt32(data, int32(r.Op))
-	return wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: append(data, r.Body...), AuthInfo: r.IDs}
+func (m *Member) packet(r *Request) wire.Packet {
+	start, b := len(m.outward), m.outward
+	b = jute.AppendInt64(b, r.Session)
+	b = jute.AppendInt32(b, r.Cxid)
+	b = jute.AppendInt32(b, int32(r.Op))
+	b = append(b, r.Body...)
+	m.outward = b
+	return wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: b[start:len(b):len(b)], AuthInfo: r.IDs}
 }
 
 // isGlobal reports whether the tree has the session.

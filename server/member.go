@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -26,6 +25,10 @@ import (
 const (
 	// abroadLimit is how many bytes of requests a learner has with its leader while connections wait for them. What is more waits in the inbox.
 	abroadLimit = 64 << 20
+	// proposalRoom is how much memory proposals share. A history that keeps few of them keeps no more than this for nothing.
+	proposalRoom = 32 << 10
+	// outwardKept is how much memory for requests to the leader is kept from turn to turn.
+	outwardKept = 1 << 20
 	// lineLimit is how many bytes of a learner's requests a leader keeps before it closes the link; learners that are no members may have as much together, and who comes back has
 	// what it had. To read it no further is no way out: behind the requests come the ACKs without which the line does not move, and the PINGs. A learner of quoll gets there only
 	// with requests whose connections are gone; one that is Java has globalOutstandingLimit requests and one more for each connection, of whatever size.
@@ -51,6 +54,9 @@ type Member struct {
 	service  int64     // the number of that service
 	own      []*Request
 	encoded  []byte        // scratch
+	data     arena         // of proposals
+	handed   []Proposal    // scratch
+	outward  []byte        // requests on their way to the leader, of this turn
 	line     []queued      // requests of a leader, in the order in which they are prepared
 	lineAt   int           // those before it are done
 	bytes    map[int64]int // of the requests in it, by queued.of
@@ -225,6 +231,9 @@ func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 	if m.serving.Role == zab.Leading {
 		return m.lead(now, n)
 	}
+	if m.outward = m.outward[:0]; cap(m.outward) > outwardKept {
+		m.outward = nil
+	}
 	done := 0
 	for ; done < len(m.own) && !n.Full() && m.mayForward(); done++ {
 		m.s.metrics.LearnerRequestQueueSize.Observe(int64(len(m.own) - done - 1))
@@ -271,7 +280,7 @@ func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 		m.mu.Unlock()
 	}
 	if first := m.upgrade(r); first != nil {
-		n.Step(now, zab.Forward{Packet: first.packet()})
+		n.Step(now, zab.Forward{Packet: m.packet(first)})
 	}
 	if r.conn != nil && r.stage.CompareAndSwap(stageHere, stageAbroad) {
 		m.abroad.Add(int64(r.size()))
@@ -285,7 +294,7 @@ func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 	if m.s.journal != nil {
 		r.leftQueue.Store(int64(time.Since(m.s.started)))
 	}
-	n.Step(now, zab.Forward{Packet: r.packet()})
+	n.Step(now, zab.Forward{Packet: m.packet(r)})
 }
 
 // mayForward reports whether the leader has little enough of what connections wait for. If not, there will be a call of Work when it has.
@@ -376,12 +385,14 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 	wall, began := s.opts.Now(), time.Now()
 	s.locks[0].RLock()
 	defer s.locks[0].RUnlock()
-	var proposals []Proposal
+	proposals := m.handed[:0]
 	defer func() {
 		s.countPrepared(began, int64(len(proposals)))
 		m.mu.Lock()
 		m.proposed = append(m.proposed, proposals...)
 		m.mu.Unlock()
+		clear(proposals)
+		m.handed = proposals
 	}()
 	for size := 0; m.lineAt < len(m.line) && size < batchLimit; m.lineAt++ {
 		q := &m.line[m.lineAt]
@@ -413,7 +424,7 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 			s.countPreparing(r, began, len(m.line)-m.lineAt-1)
 			txn := m.prepare(zxid, wall, q)
 			m.encoded = txn.Append(m.encoded[:0])
-			record := zab.Record{Zxid: zxid, Data: bytes.Clone(m.encoded)}
+			record := zab.Record{Zxid: zxid, Data: m.data.clone(m.encoded, proposalRoom)}
 			if txn.Op() == jute.OpReconfig {
 				record, _ = zab.RecordOf(zxid, record.Data)
 			}

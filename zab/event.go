@@ -119,7 +119,8 @@ type (
 		Tag uint64
 	}
 
-	// Forward sends a packet of a learner to its leader: REQUEST or REVALIDATE. Lost if there is no leader that serves.
+	// Forward sends a packet of a learner to its leader: REQUEST or REVALIDATE. Lost if there is no leader that serves. Its memory is of the caller again when the effects of the
+	// step are carried out.
 	Forward struct{ Packet wire.Packet }
 
 	// Reply sends a packet of a leader to one of its learners: the answer to REVALIDATE. Lost if the link is down.

@@ -49,6 +49,8 @@ type Node struct {
 	sendTo                    LinkID
 	sending                   []wire.Packet
 	appending, applying       []Record
+	// room is how many the last ones had: the next have about as many.
+	room struct{ send, append, apply int }
 	// untold says that there are proposals that were not looked at.
 	untold bool
 
@@ -397,6 +399,9 @@ func (n *Node) Status() Status {
 	return s
 }
 
+// mostExpected is for how many packets or records room is made at once.
+const mostExpected = 255
+
 // emit appends an effect. Appends and applies do not move over those that depend on the log or the state as it is.
 func (n *Node) emit(e Effect) {
 	switch e.(type) {
@@ -410,9 +415,11 @@ func (n *Node) emit(e Effect) {
 func (n *Node) complete() {
 	if n.appendAt > 0 {
 		n.out[n.appendAt-1] = Append{n.appending}
+		n.room.append = len(n.appending)
 	}
 	if n.applyAt > 0 {
 		n.out[n.applyAt-1] = Apply{n.applying}
+		n.room.apply = len(n.applying)
 	}
 	n.appendAt, n.applyAt, n.appending, n.applying = 0, 0, nil, nil
 }
@@ -423,6 +430,7 @@ func (n *Node) send(link LinkID, p wire.Packet) {
 		n.completeSend()
 		n.out = append(n.out, nil)
 		n.sendAt, n.sendTo = len(n.out), link
+		n.sending = make([]wire.Packet, 0, min(n.room.send, mostExpected)+1)
 	}
 	n.sending = append(n.sending, p)
 }
@@ -431,6 +439,7 @@ func (n *Node) send(link LinkID, p wire.Packet) {
 func (n *Node) completeSend() {
 	if n.sendAt > 0 {
 		n.out[n.sendAt-1] = Send{n.sendTo, n.sending}
+		n.room.send = len(n.sending)
 	}
 	n.sendAt, n.sending = 0, nil
 }

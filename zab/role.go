@@ -156,6 +156,7 @@ func (n *Node) append(r Record) {
 	if n.appendAt == 0 {
 		n.out = append(n.out, nil)
 		n.appendAt = len(n.out)
+		n.appending = make([]Record, 0, min(n.room.append, mostExpected)+1)
 	}
 	n.appending = append(n.appending, r)
 }
@@ -168,6 +169,7 @@ func (n *Node) apply(zxid int64) {
 	if n.applyAt == 0 {
 		n.out = append(n.out, nil)
 		n.applyAt = len(n.out)
+		n.applying = make([]Record, 0, min(n.room.apply, mostExpected)+1)
 	}
 	n.applying = n.log.apply(zxid, n.applying)
 	if n.leader != nil {
