@@ -54,6 +54,7 @@ const (
 	pointObserverServes
 	pointStrangerServes
 	pointNoQuorum
+	pointTogether
 	points
 )
 
@@ -65,7 +66,7 @@ var pointNames = [points]string{
 	"reconfig refused", "reconfig proposed", "reconfig committed", "reconfig without its leader", "leader lost with a reconfig pending", "hand-over to a designated leader",
 	"config in force by its commit", "config in force by NEWLEADER", "config in force by gossip", "last seen config taken back", "role changed by a config",
 	"request forwarded", "request acknowledged", "error transaction", "read", "sync answered", "session revalidated", "session refused",
-	"session expired", "observer serves", "stranger serves", "no quorum left",
+	"session expired", "observer serves", "stranger serves", "no quorum left", "packets that came together",
 }
 
 // coverage counts what runs came by.

@@ -50,6 +50,9 @@ type server struct {
 	running bool
 	// flushing says that steps were made whose effects are still to be run.
 	flushing bool
+	// unread are packets of the link unreadOf that came meanwhile; the node gets them together.
+	unread   []wire.Packet
+	unreadOf *link
 	// wake is when the next tick is planned.
 	wake time.Duration
 	// pausedUntil is when the process goes on.
@@ -80,7 +83,7 @@ func (s *server) start() {
 	s.ghost.start()
 	s.crashInEffects, s.crashAt, s.crashInPhases, s.pausedUntil = 0, crashNowhere, 0, 0
 	s.stopAt = stopPlace{}
-	s.flushing, s.wake = false, never
+	s.flushing, s.wake, s.unread = false, never, nil
 	s.turns = 0
 	s.serving, s.listening, s.sealed, s.leader, s.role = false, false, false, 0, zab.Looking
 	s.app.stop()
@@ -146,7 +149,7 @@ func (s *server) crashAndReturn() {
 
 // step gives an event to the node. Its effects follow at once, or together with those of other steps.
 func (s *server) step(ev zab.Event) {
-	if !s.up {
+	if s.readOn(); !s.up {
 		return
 	}
 	w := s.w
@@ -170,8 +173,34 @@ func (s *server) step(ev zab.Event) {
 	s.run()
 }
 
-// run gives waiting requests to the node and carries out the effects, until there are none.
+// readOn gives the node the packets that wait.
+func (s *server) readOn() {
+	if len(s.unread) == 0 || !s.up {
+		return
+	}
+	if s.takeUnread(); !s.running && s.changed() {
+		s.run()
+	}
+}
+
+func (s *server) takeUnread() {
+	packets := s.unread
+	s.unread = nil
+	for i := range packets {
+		s.ghost.receives(&packets[i])
+	}
+	if len(packets) > 1 {
+		s.w.cover.hit(pointTogether)
+	}
+	s.w.steps++
+	s.node.Step(s.clock.read(s.w.now), zab.Received{Link: s.unreadOf.id, Packets: packets})
+}
+
+// run gives waiting packets and requests to the node and carries out the effects, until there are none.
 func (s *server) run() {
+	if len(s.unread) > 0 {
+		s.takeUnread()
+	}
 	s.flushing, s.running = false, true
 	life := s.life
 	for {
@@ -244,6 +273,12 @@ func (s *server) receive(l *link, p *wire.Packet, snapshot history) {
 	if w.tracing() {
 		w.tracePacket(l, s, p)
 	}
+	if s.flushing && p.Type != wire.TypeSnap && (len(s.unread) == 0 || s.unreadOf == l) {
+		s.unreadOf = l
+		s.unread = append(s.unread, *p)
+		return
+	}
+	s.readOn()
 	s.ghost.receives(p)
 	s.step(zab.Received{Link: l.id, Packets: []wire.Packet{*p}})
 }
@@ -254,6 +289,7 @@ func (s *server) heard(from *server, v *wire.Notification) {
 	if w := s.w; w.tracing() && w.traceVotes {
 		w.tracef("%d>%d %v: %d with %s of epoch %d, round %d", from.sid, s.sid, zab.Role(v.State), v.Leader, w.zxidText(v.Zxid), v.PeerEpoch, v.Round)
 	}
+	s.readOn()
 	s.ghost.hear(from, v)
 	s.step(zab.Heard{From: from.sid, Vote: *v})
 }
