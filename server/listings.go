@@ -35,11 +35,10 @@ func (l *listings) get(path []byte, n *tree.Node, children int) (list []byte, pu
 		return nil, false
 	}
 	stat := n.Persisted()
-	now := listing{czxid: stat.Czxid, pzxid: stat.Pzxid, children: children}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	old := l.all[string(path)]
-	if old != nil && old.czxid == now.czxid && old.pzxid == now.pzxid && old.children == now.children {
+	if old != nil && old.czxid == stat.Czxid && old.pzxid == stat.Pzxid && old.children == children {
 		return old.list, old.list == nil
 	}
 	if old != nil {
@@ -47,7 +46,7 @@ func (l *listings) get(path []byte, n *tree.Node, children int) (list []byte, pu
 	} else {
 		l.makeRoom(nil, 0)
 	}
-	l.all[string(path)] = &now
+	l.all[string(path)] = &listing{czxid: stat.Czxid, pzxid: stat.Pzxid, children: children}
 	return nil, false
 }
 

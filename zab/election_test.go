@@ -1,6 +1,7 @@
 package zab
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -85,7 +86,18 @@ func (s *solo) step(events ...Event) []Effect {
 	for _, ev := range events {
 		s.n.Step(s.now, ev)
 	}
-	return s.n.Effects(nil)
+	return effectsOf(s.n)
+}
+
+// effectsOf returns effects that stay as they are.
+func effectsOf(n *Node) []Effect {
+	effects := n.Effects(nil)
+	for i, e := range effects {
+		if e, ok := e.(Send); ok {
+			effects[i] = Send{e.Link, slices.Clone(e.Packets)}
+		}
+	}
+	return effects
 }
 
 func (s *solo) wait(d time.Duration) []Effect {

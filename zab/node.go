@@ -50,7 +50,9 @@ type Node struct {
 	sending                   []wire.Packet
 	appending, applying       []Record
 	// room is how many the last ones had: the next have about as many.
-	room struct{ send, append, apply int }
+	room struct{ append, apply int }
+	// sent is the memory of the Sends in out, lent that of those that Effects returned last, spare that of older ones.
+	sent, lent, spare [][]wire.Packet
 	// untold says that there are proposals that were not looked at.
 	untold bool
 
@@ -292,13 +294,20 @@ func (n *Node) tick() {
 	}
 }
 
-// Effects appends what is to do since the last call to dst and returns it.
+// Effects appends what is to do since the last call to dst and returns it. The packets of a Send are valid until the next call.
 func (n *Node) Effects(dst []Effect) []Effect {
 	if n.untold {
 		n.tick()
 	}
 	n.complete()
 	n.completeSend()
+	for _, packets := range n.lent {
+		if clear(packets); len(n.spare) < mostSpare && cap(packets) <= mostExpected {
+			n.spare = append(n.spare, packets[:0])
+		}
+	}
+	clear(n.lent)
+	n.sent, n.lent = n.lent[:0], n.sent
 	dst = append(dst, n.out...)
 	clear(n.out)
 	n.out = n.out[:0]
@@ -399,8 +408,12 @@ func (n *Node) Status() Status {
 	return s
 }
 
-// mostExpected is for how many packets or records room is made at once.
-const mostExpected = 255
+const (
+	// mostExpected is for how many packets or records room is made at once, or kept.
+	mostExpected = 512
+	// mostSpare is for how many Sends memory is kept.
+	mostSpare = 16
+)
 
 // emit appends an effect. Appends and applies do not move over those that depend on the log or the state as it is.
 func (n *Node) emit(e Effect) {
@@ -430,7 +443,9 @@ func (n *Node) send(link LinkID, p wire.Packet) {
 		n.completeSend()
 		n.out = append(n.out, nil)
 		n.sendAt, n.sendTo = len(n.out), link
-		n.sending = make([]wire.Packet, 0, min(n.room.send, mostExpected)+1)
+		if i := len(n.spare) - 1; i >= 0 {
+			n.sending, n.spare = n.spare[i], n.spare[:i]
+		}
 	}
 	n.sending = append(n.sending, p)
 }
@@ -439,7 +454,7 @@ func (n *Node) send(link LinkID, p wire.Packet) {
 func (n *Node) completeSend() {
 	if n.sendAt > 0 {
 		n.out[n.sendAt-1] = Send{n.sendTo, n.sending}
-		n.room.send = len(n.sending)
+		n.sent = append(n.sent, n.sending)
 	}
 	n.sendAt, n.sending = 0, nil
 }

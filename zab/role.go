@@ -156,7 +156,7 @@ func (n *Node) append(r Record) {
 	if n.appendAt == 0 {
 		n.out = append(n.out, nil)
 		n.appendAt = len(n.out)
-		n.appending = make([]Record, 0, min(n.room.append, mostExpected)+1)
+		n.appending = make([]Record, 0, min(n.room.append+1, mostExpected))
 	}
 	n.appending = append(n.appending, r)
 }
@@ -169,7 +169,7 @@ func (n *Node) apply(zxid int64) {
 	if n.applyAt == 0 {
 		n.out = append(n.out, nil)
 		n.applyAt = len(n.out)
-		n.applying = make([]Record, 0, min(n.room.apply, mostExpected)+1)
+		n.applying = make([]Record, 0, min(n.room.apply+1, mostExpected))
 	}
 	n.applying = n.log.apply(zxid, n.applying)
 	if n.leader != nil {

@@ -352,7 +352,7 @@ func (h *host) restored(id RestoreID) {
 func (h *host) effects() {
 	w := h.w
 	for {
-		effects := h.node.Effects(nil)
+		effects := effectsOf(h.node)
 		if len(effects) == 0 {
 			break
 		}
