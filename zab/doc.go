@@ -63,7 +63,7 @@
 //
 // A quorum link is a connection on the quorum port: FIFO, named by a [LinkID] that the driver never uses twice, and gone when the driver has said
 // [LinkDown] or has run [Close]; packets of a link after either are ignored. Both sides are links, the learner's by [Dial] and the leader's by [Listen]. What
-// the driver cannot decode ends the link with LinkDown. Packets of a link are delivered by [Received] in order.
+// the driver cannot decode ends the link with LinkDown. Packets of a link are delivered by [Received] in order, as many at a time as have come.
 //
 // A learner's driver reads its link no faster than its log is synced, a few MiB ahead at most: so the leader sees how far a synchronization is, and does
 // not wait for the ACK of NEWLEADER while minutes of history are on their way to the disk. What is not read is no sign of life: a log that stands still for SyncLimit ticks
