@@ -99,6 +99,44 @@ func (s *solo) propose(t *testing.T) (int64, []Effect) {
 	return zxid, s.step(Propose{Record{Zxid: zxid, Data: []byte("data")}})
 }
 
+// TestSendsStay: what Effects returned stays as it is whatever is stepped, until it is called again; then the memory serves once more.
+func TestSendsStay(t *testing.T) {
+	s := established(t, Options{})
+	propose := func(data string) {
+		zxid, ok := s.n.NextZxid()
+		if !ok {
+			t.Fatal("nothing can be proposed")
+		}
+		s.n.Step(s.now, Propose{Record{Zxid: zxid, Data: []byte(data)}})
+	}
+	only := func(effects []Effect) Send {
+		t.Helper()
+		sent := pick[Send](effects)
+		if len(sent) != 1 || sent[0].Link != 1 || len(sent[0].Packets) != 2 || sent[0].Packets[0].Type != wire.TypeProposal {
+			t.Fatalf("%+v", effects)
+		}
+		return sent[0]
+	}
+	propose("a")
+	propose("b")
+	first := only(s.n.Effects(nil))
+	propose("c")
+	propose("d")
+	s.n.Step(s.now, Tick{}) // so that they are sent
+	if got := first.Packets; string(got[0].Data) != "a" || string(got[1].Data) != "b" {
+		t.Errorf("what was sent has become %q and %q", got[0].Data, got[1].Data)
+	}
+	second := only(s.n.Effects(nil))
+	if &second.Packets[0] == &first.Packets[0] {
+		t.Error("two that follow each other have the same memory")
+	}
+	propose("e")
+	propose("f")
+	if third := only(s.n.Effects(nil)); &third.Packets[0] != &first.Packets[0] || string(third.Packets[0].Data) != "e" {
+		t.Errorf("the memory of the first does not serve again, or %q was sent", third.Packets[0].Data)
+	}
+}
+
 // TestLeaderOrder is discovery: each step is durable before it is told.
 func TestLeaderOrder(t *testing.T) {
 	s := lead(t, Options{}, Disk{Zxid: z(1, 4), AcceptedEpoch: 4, CurrentEpoch: 1}, members(t, 0, 1, 2, 3))

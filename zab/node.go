@@ -191,9 +191,6 @@ func (n *Node) Step(now time.Duration, ev Event) {
 			case n.leader != nil:
 				n.leader.receive(ev.Link, ev.Packets[i])
 			}
-			if !n.broadcasting() {
-				n.tick() // each step of a synchronization builds on the one before
-			}
 		}
 	case Sent:
 		switch {
@@ -265,11 +262,6 @@ func (n *Node) overslept(late time.Duration) {
 			move(&p.watchSince)
 		}
 	}
-}
-
-// broadcasting reports whether this server is in the phase of broadcast.
-func (n *Node) broadcasting() bool {
-	return n.leader != nil && n.leader.phase == leaderBroadcasting || n.learner != nil && n.learner.phase == learnerServing
 }
 
 // tick does what is due and what has become possible.
