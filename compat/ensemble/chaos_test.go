@@ -50,6 +50,7 @@ type chaos struct {
 	faults  map[string]int
 	samples int
 	logged  map[int64]request // of zxids, those that nobody answered
+	lost    map[request]bool  // those of the rounds before that nobody answered and that were not carried out
 	read    int64             // the last zxid of the logs that were read
 	judged  int               // violations that were looked at
 	longest time.Duration     // until all served after a round
@@ -66,7 +67,7 @@ func newChaos(t *testing.T, kinds []Kind, seed int64) *chaos {
 	// Most faults outlast the syncLimit, after a second: then another leads.
 	e := build(t, Options{Kinds: kinds, Network: network, Tick: 200, Config: []string{"syncLimit=5", "maxSessionTimeout=60000", "minSessionTimeout=1000"}})
 	x := &chaos{
-		T: t, Ensemble: e, network: network, rng: rand.New(rand.NewPCG(uint64(seed), 0)), faults: map[string]int{}, logged: map[int64]request{},
+		T: t, Ensemble: e, network: network, rng: rand.New(rand.NewPCG(uint64(seed), 0)), faults: map[string]int{}, logged: map[int64]request{}, lost: map[request]bool{},
 	}
 	x.checker = history.NewChecker(history.Options{Members: true, Java: slices.ContainsFunc(kinds, func(k Kind) bool { return k != Quoll }), Logged: func(zxid int64) (int64, int, bool) {
 		r, ok := x.logged[zxid]
@@ -335,12 +336,17 @@ func (x *chaos) judge() {
 // readLogs notes what the logs of the members say of the requests in the records that nobody answered. A Java member keeps the log from before a snapshot of its leader, with
 // transactions at its end that nobody has committed: logs that go on without one outvote it.
 func (x *chaos) readLogs(records []*history.Connection) {
-	open := map[request]bool{}
+	open, answered := map[request]bool{}, map[int64]bool{}
 	for _, c := range records {
-		for i := c.Replies; i < len(c.Ops); i++ {
-			open[request{c.Session, i}] = true
+		for i := range c.Ops {
+			if i < c.Replies {
+				answered[c.Ops[i].Zxid] = true
+			} else {
+				open[request{c.Session, i}] = true
+			}
 		}
 	}
+	late := map[int64]bool{}
 	last := x.read
 	said, votes := map[int64]request{}, map[int64]int{}
 	logs := make([][]int64, len(x.Members))
@@ -348,9 +354,13 @@ func (x *chaos) readLogs(records []*history.Connection) {
 		check(x.T, m.transactions(x.read, func(h jute.TxnHeader) {
 			logs[i] = append(logs[i], h.Zxid)
 			who := request{h.ClientID, int(h.Cxid) - 1}
-			if open[who] || who.index < 0 && jute.Op(h.Type) == jute.OpCloseSession {
+			if open[who] && !answered[h.Zxid] || who.index < 0 && jute.Op(h.Type) == jute.OpCloseSession {
 				said[h.Zxid] = who
 				votes[h.Zxid]++
+			}
+			if x.lost[who] && !open[who] && !answered[h.Zxid] && !late[h.Zxid] {
+				late[h.Zxid] = true
+				x.Logf("zxid %#x: request %d of session %#x, which nobody has answered in a round before, was carried out in this one; the checkers take it for none", h.Zxid, who.index, who.session)
 			}
 			last = max(last, h.Zxid)
 		}))
@@ -363,7 +373,11 @@ func (x *chaos) readLogs(records []*history.Connection) {
 		}
 		if votes[zxid] >= 0 {
 			x.logged[zxid] = who
+			delete(open, who)
 		}
+	}
+	for who := range open {
+		x.lost[who] = true
 	}
 	x.read = last
 }

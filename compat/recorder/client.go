@@ -77,7 +77,7 @@ func (c *Client) Take() []*history.Connection {
 // Play sends and receives until the connection ends, until the client has had enough of it, which is no error, or until stop is closed and
 // all its requests are answered.
 func (c *Client) Play(conn net.Conn, stop <-chan struct{}) error {
-	defer conn.Close()
+	defer c.leave(conn)
 	if err := c.connect(conn); err != nil {
 		return err
 	}
@@ -126,6 +126,15 @@ func (c *Client) Play(conn net.Conn, stop <-chan struct{}) error {
 			return nil
 		}
 	}
+}
+
+// leave closes a connection. Of requests that are under way nothing is sent any more: on a network with faults the kernel would bring them to the server at a time when everybody
+// takes it for certain that they were not carried out.
+func (c *Client) leave(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok && c.rec != nil && c.waiting() > 0 {
+		_ = tcp.SetLinger(0)
+	}
+	conn.Close()
 }
 
 // Prepare makes the directories of an empty server.
