@@ -23,11 +23,11 @@ type applier struct {
 	audience audience
 	already  audience // connections that a deletion has reached through the data table
 	event    []byte
-	query    query // for reads that waited behind a write
+	frame    []byte // a reply
 	writes   traffic
-	updates  int           // writes that were answered and are not counted
-	took     time.Duration // how long each of them took, in whole milliseconds
-	removed  int           // changes that are outstanding no more
+	latency  tally // of the writes that were answered, in milliseconds
+	updates  tally // the same, as the latency of updates
+	removed  int   // changes that are outstanding no more
 	path     []byte
 	flush    []*conn
 
@@ -59,7 +59,8 @@ func (s *Server) Apply(batch []Proposal) {
 	}
 	s.unlockTree()
 	a.writes.end()
-	s.countUpdates()
+	a.latency.end(s.stats.latency)
+	a.updates.end(&s.metrics.UpdateLatency)
 	s.metrics.OutstandingChangesRemoved.Add(int64(a.removed))
 	a.removed = 0
 	s.flushAll()
@@ -214,7 +215,7 @@ func (s *Server) reply(p *Proposal, now time.Time) {
 	if r.staysLocal && r.Op != jute.OpMulti {
 		a.result.Err = jute.ErrEphemeralOnLocalSession // the leader knows no more than that it does not know the session
 	}
-	b := append(a.query.b[:0], make([]byte, replyHeaderSize)...)
+	b := append(a.frame[:0], make([]byte, replyHeaderSize)...)
 	if a.result.Err == jute.OK {
 		b = ops[r.Op].reply(b, &a.result)
 	}
@@ -226,9 +227,9 @@ func (s *Server) reply(p *Proposal, now time.Time) {
 	}
 	r.conn.settle(r, b, n)
 	s.updated(took)
-	a.query.b = b
+	a.frame = b
 	if cap(b) > readBufferMax {
-		a.query.b = nil
+		a.frame = nil
 	}
 	s.flushLater(r.conn)
 }

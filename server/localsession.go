@@ -8,7 +8,6 @@ import (
 
 	"quoll/jute"
 	"quoll/tree"
-	"quoll/zab/wire"
 )
 
 // A local session (localSessionsEnabled) is known to the server that made it and to nobody else: there is no transaction for its beginning or its end, its
@@ -111,17 +110,6 @@ func (r *Request) ownsEphemeral() bool {
 	}
 	parts, err := r.parts()
 	return err == nil && slices.ContainsFunc(parts, func(o jute.Operation) bool { return asks(&o) })
-}
-
-// packet is the packet in which a learner sends a request to its leader.
-func (m *Member) packet(r *Request) wire.Packet {
-	start, b := len(m.outward), m.outward
-	b = jute.AppendInt64(b, r.Session)
-	b = jute.AppendInt32(b, r.Cxid)
-	b = jute.AppendInt32(b, int32(r.Op))
-	b = append(b, r.Body...)
-	m.outward = b
-	return wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: b[start:len(b):len(b)], AuthInfo: r.IDs}
 }
 
 // isGlobal reports whether the tree has the session.

@@ -297,6 +297,17 @@ func (m *Member) forward(now time.Duration, n *zab.Node, r *Request) {
 	n.Step(now, zab.Forward{Packet: m.packet(r)})
 }
 
+// packet is the packet in which a learner sends a request to its leader.
+func (m *Member) packet(r *Request) wire.Packet {
+	start, b := len(m.outward), m.outward
+	b = jute.AppendInt64(b, r.Session)
+	b = jute.AppendInt32(b, r.Cxid)
+	b = jute.AppendInt32(b, int32(r.Op))
+	b = append(b, r.Body...)
+	m.outward = b
+	return wire.Packet{Type: wire.TypeRequest, Zxid: -1, Data: b[start:len(b):len(b)], AuthInfo: r.IDs}
+}
+
 // mayForward reports whether the leader has little enough of what connections wait for. If not, there will be a call of Work when it has.
 func (m *Member) mayForward() bool {
 	if m.fewAbroad() {

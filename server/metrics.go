@@ -281,22 +281,11 @@ func (s *Server) countConfig(c *ensemble.Config) {
 	s.metrics.WritePerNamespace.With(namespace(tree.ConfigPath)).Observe(int64(len(tree.ConfigPath) + len(c.String())))
 }
 
-// updated counts a write that is answered; countUpdates does, for those of a batch that took as long.
+// updated counts a write that is answered, with the others of its batch.
 func (s *Server) updated(took time.Duration) {
-	a := &s.apply
-	if took = took.Truncate(time.Millisecond); took != a.took {
-		s.countUpdates()
-		a.took = took
-	}
-	a.updates++
-}
-
-func (s *Server) countUpdates() {
-	if n := s.apply.updates; n > 0 {
-		s.stats.requestsDone(n, s.apply.took)
-		s.metrics.UpdateLatency.ObserveN(s.apply.took.Milliseconds(), int64(n))
-		s.apply.updates = 0
-	}
+	a, ms := &s.apply, took.Milliseconds()
+	a.latency.add(s.stats.latency, ms)
+	a.updates.add(&s.metrics.UpdateLatency, ms)
 }
 
 // batchTimes says when a batch of requests was taken, prepared, written to the log and durable.

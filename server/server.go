@@ -185,7 +185,6 @@ func Start(o Options) (*Server, error) {
 		return nil, err
 	}
 	s.setTree(s.tree)
-	s.apply.query = query{s: s}
 	s.sessions = newSessionTracker(o.TickTime, o.serverID(), o.Now())
 	s.trackSessions()
 	if s.member == nil {
