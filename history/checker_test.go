@@ -1,6 +1,7 @@
 package history
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -52,6 +53,35 @@ func TestLogged(t *testing.T) {
 		}
 	}
 	t.Logf("%d writes that nobody answered, of which %d were done", all.Open, all.Done)
+}
+
+// TestTornEpoch has logs that name forty unanswered writes at the end of an epoch, of which only the first so many were committed: what the next epoch shows does not say which.
+func TestTornEpoch(t *testing.T) {
+	const writes, epoch = 40, int64(1) << 32
+	for done := 0; done <= writes; done += 13 {
+		writer := &Connection{Session: 1, New: true, Call: 1, Return: 2, Ops: []Op{{Part: Part{Op: jute.OpCreate, Path: "/q", Made: "/q"}, Zxid: epoch + 1, Call: 3, Return: 4}}, Replies: 1}
+		life := []*Connection{writer}
+		var children Children
+		for i := range writes {
+			path := fmt.Sprintf("/q/%d", i)
+			life = append(life, &Connection{Session: int64(2 + i), New: true, Call: 5, Return: 6, Ops: []Op{{Part: Part{Op: jute.OpCreate, Path: path}, Call: 7, Return: Never}}})
+			if i < done {
+				children.Add([]byte(path[3:]))
+			}
+		}
+		logged := func(zxid int64) (session int64, request int, ok bool) {
+			i := zxid - epoch - 2
+			return i + 2, 0, i >= 0 && i < writes
+		}
+		reader := &Connection{Session: 1, Call: 10, Return: 11, Replies: 2, Ops: []Op{
+			{Part: Part{Op: jute.OpCreate, Path: "/r", Made: "/r"}, Zxid: 2*epoch + 1, Call: 12, Return: 13},
+			{Part: Part{Op: jute.OpGetChildren, Path: "/q", Children: children}, Zxid: 2*epoch + 1, Call: 14, Return: 15},
+		}}
+		r := Check(Options{Members: true, Logged: logged}, append(life, reader))
+		if len(r.Violations) > 0 || r.Undecided != "" || r.Done != done {
+			t.Errorf("%d of %d done: found %d, %v %s", done, writes, r.Done, r.Violations, r.Undecided)
+		}
+	}
 }
 
 // TestMembers has a write through one member of an ensemble and reads through another that lags behind, over a change of epochs.

@@ -34,6 +34,7 @@ type replay struct {
 	deepest *mismatch           // how far it went
 	effort  int                 // steps since the first choice
 	believe bool                // the logs say what unanswered writes have done
+	torn    int64               // the epoch in which that was not so from some zxid on; -1 for none
 	wide    bool                // lost connections may do something after their clients have come back, which they hardly ever do
 	expect  []expected          // of the step
 }
@@ -72,7 +73,7 @@ func newReplay(opts Options) *replay {
 	t := newTree(j)
 	t.java = opts.Java
 	return &replay{
-		logged: opts.Logged, journal: j, tree: t, watches: watches{journal: j, paths: map[string][]watcher{}},
+		logged: opts.Logged, torn: -1, journal: j, tree: t, watches: watches{journal: j, paths: map[string][]watcher{}},
 		seen: map[string][]fact{}, touched: map[string]struct{}{}, unknown: map[string]struct{}{}, failed: map[uint64]struct{}{},
 	}
 }
@@ -453,9 +454,11 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 	return slices.Concat(good, others, []candidate{{}}, late)
 }
 
-// believed are the candidates that the logs name, and nothing.
+// believed are the candidates that the logs name, and nothing. A log may have what was never committed, at the end of an epoch: from the first zxid on to which nothing
+// is given though the logs name something, nothing is given to the others of its epoch.
 func (r *replay) believed(zxid int64, all []candidate) []candidate {
 	session, request, ok := r.logged(zxid)
+	ok = ok && r.torn != epochOf(zxid)
 	all = slices.DeleteFunc(all, func(who candidate) bool {
 		if who.conn != nil {
 			return !ok || who.conn.Session != session || who.conn.head != request
@@ -471,6 +474,11 @@ func (r *replay) try(c *choice) *mismatch {
 	for c.next < len(c.candidates) {
 		c.next++
 		r.effort++
+		if r.believe && c.next > 1 && c.next == len(c.candidates) {
+			was := r.torn
+			r.torn = epochOf(r.steps[c.at].zxid)
+			r.journal.add(func() { r.torn = was })
+		}
 		if bad = r.place(&r.steps[c.at], c.candidates[c.next-1]); bad == nil {
 			return nil
 		}
@@ -778,7 +786,7 @@ func (r *replay) overdue(s *step) bool {
 
 // key stands for all that the rest of the replay depends on and that choices can differ in. A zxid that no reply shows does not matter.
 func (r *replay) key() uint64 {
-	h := uint64(r.at)<<20 ^ uint64(r.life)<<10 ^ uint64(len(r.tree.ended))
+	h := mix(uint64(r.torn)) ^ uint64(r.at)<<20 ^ uint64(r.life)<<10 ^ uint64(len(r.tree.ended))
 	for i, c := range r.conns {
 		h = mix(h ^ uint64(c.head)<<16 ^ uint64(i))
 	}

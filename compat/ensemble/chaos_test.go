@@ -437,6 +437,10 @@ func (x *chaos) verdict() {
 	}
 	x.judged = len(r.Violations)
 	if r.Undecided != "" {
-		x.Logf("UNDECIDED, and nothing checked behind: %s", r.Undecided)
+		say := x.Logf
+		if long() { // the time that was asked for is not over
+			say = x.Errorf
+		}
+		say("UNDECIDED, and nothing checked behind: %s", r.Undecided)
 	}
 }
