@@ -176,7 +176,7 @@ func (c *Checker) stream(conn *Connection) {
 	s.past = append(s.past, conn)
 	for i := range conn.Ops {
 		o := &conn.Ops[i]
-		write := o.writes()
+		write := o.Writes()
 		s.closing = s.closing || o.Op == jute.OpCloseSession
 		if i >= conn.Replies {
 			if write {
@@ -274,7 +274,7 @@ type due struct {
 
 // skipReads moves head to a write, or to the end.
 func (c *connection) skipReads() {
-	for c.head < len(c.Ops) && !c.Ops[c.head].writes() {
+	for c.head < len(c.Ops) && !c.Ops[c.head].Writes() {
 		c.head++
 	}
 }
@@ -345,7 +345,7 @@ func (b *batch) add(conn *Connection, id int64) {
 	for i := range conn.Replies {
 		o := &conn.Ops[i]
 		s := step{zxid: o.Zxid, conn: c, op: o, rank: id<<31 | int64(i)}
-		if o.writes() {
+		if o.Writes() {
 			s.rank |= math.MinInt64
 		}
 		b.steps = append(b.steps, s)

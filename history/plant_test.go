@@ -22,19 +22,19 @@ type plant struct {
 // plants has at least one row for each rule.
 var plants = []plant{
 	{rule: zxidUnique, name: "one zxid twice", spoil: func(h *spoiler) bool {
-		return h.pair(func(a, b *Op) bool { return a.writes() && b.writes() && a.Zxid+1 == b.Zxid }, func(a, b *Op) { b.Zxid = a.Zxid })
+		return h.pair(func(a, b *Op) bool { return a.Writes() && b.Writes() && a.Zxid+1 == b.Zxid }, func(a, b *Op) { b.Zxid = a.Zxid })
 	}},
 	{rule: writeOrder, name: "two zxids swapped", spoil: func(h *spoiler) bool {
-		return h.pair(func(a, b *Op) bool { return a.writes() && b.writes() && a.Return < b.Call }, func(a, b *Op) { a.Zxid, b.Zxid = b.Zxid, a.Zxid })
+		return h.pair(func(a, b *Op) bool { return a.Writes() && b.Writes() && a.Return < b.Call }, func(a, b *Op) { a.Zxid, b.Zxid = b.Zxid, a.Zxid })
 	}},
 	{rule: readOrder, name: "stale sync", spoil: func(h *spoiler) bool {
-		return h.pair(func(a, b *Op) bool { return a.writes() && a.Return < b.Call && b.Op == jute.OpSync }, func(a, b *Op) { b.Zxid = a.Zxid - 1 })
+		return h.pair(func(a, b *Op) bool { return a.Writes() && a.Return < b.Call && b.Op == jute.OpSync }, func(a, b *Op) { b.Zxid = a.Zxid - 1 })
 	}},
 	{rule: durability, name: "zxids of an acknowledged write given out again", fault: forgetZxid},
 	{rule: durability, name: "acknowledged write lost", fault: forgetWrite},
 	{rule: sessionOrder, name: "session goes back", spoil: func(h *spoiler) bool {
 		return h.each(func(c *Connection, i int) bool {
-			if i == 0 || c.Ops[i].Op != jute.OpSync || c.Ops[i-1].writes() || i > 1 && c.Ops[i-2].Zxid >= c.Ops[i-1].Zxid {
+			if i == 0 || c.Ops[i].Op != jute.OpSync || c.Ops[i-1].Writes() || i > 1 && c.Ops[i-2].Zxid >= c.Ops[i-1].Zxid {
 				return false
 			}
 			c.Ops[i].Zxid = c.Ops[i-1].Zxid - 1
@@ -43,7 +43,7 @@ var plants = []plant{
 	}},
 	{rule: readYourWrites, name: "own write not seen", spoil: func(h *spoiler) bool {
 		return h.each(func(c *Connection, i int) bool {
-			if i == 0 || c.Ops[i].Op != jute.OpSync || !c.Ops[i-1].writes() {
+			if i == 0 || c.Ops[i].Op != jute.OpSync || !c.Ops[i-1].Writes() {
 				return false
 			}
 			c.Ops[i].Zxid = c.Ops[i-1].Zxid - 1

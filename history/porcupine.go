@@ -72,7 +72,7 @@ type sampled struct {
 func collect(paths map[string][]sampled, c *Connection, i int) {
 	o := &c.Ops[i]
 	s := sampled{op: o, client: c.Client, session: c.Session, answered: i < c.Replies}
-	if !s.answered && !o.writes() || s.answered && o.Op == jute.OpMulti && o.failed() {
+	if !s.answered && !o.Writes() || s.answered && o.Op == jute.OpMulti && o.failed() {
 		return // changes nothing, and what it says depends on other znodes
 	}
 	if o.Op == jute.OpCloseSession {
@@ -105,7 +105,7 @@ func collect(paths map[string][]sampled, c *Connection, i int) {
 					add(path, p)
 				}
 			}
-		case p.writes(), p.Op == jute.OpCheck, p.Op == jute.OpExists, p.Op == jute.OpGetData:
+		case p.Writes(), p.Op == jute.OpCheck, p.Op == jute.OpExists, p.Op == jute.OpGetData:
 			add(p.Path, p)
 		}
 	}
@@ -141,7 +141,7 @@ func cut(path string, list []sampled, from, length int) Sample {
 		}
 		// What returns later may owe its answer to an operation that is not in the sample.
 		s.answered = s.answered && s.op.Return < end
-		if !s.answered && len(s.parts) > 0 && !s.parts[0].writes() && s.op.Op != jute.OpMulti {
+		if !s.answered && len(s.parts) > 0 && !s.parts[0].Writes() && s.op.Op != jute.OpMulti {
 			continue
 		}
 		o := porcupine.Operation{ClientId: s.client, Input: &s, Call: s.op.Call, Return: Never}

@@ -107,8 +107,8 @@ type Event struct {
 	Zxid  int64
 }
 
-// writes reports whether the operation goes through the log and has a zxid of its own.
-func (p *Part) writes() bool {
+// Writes reports whether the operation goes through the log and has a zxid of its own.
+func (p *Part) Writes() bool {
 	switch p.Op {
 	case jute.OpCreate, jute.OpCreate2, jute.OpDelete, jute.OpSetData, jute.OpSetACL, jute.OpMulti, jute.OpCloseSession:
 		return true

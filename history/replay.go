@@ -159,7 +159,7 @@ func (r *replay) lookAhead() {
 		for i := c.Replies; i < len(c.Ops); i++ {
 			for _, p := range c.Ops[i].parts() {
 				paths[p.Path], paths[parentOf(p.Path)] = struct{}{}, struct{}{}
-				if p.writes() && p.Data.Length > 0 {
+				if p.Writes() && p.Data.Length > 0 {
 					tags[p.Data.Tag] = writer{conn: c, op: i}
 				}
 			}
@@ -392,7 +392,7 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 		for i := conn.head; i < len(conn.Ops); i++ {
 			o := &conn.Ops[i]
 			for _, p := range o.parts() {
-				if p.Path == "" || !o.writes() {
+				if p.Path == "" || !o.Writes() {
 					continue
 				}
 				p.touches(touch)
@@ -765,7 +765,7 @@ func (r *replay) overdue(s *step) bool {
 				continue
 			}
 			for ; at <= d.op; at++ {
-				if c.Ops[at].writes() {
+				if c.Ops[at].Writes() {
 					need++
 				}
 			}
@@ -835,7 +835,7 @@ func (r *replay) report(bad *mismatch) *mismatch {
 		b.WriteString("\n    none of the ways in which the unanswered writes may have been done leads further")
 		for _, c := range r.conns {
 			for i := c.head; c.life == r.life && i < min(len(c.Ops), c.head+around); i++ {
-				if c.Ops[i].writes() {
+				if c.Ops[i].Writes() {
 					b.WriteString("\n\t" + c.describe(i))
 				}
 			}

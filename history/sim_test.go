@@ -394,7 +394,7 @@ func (s *sim) execute(c *simClient) bool {
 	if _, ok := s.touched[c.conn.Session]; ok {
 		s.touched[c.conn.Session] = s.now
 	}
-	if !o.writes() {
+	if !o.Writes() {
 		s.read(c, &o)
 	} else {
 		s.write(c, &o)

@@ -339,10 +339,11 @@ func (x *chaos) readLogs(records []*history.Connection) {
 	open, answered := map[request]bool{}, map[int64]bool{}
 	for _, c := range records {
 		for i := range c.Ops {
-			if i < c.Replies {
-				answered[c.Ops[i].Zxid] = true
-			} else {
+			switch {
+			case i >= c.Replies:
 				open[request{c.Session, i}] = true
+			case c.Ops[i].Writes(): // a read has the zxid of somebody's write
+				answered[c.Ops[i].Zxid] = true
 			}
 		}
 	}
