@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"quoll/alarm"
 	"quoll/config"
 	"quoll/ensemble"
 	"quoll/metrics"
@@ -94,6 +95,8 @@ type Peer struct {
 		ended      bool        // nobody drives any more
 	}
 	wake     chan struct{} // has the driver's own goroutine drive
+	alarm    *alarm.Alarm  // has it drive in less than a millisecond
+	alarmed  bool          // it is set; of who drives
 	timer    *time.Timer   // has it drive when the node wants a tick, or requests are due
 	lastLink atomic.Uint64
 	members  atomic.Pointer[members]
@@ -209,6 +212,7 @@ func Start(o Options, app App) (*Peer, error) {
 	}
 	p.node = zab.New(nodeOptions(c), zab.State{Disk: app.Disk(), Committed: committed, LastSeen: lastSeen})
 	p.timer = time.NewTimer(time.Hour)
+	p.alarm = alarm.New(p.drive)
 	app.Attach(p.drive, p.state.push)
 	p.state.push(func() { app.Configured(committed) })
 	p.material = material
@@ -410,6 +414,15 @@ func (p *Peer) takeTurn() {
 	if at := p.node.Deadline(); at != zab.Never {
 		wait = min(wait, max(0, at-p.now()))
 	}
+	switch soon := wait > 0 && wait < time.Millisecond; {
+	case soon:
+		p.alarm.Set(wait)
+		p.alarmed = true
+		return
+	case p.alarmed:
+		p.alarm.Set(0)
+		p.alarmed = false
+	}
 	p.timer.Reset(min(wait, time.Hour))
 }
 
@@ -419,6 +432,7 @@ func (p *Peer) end() {
 	defer p.turn.Unlock()
 	p.turn.ended = true
 	p.timer.Stop()
+	p.alarm.Close()
 	p.heard.close()
 	if p.material != nil {
 		p.material.tls.Close() // handshakes wait for others than the peer
@@ -605,7 +619,7 @@ func (p *Peer) deliver(e zab.Deliver) {
 			}
 		})
 	default:
-		p.poke() // for Work to take it
+		p.turn.news.Store(true) // for Work to take it in one more turn
 		if err := p.app.Deliver(e); err != nil {
 			p.rated.Warn("closing the link of a learner", "sid", e.SID, "error", err)
 			delete(p.links, e.Link)

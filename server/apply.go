@@ -346,8 +346,8 @@ func (c *conn) runWaiting(now time.Time, limit int) {
 // pop removes the oldest waiting request. The queue is locked.
 func (c *conn) pop() {
 	r := c.fifo.queue[0]
-	if r.write {
-		c.s.left(r)
+	if r.write && c.s.left(r) {
+		c.s.member.replied(c.session.Load())
 	}
 	c.fifo.queue[0] = nil
 	c.fifo.queue = c.fifo.queue[1:]

@@ -468,8 +468,8 @@ func (c *conn) push(r *Request) {
 	c.waiting.Store(int32(len(c.fifo.queue)))
 }
 
-// left notes that no connection waits for a write any more.
-func (s *Server) left(r *Request) {
+// left notes that no connection waits for a write any more. It reports whether the leader of an ensemble had it.
+func (s *Server) left(r *Request) (abroad bool) {
 	s.outstanding.Add(-1)
 	if s.opts.RequestThrottleMaxRequests > 0 {
 		s.oneDone()
@@ -477,7 +477,9 @@ func (s *Server) left(r *Request) {
 	s.large.Add(-int64(r.large))
 	if m := s.member; m != nil && r.stage.Swap(stageDone) == stageAbroad {
 		m.abroad.Add(-int64(r.size()))
+		return true
 	}
+	return false
 }
 
 func (c *conn) startWrite(xid int32, op jute.Op, body []byte) error {

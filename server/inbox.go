@@ -76,6 +76,16 @@ func (b *inbox) take(dst []*Request, limit int) []*Request {
 	return dst
 }
 
+// skim calls see for all requests in the inbox but the first n, and returns how many there are.
+func (b *inbox) skim(n int, see func(*Request)) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range b.list[n:] {
+		see(r)
+	}
+	return len(b.list)
+}
+
 // pending is the number of requests in the inbox.
 func (b *inbox) pending() int {
 	b.mu.Lock()

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"quoll/adler32"
+	"quoll/alarm"
 	"quoll/txnlog"
 )
 
 // local is the sequencer of a standalone server: it takes what has come in, prepares it, logs it with one write and one sync, and applies it. Whatever arrives
-// meanwhile is the next batch. Who brings a request while nobody is at it does all that himself, since to wake another goroutine costs more than most batches; what
+// meanwhile is the next batch, together with what clients that were just answered are about to ask (gather). Who brings a request while nobody is at it does all that himself, since to wake another goroutine costs more than most batches; what
 // has come meanwhile he leaves to the sequencer's own goroutine, which goes on as long as there is something.
 type local struct {
 	*inbox
@@ -24,6 +25,10 @@ type local struct {
 	zxid     int64 // the last one given out
 	requests []*Request
 	batch    []Proposal
+	gather   gather
+	skimmed  int          // so many of the requests in the inbox gather knows
+	alarm    *alarm.Alarm // takes a batch when those that are held have waited long enough; nil in memory, where a batch costs no sync
+	alarmed  bool         // it is set
 	entry    []byte
 	duties   duties
 	disk     diskWatch
@@ -46,24 +51,71 @@ func (l *local) poke() {
 	}
 }
 
-// drive takes a batch, unless somebody else does: he looks again afterwards.
+// drive takes a batch, unless the requests are held or somebody else takes it: he looks again afterwards.
 func (l *local) drive() {
-	if !l.turn.TryLock() {
+	for l.turn.TryLock() {
+		pending, held := l.hold()
+		if !held && !l.ended {
+			l.takeBatch(nil)
+			pending, held = l.hold()
+		}
+		retry := l.disk.state != diskGood // at a time that the sequencer's own goroutine may not know
+		l.turn.Unlock()
+		if more := l.pending() != pending; held && more {
+			continue // who brought that took this for somebody who would look again
+		} else if retry || more || pending > 0 && !held {
+			l.poke()
+		}
 		return
 	}
-	if !l.ended {
-		l.takeBatch(nil)
-	}
-	retry := l.disk.state != diskGood // at a time that the sequencer's own goroutine may not know
+}
+
+// ring takes a batch of those that have waited long enough.
+func (l *local) ring() {
+	l.turn.Lock()
+	l.alarmed = false
 	l.turn.Unlock()
-	if retry || l.pending() > 0 {
-		l.poke()
+	l.drive()
+}
+
+func (l *local) now() time.Duration { return time.Since(l.s.started) }
+
+// hold reports how many requests there are, and whether they wait for more: then somebody takes them when these come, or the alarm rings.
+func (l *local) hold() (pending int, held bool) {
+	if l.alarm == nil || l.ended {
+		return l.pending(), false
 	}
+	now := l.now()
+	l.skim(now)
+	if l.skimmed == 0 {
+		return 0, false
+	}
+	wait := l.gather.hold(now, l.skimmed)
+	if wait > 0 && !l.alarmed {
+		l.alarm.Set(wait)
+		l.alarmed = true
+	}
+	return l.skimmed, wait > 0
+}
+
+// skim tells gather of the requests in the inbox.
+func (l *local) skim(now time.Duration) {
+	l.skimmed = l.inbox.skim(l.skimmed, func(r *Request) { l.gather.came(now, l.s.habitOf(r)) })
 }
 
 // takeBatch commits what has come in, and what is due.
 func (l *local) takeBatch(due []*Request) {
-	requests := append(l.take(l.requests[:0], l.s.opts.MaxBatchSize), due...)
+	if l.alarmed {
+		l.alarm.Set(0)
+		l.alarmed = false
+	}
+	requests := l.take(l.requests[:0], l.s.opts.MaxBatchSize)
+	known := min(l.skimmed, len(requests))
+	l.skimmed -= known
+	for _, r := range requests[known:] {
+		l.gather.came(l.now(), l.s.habitOf(r))
+	}
+	requests = append(requests, due...)
 	l.commit(l.admit(requests))
 	clear(requests)
 	l.requests = requests
@@ -73,6 +125,9 @@ func (l *local) takeBatch(due []*Request) {
 // begin goes on behind the last transaction of the tree, before there is a connection.
 func (l *local) begin() {
 	l.zxid = l.s.tree.LastZxid()
+	if l.log != nil {
+		l.alarm = alarm.New(l.ring)
+	}
 	l.duties.begin(time.Now())
 }
 
@@ -84,8 +139,9 @@ func (l *local) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		timer.Reset(time.Until(l.takeTurn()))
-		if l.pending() > 0 {
+		next, pending := l.takeTurn()
+		timer.Reset(time.Until(next))
+		if l.pending() != pending {
 			l.poke() // who brought that took this for somebody who would look again
 		}
 		select {
@@ -95,14 +151,17 @@ func (l *local) run() {
 			l.turn.Lock()
 			defer l.turn.Unlock()
 			l.ended = true
+			if l.alarm != nil {
+				l.alarm.Close()
+			}
 			l.end()
 			return
 		}
 	}
 }
 
-// takeTurn takes batches until nothing more has come, and does what is due. It returns when something is again.
-func (l *local) takeTurn() (next time.Time) {
+// takeTurn takes batches until nothing more has come but what is held, and does what is due. It returns when something is again, and how many requests are held.
+func (l *local) takeTurn() (next time.Time, pending int) {
 	l.turn.Lock()
 	defer l.turn.Unlock()
 	for {
@@ -112,7 +171,9 @@ func (l *local) takeTurn() (next time.Time) {
 				due = l.duties.due(now, nil)
 			}
 		}
-		l.takeBatch(due)
+		if _, held := l.hold(); !held || len(due) > 0 {
+			l.takeBatch(due)
+		}
 		if r := l.restoring.Load(); r != nil {
 			l.restoring.Store(nil)
 			r.done <- l.restore(r)
@@ -120,11 +181,12 @@ func (l *local) takeTurn() (next time.Time) {
 		}
 		select {
 		case <-l.s.stop:
-			return next
+			return next, pending
 		default:
 		}
-		if l.pending() == 0 {
-			return l.nextDuty()
+		var held bool
+		if pending, held = l.hold(); pending == 0 || held {
+			return l.nextDuty(), pending
 		}
 	}
 }
@@ -157,6 +219,7 @@ func (l *local) commit(requests []*Request) {
 	}()
 	times := batchTimes{begin: time.Now()}
 	l.s.batchBegins(times.begin, requests, l.pending())
+	l.gather.leave(times.begin.Sub(l.s.started), len(requests))
 	wall := l.s.opts.Now()
 	for _, r := range requests {
 		l.zxid++
@@ -181,6 +244,11 @@ func (l *local) commit(requests []*Request) {
 			return
 		}
 		times.durable = time.Now()
+	}
+	now := l.now()
+	l.skim(now) // what comes from here on may be an answer's consequence
+	for _, r := range requests {
+		l.gather.replied(now, l.s.habitOf(r))
 	}
 	l.s.Apply(l.batch)
 	end := time.Now()

@@ -63,6 +63,9 @@ type Member struct {
 	duties   duties
 	tag      uint64
 	looked   time.Duration // when it was last looked what is due
+	turn     time.Duration // when the turn began
+	gather   gather        // of what is to go to the leader, or of a leader's line
+	flight   []flying      // a leader's proposals that are not committed, oldest first
 
 	// The applying goroutine's own.
 	broken error // of a transaction that cannot be applied: nothing is from there on
@@ -71,6 +74,7 @@ type Member struct {
 	config *ensemble.Config // what /zookeeper/config says
 
 	mu         sync.Mutex
+	told       []*session           // by a learner, since the driver has looked
 	proposed   []Proposal           // by this leader and not yet applied, in zxid order
 	creating   map[int64]*Request   // sessions that clients of this server wait for
 	validating map[int64][]*Request // questions to the leader, oldest first
@@ -107,6 +111,12 @@ type Ensemble interface {
 	// ObserverLinks are the observers that are served or passed on; ResetObserverLinks makes their numbers begin anew.
 	ObserverLinks() []ensemble.Link
 	ResetObserverLinks()
+}
+
+// flying is a proposal, and who waits for it.
+type flying struct {
+	zxid int64
+	*habit
 }
 
 // queued is a request in a leader's line.
@@ -219,17 +229,57 @@ func (m *Member) match(txn *tree.Txn) *Request {
 	return nil
 }
 
-// Work hands requests to the node, as many as it takes. It returns how long it has nothing to do; it is called again after every event.
+// replied notes that a client of this learner is about to be answered.
+func (m *Member) replied(s *session) {
+	if s == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.told = append(m.told, s)
+}
+
+// takeReplied tells gather who has been answered.
+func (m *Member) takeReplied(now time.Duration, n *zab.Node) {
+	if m.serving.Role == zab.Leading {
+		for len(m.flight) > 0 && m.flight[0].zxid <= n.Applied() {
+			m.gather.replied(now, m.flight[0].habit)
+			m.flight = m.flight[1:]
+		}
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.told {
+		m.gather.replied(now, &s.habit)
+	}
+	clear(m.told)
+	m.told = m.told[:0]
+}
+
+// Work hands requests to the node, as many as it takes, or holds them for those that are likely to come (gather). It returns how long it has nothing to do; it is called again after every event.
 func (m *Member) Work(now time.Duration, n *zab.Node) time.Duration {
 	if m.look.Swap(false) || now-m.looked > time.Second {
 		m.looked = now
 		m.driver.Load().state(m.cut)
 	}
-	if len(m.own) == 0 && m.bytes[m.s.opts.MyID] < batchLimit { // the rest stays in the inbox, which has a limit
+	m.turn = now
+	m.takeReplied(now, n)
+	if (len(m.own) == 0 || m.gather.holds) && m.bytes[m.s.opts.MyID] < batchLimit { // the rest stays in the inbox, which has a limit
+		before := len(m.own)
 		m.own = m.take(m.own, 0)
+		for _, r := range m.own[before:] {
+			m.gather.came(now, m.s.habitOf(r))
+		}
 	}
 	if m.serving.Role == zab.Leading {
 		return m.lead(now, n)
+	}
+	if len(m.own) > 0 {
+		if wait := m.gather.hold(now, len(m.own)); wait > 0 {
+			return wait
+		}
+		m.gather.leave(now, len(m.own))
 	}
 	if m.outward = m.outward[:0]; cap(m.outward) > outwardKept {
 		m.outward = nil
@@ -361,7 +411,11 @@ func (m *Member) lead(now time.Duration, n *zab.Node) time.Duration {
 		m.enqueue(r)
 	}
 	m.own = slices.Delete(m.own, 0, len(m.own))
-	if m.lineAt < len(m.line) {
+	if waiting := len(m.line) - m.lineAt; waiting > 0 {
+		if wait := m.gather.hold(now, waiting); wait > 0 {
+			return min(wait, max(0, m.duties.next().Sub(wall)))
+		}
+		m.gather.leave(now, waiting)
 		m.handOver(now, n)
 	}
 	if m.lineAt == len(m.line) {
@@ -444,6 +498,7 @@ func (m *Member) handOver(now time.Duration, n *zab.Node) {
 				p.Request = r
 			}
 			proposals = append(proposals, p)
+			m.flight = append(m.flight, flying{zxid, s.habitOf(r)})
 			size += len(record.Data)
 			s.countProposal(len(record.Data))
 			n.Step(now, zab.Propose{Record: record})
@@ -548,6 +603,7 @@ func (m *Member) Deliver(e zab.Deliver) error {
 	}
 	m.bytes[of] += r.size()
 	m.line = append(m.line, queued{r, e.Link, of, asks})
+	m.gather.came(m.turn, m.s.habitOf(r))
 	return nil
 }
 
@@ -566,6 +622,7 @@ func (m *Member) Serve(e zab.Serve) func() {
 	s := m.s
 	m.serving = e
 	m.service++
+	m.gather, m.flight = gather{era: m.gather.era + 1}, nil
 	service := m.service
 	m.duties.begin(time.Now())
 	return func() {
@@ -614,7 +671,7 @@ func (m *Member) StopServing() func() {
 		m.audited.Store(0)
 		clear(m.creating)
 		clear(m.tags)
-		m.proposed, m.syncs = nil, nil
+		m.proposed, m.syncs, m.told = nil, nil, nil
 	}
 }
 

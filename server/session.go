@@ -23,6 +23,8 @@ type session struct {
 	// Where its requests come from, at a leader: the link of a learner, or 0 for this server; only known if owned is set. Of the goroutine that prepares.
 	owner zab.LinkID
 	owned bool
+
+	habit habit // of who gives its requests their order
 }
 
 // sessionTracker gives out session ids and finds the sessions that expire (SessionTrackerImpl). Deadlines are rounded up to ticks, as

@@ -341,6 +341,9 @@ func (n *Node) Full() bool {
 	return false
 }
 
+// Applied is the last zxid that was given to the state.
+func (n *Node) Applied() int64 { return n.log.applied }
+
 // Configs returns the config in force and the newest one heard of. A reconfig is in progress if their versions differ.
 func (n *Node) Configs() (committed, lastSeen *ensemble.Config) { return n.committed, n.lastSeen }
 

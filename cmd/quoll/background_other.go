@@ -11,4 +11,4 @@ func background() *syscall.SysProcAttr { return nil }
 
 func become(string, []string) error { return errors.ErrUnsupported }
 
-func replace(string, []string) error { return errors.ErrUnsupported }
+func replace(string, []string, []string) error { return errors.ErrUnsupported }

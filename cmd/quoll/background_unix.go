@@ -47,4 +47,4 @@ func become(name string, dirs []string) error {
 }
 
 // replace makes this process the program at path.
-func replace(path string, args []string) error { return syscall.Exec(path, args, os.Environ()) }
+func replace(path string, args, env []string) error { return syscall.Exec(path, args, env) }

@@ -36,7 +36,7 @@ func bitnamiRunCommand() *cli.Command {
 	return &cli.Command{
 		Name: "run.sh", Usage: "runs the server of a container in place of Bitnami's", Hidden: true, SkipFlagParsing: true, HideHelp: true,
 		Action: func(ctx *cli.Context) error {
-			return replace(bitnamiHome+"/bin/zkServer.sh", append([]string{bitnamiHome + "/bin/zkServer.sh", "start-foreground"}, ctx.Args().Slice()...))
+			return replace(bitnamiHome+"/bin/zkServer.sh", append([]string{bitnamiHome + "/bin/zkServer.sh", "start-foreground"}, ctx.Args().Slice()...), os.Environ())
 		},
 	}
 }

@@ -55,7 +55,7 @@ func becomeProgram(args []string) error {
 	if err != nil {
 		return failure{127, err}
 	}
-	return replace(path, args)
+	return replace(path, args, os.Environ())
 }
 
 // zooCfg is the file that ZooKeeper's image makes of its variables, byte for byte.

@@ -60,7 +60,11 @@ func untilStopped(parent context.Context) (context.Context, context.CancelFunc) 
 	return ctx, cancel
 }
 
+// alone says that the process is this program's, and not a test's.
+var alone bool
+
 func main() {
+	alone = true
 	err := run(os.Args, os.Stdin, os.Stdout)
 	if err == nil {
 		return

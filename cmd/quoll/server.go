@@ -56,6 +56,9 @@ func runServer(ctx *cli.Context) error {
 		return startFailure(err)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	if alone {
+		relaxTimers(log)
+	}
 	for _, w := range warnings {
 		log.Warn(w.String())
 	}

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package alarm
+
+func precise(func()) *Alarm { return nil }
