@@ -20,8 +20,8 @@ type Options struct {
 	// parent that is already under way may fail for them, though they are gone when its turn comes (PrepRequestProcessor, closeSession).
 	Java bool
 
-	// Logged is what the servers' logs say of a zxid: whose request it is, and which one of its connection, counted from 0; -1 for the
-	// expiry of the session. It is believed first when the checker looks for what unanswered writes have done, and not if nothing fits then.
+	// Logged is what the servers' logs say of a zxid: the session whose request it is, and the request's number; -1 for the session's expiry.
+	// Connections of a session may have the same numbers, but then it may be hard to find out which of them it was. It is believed first when the checker looks for what unanswered writes have done, and not if nothing fits then.
 	// ok is false for what no log has; nil means that nobody has looked.
 	Logged func(zxid int64) (session int64, request int, ok bool)
 }

@@ -26,7 +26,8 @@ type Connection struct {
 
 	Call, Return int64 // of the handshake
 
-	// Ops are the requests in the order in which they were sent. The first Replies of them have been answered; the others never will be.
+	// Ops are the requests in the order in which they were sent, the first of them with the number First. The first Replies of them have been answered; the others never will be.
+	First   int
 	Ops     []Op
 	Replies int
 

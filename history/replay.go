@@ -461,7 +461,7 @@ func (r *replay) believed(zxid int64, all []candidate) []candidate {
 	ok = ok && r.torn != epochOf(zxid)
 	all = slices.DeleteFunc(all, func(who candidate) bool {
 		if who.conn != nil {
-			return !ok || who.conn.Session != session || who.conn.head != request
+			return !ok || who.conn.Session != session || who.conn.First+who.conn.head != request
 		}
 		return !ok || who.expired != session || request >= 0
 	})

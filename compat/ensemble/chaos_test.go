@@ -56,7 +56,7 @@ type chaos struct {
 	longest time.Duration     // until all served after a round
 }
 
-// request is one of a session: its index in its connection, or -1 for the end of a session that nobody asked for.
+// request is one of a session: its number, or -1 for the end of a session that nobody asked for.
 type request struct {
 	session int64
 	index   int
@@ -341,7 +341,7 @@ func (x *chaos) readLogs(records []*history.Connection) {
 		for i := range c.Ops {
 			switch {
 			case i >= c.Replies:
-				open[request{c.Session, i}] = true
+				open[request{c.Session, c.First + i}] = true
 			case c.Ops[i].Writes(): // a read has the zxid of somebody's write
 				answered[c.Ops[i].Zxid] = true
 			}

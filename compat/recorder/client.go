@@ -206,6 +206,9 @@ func (c *Client) connect(conn net.Conn) error {
 	if c.Ends {
 		rec.Timeout = history.Anytime
 	}
+	if !rec.New { // a log says which request of a session it has
+		rec.First = c.rec.First + len(c.rec.Ops)
+	}
 	c.rec, c.session, c.password, c.closing = rec, resp.SessionID, slices.Clone(resp.Password[:]), false
 	return nil
 }
@@ -237,7 +240,7 @@ func (c *Client) request(o history.Op) {
 	o.Call, o.Return = now(), history.Never
 	at := len(c.out)
 	c.out = append(c.out, 0, 0, 0, 0)
-	c.out = (&jute.RequestHeader{Xid: int32(len(c.rec.Ops) + 1), Type: int32(o.Op)}).Append(c.out)
+	c.out = (&jute.RequestHeader{Xid: int32(c.rec.First + len(c.rec.Ops) + 1), Type: int32(o.Op)}).Append(c.out)
 	if o.Op == jute.OpMulti {
 		for i := range o.Parts {
 			c.out = (&jute.MultiHeader{Type: int32(o.Parts[i].Op), Err: -1}).Append(c.out)
@@ -306,7 +309,7 @@ func (c *Client) receive() error {
 		c.rec.Events = append(c.rec.Events, history.Event{After: c.rec.Replies, Type: jute.EventType(e.Type), Path: once(e.Path), Zxid: h.Zxid})
 		return d.Err()
 	}
-	if c.waiting() == 0 || h.Xid != int32(c.rec.Replies+1) {
+	if c.waiting() == 0 || h.Xid != int32(c.rec.First+c.rec.Replies+1) {
 		return fmt.Errorf("%w: a reply with xid %d after %d replies to %d requests", ErrWrong, h.Xid, c.rec.Replies, len(c.rec.Ops))
 	}
 	o := &c.rec.Ops[c.rec.Replies]
