@@ -128,7 +128,7 @@ func TestLoad(t *testing.T) {
 			"$/zoo.cfg:3: autopurge.snapRetainCount: 1 is too few, 3 is used"},
 		{"the level of the log", world{cfg: "clientPort=1", flags: "-Dzookeeper.log.level=WARN"}, show("%v", func(c *Config) []any { return []any{c.LogLevel} }), "WARN", ""},
 		{"flush delay", world{cfg: "clientPort=1\nflushDelay=10\nmaxWriteQueuePollTime=3\nobserver.election.DelayMs=200"}, show("%v", func(c *Config) []any { return []any{c.MaxBatchSize} }), "1000",
-			"flushDelay ($/zoo.cfg:3), maxWriteQueuePollTime ($/zoo.cfg:4): no effect, quoll does not wait for more transactions before it flushes: a batch is what has come while the last one was written"},
+			"flushDelay ($/zoo.cfg:3), maxWriteQueuePollTime ($/zoo.cfg:4): no effect, quoll does not wait for a time that is set before it flushes: a batch is what has come while the last one was written, and what clients that were just answered ask again at once"},
 		{"an observer without a log", world{cfg: "clientPort=1\nsyncEnabled=true", flags: "-Dzookeeper.observer.syncEnabled=no"}, show("%v", func(c *Config) []any { return []any{c.Distributed} }), "false",
 			"JVMFLAGS: zookeeper.observer.syncEnabled: no effect, quoll does not run an observer without log and snapshots: it keeps them, and needs the disk for it"},
 		{"throttle weights", world{cfg: "clientPort=1\nconnection_throttle_local_session_weight=4\nconnection_throttle_renew_session_weight=0"}, show("%+v", func(c *Config) []any {

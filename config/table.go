@@ -22,7 +22,7 @@ const (
 	lacksBareObserver   = "run an observer without log and snapshots: it keeps them, and needs the disk for it"
 	lacksElectionDelay  = "have an observer wait before it looks for a leader: what it sends the voters meanwhile is a message to each; observer.reconnectDelayMs spreads the connections"
 	lacksObserverQueue  = "keep packets on a follower for observers: it passes them on from the leader, at whose pace each observer reads"
-	lacksFlushDelay     = "wait for more transactions before it flushes: a batch is what has come while the last one was written"
+	lacksFlushDelay     = "wait for a time that is set before it flushes: a batch is what has come while the last one was written, and what clients that were just answered ask again at once"
 )
 
 // The metrics providers of ZooKeeper.
