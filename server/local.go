@@ -12,8 +12,9 @@ import (
 )
 
 // local is the sequencer of a standalone server: it takes what has come in, prepares it, logs it with one write and one sync, and applies it. Whatever arrives
-// meanwhile is the next batch, together with what clients that were just answered are about to ask (gather). Who brings a request while nobody is at it does all that himself, since to wake another goroutine costs more than most batches; what
-// has come meanwhile he leaves to the sequencer's own goroutine, which goes on as long as there is something.
+// meanwhile is the next batch, together with what clients that were just answered are about to ask (gather). Who brings a request while nobody is at it does all that
+// himself, since to wake another goroutine costs more than most batches; what has come meanwhile he leaves to the sequencer's own goroutine, which goes on as long as
+// there is something.
 type local struct {
 	*inbox
 	s    *Server
@@ -110,10 +111,11 @@ func (l *local) takeBatch(due []*Request) {
 		l.alarmed = false
 	}
 	requests := l.take(l.requests[:0], l.s.opts.MaxBatchSize)
-	known := min(l.skimmed, len(requests))
-	l.skimmed -= known
-	for _, r := range requests[known:] {
-		l.gather.came(l.now(), l.s.habitOf(r))
+	if known := min(l.skimmed, len(requests)); l.alarm != nil {
+		for _, r := range requests[known:] { // that came just now
+			l.gather.came(l.now(), l.s.habitOf(r))
+		}
+		l.skimmed -= known
 	}
 	requests = append(requests, due...)
 	l.commit(l.admit(requests))
@@ -245,10 +247,12 @@ func (l *local) commit(requests []*Request) {
 		}
 		times.durable = time.Now()
 	}
-	now := l.now()
-	l.skim(now) // what comes from here on may be an answer's consequence
-	for _, r := range requests {
-		l.gather.replied(now, l.s.habitOf(r))
+	if l.alarm != nil {
+		now := l.now()
+		l.skim(now) // what comes from here on may be an answer's consequence
+		for _, r := range requests {
+			l.gather.replied(now, l.s.habitOf(r))
+		}
 	}
 	l.s.Apply(l.batch)
 	end := time.Now()
