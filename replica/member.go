@@ -36,6 +36,7 @@ type Member struct {
 	epochs [2]int64
 	// untrusted is zab.Disk.Untrusted. bare says that there is no snapshot, and that one is needed before the first record.
 	untrusted, bare bool
+	raised          bool
 }
 
 // Open loads the directory of a server of an ensemble.
@@ -62,6 +63,9 @@ func (m *Member) TakeStore() (s *store.Store, whole bool, mark uint32) {
 
 // OwnSnapshot reports whether the newest snapshot was one of this program's at the last load.
 func (m *Member) OwnSnapshot() bool { return m.state.Newest.Ours }
+
+// Raised reports whether the last load found currentEpoch behind the log and raised it. ZooKeeper does not start on that; a server of this program never leaves it behind.
+func (m *Member) Raised() bool { return m.raised }
 
 // Bare reports whether there is no snapshot, so that the next Append makes one of the tree, which must not change meanwhile.
 func (m *Member) Bare() bool { return m.bare }
@@ -134,6 +138,7 @@ func (m *Member) settle() error {
 func (m *Member) loadEpochs() error {
 	fs, dir := m.o.FS, m.state.SnapDir
 	last := m.last >> 32
+	m.raised = false
 	for file := range m.epochs {
 		name := epochNames[file]
 		epoch, ok, err := txnlog.ReadEpoch(fs, dir, name)
@@ -151,7 +156,12 @@ func (m *Member) loadEpochs() error {
 	if last > m.epochs[zab.CurrentEpoch] {
 		epoch, ok, err := txnlog.ReadEpoch(fs, dir, txnlog.CurrentEpochStaged)
 		if err != nil || !ok || epoch < last {
-			return fmt.Errorf("%w: the current epoch, %d, is older than the last zxid, %s", ErrEpoch, m.epochs[zab.CurrentEpoch], hex(m.last))
+			// A learner of ZooKeeper logs what it is sent before NEWLEADER, and writes the epoch behind it (ZOOKEEPER-4643). A record of an epoch has its initial history before it.
+			if epoch = last; m.epochs[zab.AcceptedEpoch] < epoch {
+				return fmt.Errorf("%w: the current epoch, %d, is older than the last zxid, %s, and so is the accepted epoch, %d", ErrEpoch, m.epochs[zab.CurrentEpoch], hex(m.last), m.epochs[zab.AcceptedEpoch])
+			}
+			m.raised = true
+			m.o.Logger.Warn("currentEpoch is raised to the epoch of the log, which was ahead of it: a server ended between the two", "was", m.epochs[zab.CurrentEpoch], "zxid", hex(m.last))
 		}
 		if err := m.writeEpoch(zab.CurrentEpoch, epoch); err != nil {
 			return err

@@ -141,9 +141,10 @@ func TestEpochFiles(t *testing.T) {
 		{"a last line without an end counts", "2\n", "3\r\nx", "", zxid(2, 1), [2]int64{3, 2}, ""},
 		{"a standalone server's directory", "", "", "", zxid(2, 1), [2]int64{2, 2}, ""},
 		{"an empty directory", "", "", "", 0, [2]int64{0, 0}, ""},
-		{"the log is ahead", "1", "3", "", zxid(2, 1), [2]int64{}, "the current epoch, 1, is older than the last zxid, 0x200000001"},
+		{"the log is ahead", "1", "3", "", zxid(2, 1), [2]int64{3, 2}, ""},
+		{"the log is ahead of both", "1", "1", "", zxid(2, 1), [2]int64{}, "the current epoch, 1, is older than the last zxid, 0x200000001, and so is the accepted epoch, 1"},
 		{"the log is ahead and the epoch is staged", "1", "3", "2", zxid(2, 1), [2]int64{3, 2}, ""},
-		{"the log is ahead of what is staged too", "1", "3", "1", zxid(2, 1), [2]int64{}, "the current epoch, 1, is older"},
+		{"the log is ahead of what is staged too", "1", "3", "1", zxid(2, 1), [2]int64{3, 2}, ""},
 		{"what is staged is not needed", "2", "3", "3", zxid(2, 1), [2]int64{3, 2}, ""},
 		{"accepted less than current", "2", "1", "", zxid(2, 1), [2]int64{}, "the accepted epoch, 1, is less than the current epoch, 2"},
 		{"no number", "x", "1", "", zxid(1, 1), [2]int64{}, `found "x"`},
@@ -180,6 +181,9 @@ func TestEpochFiles(t *testing.T) {
 			defer m.Close()
 			if m.Epochs() != tt.want {
 				t.Errorf("epochs %v, want %v", m.Epochs(), tt.want)
+			}
+			if raised := strings.HasPrefix(tt.name, "the log is ahead") && tt.staged != "2"; m.Raised() != raised {
+				t.Errorf("currentEpoch was raised: %v", m.Raised())
 			}
 			for file, name := range epochNames {
 				if text, err := disk.ReadFile(filepath.Join(testDir, name)); err != nil || strings.TrimSpace(string(text[:1])) != fmt.Sprint(tt.want[file]) {
@@ -373,6 +377,9 @@ func TestPowerCuts(t *testing.T) {
 					}
 					allowed := append(slices.Clone(tt.before), tt.after)
 					got := open(t, after)
+					if got.Raised() {
+						t.Fatalf("power cut before operation %d: ZooKeeper would not start, since currentEpoch is behind the log", n)
+					}
 					h := history(got.Tree())
 					if !slices.ContainsFunc(allowed, func(want []int64) bool { return slices.Equal(h, want) }) {
 						t.Fatalf("power cut before operation %d: the history is %x", n, h)

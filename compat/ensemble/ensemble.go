@@ -135,15 +135,19 @@ func (e *Ensemble) Start(members ...*Member) error {
 	return nil
 }
 
-// Serving waits until all members that run serve in their roles, one of them as the leader, which it returns. The error has the ends
-// of all logs.
+// Serving waits until all members that run serve in their roles, one of them as the leader, which it returns. Members that are torn are
+// started. The error has the ends of all logs.
 func (e *Ensemble) Serving() (*Member, error) {
 	var leader *Member
 	var state string
+	var failed error
 	err := e.await(func() bool {
 		leader, state = nil, ""
 		leaders, missing := 0, 0
 		for _, m := range e.Members {
+			if m.Torn() {
+				failed = errors.Join(failed, m.Start())
+			}
 			if !m.Running() {
 				continue
 			}
@@ -160,7 +164,7 @@ func (e *Ensemble) Serving() (*Member, error) {
 		}
 		return leaders == 1 && missing == 0
 	})
-	if err != nil {
+	if err = errors.Join(failed, err); err != nil {
 		return nil, fmt.Errorf("the members are%s after %w\n%s", state, err, e.Tails(25))
 	}
 	return leader, nil

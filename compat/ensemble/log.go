@@ -91,6 +91,23 @@ func (e *Ensemble) ledByQuoll() map[int64]bool {
 	return led
 }
 
+// torn is what a Java server ends with if it was killed as a learner that had logged what the leader sent it, but not yet written currentEpoch (since ZOOKEEPER-4643 in
+// this order). The operator must write the file. To raise it to the epoch of the log is safe: before a record of an epoch is the whole history with which it began.
+var torn = regexp.MustCompile(`The current epoch, \d+, is older than the last zxid, (\d+)\n`)
+
+// tornEpoch is the epoch that currentEpoch must have so that the server that wrote the log can start, 0 if that is not what has ended it.
+func tornEpoch(log string) int64 {
+	found := torn.FindStringSubmatch(log)
+	if found == nil {
+		return 0
+	}
+	zxid, err := strconv.ParseInt(found[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return zxid >> 32
+}
+
 // amongJava reports whether a line is about a digest that a Java server has found wrong in a transaction of another one. Their snapshots are ahead of their zxid
 // under load, and until a learner has caught up with one it says so; a quoll server knows.
 func amongJava(line, before string, led map[int64]bool) bool {
@@ -121,7 +138,7 @@ func (e *Ensemble) Complaints() (found []string) {
 			said := 0
 			for _, at := range complaints[Kind(kind) == Quoll].FindAllIndex(data, -1) {
 				line := string(data[at[0]:at[1]])
-				if said == 4 || epochBegins.MatchString(line) || lostLearner.MatchString(line) || amongJava(line, string(data[:at[0]]), led) {
+				if said == 4 || epochBegins.MatchString(line) || lostLearner.MatchString(line) || amongJava(line, string(data[:at[0]]), led) || ofTorn(line, data[:at[0]]) {
 					continue
 				}
 				said++
@@ -130,6 +147,11 @@ func (e *Ensemble) Complaints() (found []string) {
 		}
 	}
 	return found
+}
+
+// ofTorn reports whether a line tells the end of a server for torn.
+func ofTorn(line string, before []byte) bool {
+	return strings.Contains(line, "Exiting JVM") && torn.Match(before[max(0, len(before)-8<<10):])
 }
 
 // Tails are the ends of all logs, to be shown with a failure.

@@ -38,6 +38,7 @@ type Member struct {
 	paused  bool
 	ending  bool     // on purpose
 	died    []string // processes that ended by themselves
+	torn    int64    // the epoch that ZooKeeper has failed to write, or 0
 }
 
 // Kind is the program that the member runs, or will run.
@@ -77,6 +78,12 @@ func (m *Member) Start() error {
 	if err != nil {
 		return err
 	}
+	if m.torn != 0 {
+		if err := os.WriteFile(filepath.Join(m.Dir(), "version-2", "currentEpoch"), strconv.AppendInt(nil, m.torn, 10), 0o644); err != nil {
+			return err
+		}
+		m.torn = 0
+	}
 	p := &peer.Process{Args: args, Env: env, Dir: m.dir, LogPath: m.log(m.kind)}
 	m.began = 0
 	if info, err := os.Stat(p.LogPath); err == nil {
@@ -89,16 +96,26 @@ func (m *Member) Start() error {
 	kind := m.kind
 	go func() {
 		code := p.Wait()
+		torn := tornEpoch(m.Log())
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if m.process == p {
 			m.running = false
-			if !m.ending {
+			if !m.ending && torn != 0 {
+				m.torn = torn
+			} else if !m.ending {
 				m.died = append(m.died, fmt.Sprintf("member %d (%s) ended by itself with code %d", m.ID, kind, code))
 			}
 		}
 	}()
 	return nil
+}
+
+// Torn reports whether the process has ended since ZooKeeper was killed once between a log and its epoch, which Start mends.
+func (m *Member) Torn() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.torn != 0
 }
 
 // end prepares for the end of the process; nil if there is none.

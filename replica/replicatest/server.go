@@ -184,6 +184,9 @@ func (s *Server) Recover() (err error) {
 	s.cast.Stats.Starts++
 	s.member, err = replica.Open(s.cast.options(s))
 	s.countLoad()
+	if err == nil && s.member.Raised() {
+		err = errors.New("currentEpoch was behind the log: ZooKeeper would not start")
+	}
 	return err
 }
 
