@@ -20,10 +20,17 @@ type Options struct {
 	// parent that is already under way may fail for them, though they are gone when its turn comes (PrepRequestProcessor, closeSession).
 	Java bool
 
-	// Logged is what the servers' logs say of a zxid: the session whose request it is, and the request's number; -1 for the session's expiry.
+	// Logged is what the servers' logs say of a zxid.
 	// Connections of a session may have the same numbers, but then it may be hard to find out which of them it was. It is believed first when the checker looks for what unanswered writes have done, and not if nothing fits then.
 	// ok is false for what no log has; nil means that nobody has looked.
-	Logged func(zxid int64) (session int64, request int, ok bool)
+	Logged func(zxid int64) (l Logged, ok bool)
+}
+
+// Logged is what a log says of a transaction: the session whose request it is, and the request's number; -1 for the session's expiry.
+type Logged struct {
+	Session int64
+	Request int
+	Refused bool // it has done nothing, since the session had moved to another connection or was gone
 }
 
 // Report is what a checker has found.

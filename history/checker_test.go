@@ -46,7 +46,7 @@ func TestLogged(t *testing.T) {
 
 		s = simulate(simConfig{seed: seed, clients: 4, steps: 3000, crashes: true, multis: seed%3 != 0, expiry: seed%2 == 0})
 		for by := range int64(3) {
-			wrong := func(zxid int64) (int64, int, bool) { return s.logged(zxid + by - 1) }
+			wrong := func(zxid int64) (Logged, bool) { return s.logged(zxid + by - 1) }
 			if r := Check(Options{Logged: wrong}, s.lives...); len(r.Violations) > 0 || r.Undecided != "" {
 				t.Errorf("seed %d, wrong by %d: %v %s", seed, by-1, r.Violations, r.Undecided)
 			}
@@ -69,9 +69,9 @@ func TestTornEpoch(t *testing.T) {
 				children.Add([]byte(path[3:]))
 			}
 		}
-		logged := func(zxid int64) (session int64, request int, ok bool) {
+		logged := func(zxid int64) (Logged, bool) {
 			i := zxid - epoch - 2
-			return i + 2, 0, i >= 0 && i < writes
+			return Logged{Session: i + 2}, i >= 0 && i < writes
 		}
 		reader := &Connection{Session: 1, Call: 10, Return: 11, Replies: 2, Ops: []Op{
 			{Part: Part{Op: jute.OpCreate, Path: "/r", Made: "/r"}, Zxid: 2*epoch + 1, Call: 12, Return: 13},
@@ -81,6 +81,32 @@ func TestTornEpoch(t *testing.T) {
 		if len(r.Violations) > 0 || r.Undecided != "" || r.Done != done {
 			t.Errorf("%d of %d done: found %d, %v %s", done, writes, r.Done, r.Violations, r.Undecided)
 		}
+	}
+}
+
+// TestRefused has logs that name forty unanswered writes, every second of which was refused since its session had moved.
+func TestRefused(t *testing.T) {
+	const writes, epoch = 40, int64(1) << 32
+	life := []*Connection{{Session: 1, New: true, Call: 1, Return: 2, Ops: []Op{{Part: Part{Op: jute.OpCreate, Path: "/q", Made: "/q"}, Zxid: epoch + 1, Call: 3, Return: 4}}, Replies: 1}}
+	var children Children
+	for i := range writes {
+		path := fmt.Sprintf("/q/%d", i)
+		life = append(life, &Connection{Session: int64(2 + i), New: true, Call: 5, Return: 6, Ops: []Op{{Part: Part{Op: jute.OpCreate, Path: path}, Call: 7, Return: Never}}})
+		if i%2 == 0 {
+			children.Add([]byte(path[3:]))
+		}
+	}
+	logged := func(zxid int64) (Logged, bool) {
+		i := zxid - epoch - 2 - writes // behind the sessions
+		return Logged{Session: i + 2, Refused: i%2 == 1}, i >= 0 && i < writes
+	}
+	reader := &Connection{Session: 1, Call: 10, Return: 11, Replies: 2, Ops: []Op{
+		{Part: Part{Op: jute.OpCreate, Path: "/r", Made: "/r"}, Zxid: epoch + 2 + 2*writes, Call: 12, Return: 13},
+		{Part: Part{Op: jute.OpGetChildren, Path: "/q", Children: children}, Zxid: epoch + 2 + 2*writes, Call: 14, Return: 15},
+	}}
+	r := Check(Options{Members: true, Logged: logged}, append(life, reader))
+	if len(r.Violations) > 0 || r.Undecided != "" {
+		t.Errorf("%v %s", r.Violations, r.Undecided)
 	}
 }
 

@@ -17,10 +17,10 @@ type replay struct {
 	tree     *tree
 	watches  watches
 	sessions map[int64]*session
-	conns    []*connection                                          // with unanswered writes, of the lives that may still matter
-	logged   func(zxid int64) (session int64, request int, ok bool) // as in Options
-	life     int                                                    // of the last step; older unanswered writes have not been done
-	last     int64                                                  // the largest zxid that has had a step
+	conns    []*connection                   // with unanswered writes, of the lives that may still matter
+	logged   func(zxid int64) (Logged, bool) // as in Options
+	life     int                             // of the last step; older unanswered writes have not been done
+	last     int64                           // the largest zxid that has had a step
 	done     int
 
 	steps   []step // from the first choice on
@@ -32,6 +32,7 @@ type replay struct {
 	unknown map[string]struct{} // those of touched that have not been shown since
 	failed  map[uint64]struct{} // states that lead nowhere
 	deepest *mismatch           // how far it went
+	doubt   string              // how far it went while the logs were believed
 	effort  int                 // steps since the first choice
 	believe bool                // the logs say what unanswered writes have done
 	torn    int64               // the epoch in which that was not so from some zxid on; -1 for none
@@ -52,6 +53,7 @@ type choice struct {
 // candidate is an unanswered write, the expiry of a session, or, if it is the zero value, nothing that can be seen.
 type candidate struct {
 	conn    *connection
+	refused bool // as Logged.Refused
 	expired int64
 }
 
@@ -111,7 +113,7 @@ func (r *replay) extend(b *batch) {
 		r.last = max(r.last, c.end)
 	}
 	clear(r.failed)
-	r.effort, r.believe, r.wide = 0, r.logged != nil, false
+	r.effort, r.believe, r.wide, r.doubt = 0, r.logged != nil, false, ""
 	r.lookAhead()
 }
 
@@ -457,14 +459,17 @@ func (r *replay) candidates(s *step, c *choice) []candidate {
 // believed are the candidates that the logs name, and nothing. A log may have what was never committed, at the end of an epoch: from the first zxid on to which nothing
 // is given though the logs name something, nothing is given to the others of its epoch.
 func (r *replay) believed(zxid int64, all []candidate) []candidate {
-	session, request, ok := r.logged(zxid)
+	l, ok := r.logged(zxid)
 	ok = ok && r.torn != epochOf(zxid)
 	all = slices.DeleteFunc(all, func(who candidate) bool {
 		if who.conn != nil {
-			return !ok || who.conn.Session != session || who.conn.First+who.conn.head != request
+			return !ok || who.conn.Session != l.Session || who.conn.First+who.conn.head != l.Request
 		}
-		return !ok || who.expired != session || request >= 0
+		return !ok || who.expired != l.Session || l.Request >= 0
 	})
+	for i := range all {
+		all[i].refused = l.Refused
+	}
 	return append(all, candidate{})
 }
 
@@ -504,6 +509,10 @@ func (r *replay) place(s *step, who candidate) *mismatch {
 		r.journal.add(func() { c.head = was; r.done-- })
 		c.head++
 		c.skipReads()
+		if who.refused {
+			t.results, t.changes = t.results[:0], t.changes[:0]
+			break
+		}
 		t.apply(a, s.zxid)
 		for _, res := range t.results {
 			if res.made != "" && len(t.changes) > 0 {
@@ -626,7 +635,7 @@ func (r *replay) back(bad *mismatch) *mismatch {
 		if r.effort > effortLimit && !r.wide {
 			break
 		} else if r.effort > effortLimit {
-			return &mismatch{at: r.deepest.at, undecided: true, text: fmt.Sprintf("the search for what the unanswered writes have done was given up; the last mismatch: %s: %s", Rules[r.deepest.rule].Name, r.deepest.text)}
+			return &mismatch{at: r.deepest.at, undecided: true, text: fmt.Sprintf("the search for what the unanswered writes have done was given up%s; the last mismatch: %s: %s", r.doubt, Rules[r.deepest.rule].Name, r.deepest.text)}
 		}
 		c := r.choices[len(r.choices)-1]
 		r.journal.rewind(c.mark)
@@ -638,6 +647,9 @@ func (r *replay) back(bad *mismatch) *mismatch {
 		r.choices = r.choices[:len(r.choices)-1]
 	}
 	if !r.wide {
+		if r.believe && r.deepest != nil {
+			r.doubt = fmt.Sprintf("; as the logs have it the first is: %s: %s\n\tat %v", Rules[r.deepest.rule].Name, r.deepest.text, &r.steps[r.deepest.at])
+		}
 		// Once more, with more candidates, from the first choice on.
 		r.restart(first - 1) // run goes on with the next
 		r.believe, r.wide = false, !r.believe

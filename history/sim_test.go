@@ -53,7 +53,7 @@ type sim struct {
 	zombies    []*simClient // lost connections whose requests the server still has
 	conns      []*Connection
 	lives      [][]*Connection
-	log        map[int64]logged
+	log        map[int64]Logged
 	touched    map[int64]int64 // sessions that nobody uses any more: when they were heard of last
 	sessions   int64
 	tags       uint64
@@ -65,14 +65,9 @@ type sim struct {
 }
 
 // logged is whose request a zxid is, as in Options.
-type logged struct {
-	session int64
-	request int
-}
-
-func (s *sim) logged(zxid int64) (session int64, request int, ok bool) {
+func (s *sim) logged(zxid int64) (Logged, bool) {
 	l, ok := s.log[zxid]
-	return l.session, l.request, ok
+	return l, ok
 }
 
 const simTimeout = 400
@@ -87,7 +82,7 @@ type simClient struct {
 
 func simulate(cfg simConfig) *sim {
 	s := &sim{
-		simConfig: cfg, Rand: rand.New(rand.NewPCG(cfg.seed, 1)), touched: map[int64]int64{}, changed: map[string]*node{}, log: map[int64]logged{},
+		simConfig: cfg, Rand: rand.New(rand.NewPCG(cfg.seed, 1)), touched: map[int64]int64{}, changed: map[string]*node{}, log: map[int64]Logged{},
 	}
 	j := &journal{}
 	s.tree, s.watches = newTree(j), watches{journal: j, paths: map[string][]watcher{}}
@@ -212,7 +207,7 @@ func (s *sim) step() {
 				s.zxid++
 				s.tree.apply(author{session: session, op: &Op{Part: Part{Op: jute.OpCloseSession}}}, s.zxid)
 				s.announce(true)
-				s.log[s.zxid] = logged{session, -1}
+				s.log[s.zxid] = Logged{Session: session, Request: -1}
 				s.acked = nil
 				delete(s.touched, session)
 			}
@@ -398,7 +393,7 @@ func (s *sim) execute(c *simClient) bool {
 		s.read(c, &o)
 	} else {
 		s.write(c, &o)
-		s.log[s.zxid] = logged{c.conn.Session, c.executed - 1}
+		s.log[s.zxid] = Logged{Session: c.conn.Session, Request: c.executed - 1}
 	}
 	o.Zxid = s.zxid
 	c.replies = append(c.replies, &o)

@@ -49,11 +49,11 @@ type chaos struct {
 	checker *history.Checker
 	faults  map[string]int
 	samples int
-	logged  map[int64]request // of zxids, those that nobody answered
-	lost    map[request]bool  // those of the rounds before that nobody answered and that were not carried out
-	read    int64             // the last zxid of the logs that were read
-	judged  int               // violations that were looked at
-	longest time.Duration     // until all served after a round
+	logged  map[int64]history.Logged // of zxids, those that nobody answered
+	lost    map[request]bool         // those of the rounds before that nobody answered and that were not carried out
+	read    int64                    // the last zxid of the logs that were read
+	judged  int                      // violations that were looked at
+	longest time.Duration            // until all served after a round
 }
 
 // request is one of a session: its number, or -1 for the end of a session that nobody asked for.
@@ -67,11 +67,11 @@ func newChaos(t *testing.T, kinds []Kind, seed int64) *chaos {
 	// Most faults outlast the syncLimit, after a second: then another leads.
 	e := build(t, Options{Kinds: kinds, Network: network, Tick: 200, Config: []string{"syncLimit=5", "maxSessionTimeout=60000", "minSessionTimeout=1000"}})
 	x := &chaos{
-		T: t, Ensemble: e, network: network, rng: rand.New(rand.NewPCG(uint64(seed), 0)), faults: map[string]int{}, logged: map[int64]request{}, lost: map[request]bool{},
+		T: t, Ensemble: e, network: network, rng: rand.New(rand.NewPCG(uint64(seed), 0)), faults: map[string]int{}, logged: map[int64]history.Logged{}, lost: map[request]bool{},
 	}
-	x.checker = history.NewChecker(history.Options{Members: true, Java: slices.ContainsFunc(kinds, func(k Kind) bool { return k != Quoll }), Logged: func(zxid int64) (int64, int, bool) {
-		r, ok := x.logged[zxid]
-		return r.session, r.index, ok
+	x.checker = history.NewChecker(history.Options{Members: true, Java: slices.ContainsFunc(kinds, func(k Kind) bool { return k != Quoll }), Logged: func(zxid int64) (history.Logged, bool) {
+		l, ok := x.logged[zxid]
+		return l, ok
 	}})
 	for id := range players {
 		o := recorder.Options{
@@ -349,14 +349,14 @@ func (x *chaos) readLogs(records []*history.Connection) {
 	}
 	late := map[int64]bool{}
 	last := x.read
-	said, votes := map[int64]request{}, map[int64]int{}
+	said, votes := map[int64]history.Logged{}, map[int64]int{}
 	logs := make([][]int64, len(x.Members))
 	for i, m := range x.Members {
-		check(x.T, m.transactions(x.read, func(h jute.TxnHeader) {
+		check(x.T, m.transactions(x.read, func(h jute.TxnHeader, failed jute.Code) {
 			logs[i] = append(logs[i], h.Zxid)
 			who := request{h.ClientID, int(h.Cxid) - 1}
 			if open[who] && !answered[h.Zxid] || who.index < 0 && jute.Op(h.Type) == jute.OpCloseSession {
-				said[h.Zxid] = who
+				said[h.Zxid] = history.Logged{Session: who.session, Request: who.index, Refused: failed == jute.ErrSessionMoved || failed == jute.ErrSessionExpired}
 				votes[h.Zxid]++
 			}
 			if x.lost[who] && !open[who] && !answered[h.Zxid] && !late[h.Zxid] {
@@ -374,7 +374,7 @@ func (x *chaos) readLogs(records []*history.Connection) {
 		}
 		if votes[zxid] >= 0 {
 			x.logged[zxid] = who
-			delete(open, who)
+			delete(open, request{who.Session, who.Request})
 		}
 	}
 	for who := range open {

@@ -79,7 +79,7 @@ func (m *Member) Tree() (map[string]observe.Znode, error) {
 }
 
 // transactions calls a function for the headers of the whole records after a zxid in the logs of a member, which may run.
-func (m *Member) transactions(after int64, fn func(jute.TxnHeader)) error {
+func (m *Member) transactions(after int64, fn func(h jute.TxnHeader, failed jute.Code)) error {
 	files, err := txnlog.Logs(txnlog.OS, filepath.Join(m.Dir(), "version-2"))
 	if err != nil {
 		return err
@@ -99,7 +99,11 @@ func (m *Member) transactions(after int64, fn func(jute.TxnHeader)) error {
 				var h jute.TxnHeader
 				d := jute.NewDecoder(r.Entry)
 				h.Decode(&d)
-				fn(h)
+				failed := jute.OK
+				if jute.Op(h.Type) == jute.OpError {
+					failed = jute.Code(d.Int32())
+				}
+				fn(h, failed)
 			}
 		}
 		if err = errors.Join(err, s.Close()); err != nil {
