@@ -3,38 +3,39 @@ package server
 import "time"
 
 const (
-	// gatherLimit is how long requests are held at the most: a network between members that are far apart is not waited for.
+	// gatherLimit is how long a client is waited for at the most: a network between members that are far apart is not.
 	gatherLimit = 4 * time.Millisecond
-	// gatherRounds is how many times as long as a batch takes clients that were answered are waited for.
-	gatherRounds = 2
+	// gatherRounds is the same, as a multiple of the time that a batch takes.
+	gatherRounds = 3
 	// gatherEnough is how many requests do not wait for more: one sync more costs little for each.
 	gatherEnough = 64
-	// gatherPrompt is how often in a row a client has to have asked again at once to be waited for: one whose requests come by chance hardly ever has.
-	gatherPrompt = 8
-	// gatherFaith is how often in a row it may have been in vain before it is left for two batches, then for four and so on, gatherDespair the most that is counted.
-	gatherFaith   = 2
-	gatherDespair = gatherFaith + 6
+	// gatherSpreads is how many times as far from its average as usual a client is waited for.
+	gatherSpreads = 3
 )
 
-// gather says how long requests are held for those of clients that have just been answered and that have asked again at once before. What came while others were being written would go
+// gather says how long requests are held for those of clients that have just been answered and that are known to ask again at once. What came while others were being written would go
 // without them, and the two would take turns, with a sync for each; together they are one batch. It belongs to one goroutine at a time, with its part of sessions; a time is one
 // since the server's start.
 type gather struct {
-	thinking int           // prompt clients that were answered and have not asked again
+	thinking int           // clients that are waited for
 	era      uint32        // a number for those that are counted
-	answered time.Duration // when the last of them was
+	due      time.Duration // when the last of them is expected
 	left     time.Duration // when requests went that are not answered, 0 if there are none
 	round    time.Duration // from there to the answers, an average
 	holds    bool          // requests are being held
-	vain     int           // how often in a row clients were waited for that did not come
-	rest     int           // so many batches are not held
 }
 
 // habit is what gather knows of a session.
 type habit struct {
 	answered time.Duration // the last time, 0 for never
 	thinking uint32        // gather.era of when it was counted among those that think, and 1 more; 0 if it is not
-	prompt   uint8         // how often in a row it has asked again at once, up to gatherPrompt
+	// How many microseconds it takes to ask again, an average in which no time counts for more than one and a half times what anybody is waited for, and how far from that it is on average.
+	think, spread uint16
+}
+
+// expected is after which time it has most likely asked again.
+func (h *habit) expected() time.Duration {
+	return time.Duration(int(h.think)+gatherSpreads*int(h.spread)) * time.Microsecond
 }
 
 // habitOf is that of a request's session, nil if there is none.
@@ -51,12 +52,11 @@ func (s *Server) habitOf(r *Request) *habit {
 	return &session.habit
 }
 
-// patience is how long it waits for a client.
+// patience is how long a client is waited for at the most.
 func (g *gather) patience() time.Duration { return min(gatherRounds*g.round, gatherLimit) }
 
 // replied notes that a client is about to be answered; nil stands for one that is not known.
 func (g *gather) replied(now time.Duration, h *habit) {
-	g.answered = now
 	if g.left != 0 {
 		g.round += (now - g.left - g.round) / 8
 		g.left = 0
@@ -64,13 +64,15 @@ func (g *gather) replied(now time.Duration, h *habit) {
 	if h == nil {
 		return
 	}
-	if h.answered = now; h.prompt == gatherPrompt && h.thinking != g.era+1 {
+	h.answered = now
+	if wait := h.expected(); wait > 0 && wait <= g.patience() && h.thinking != g.era+1 {
 		h.thinking = g.era + 1
 		g.thinking++
+		g.due = max(g.due, now+wait)
 	}
 }
 
-// came notes that a request of a client has arrived. To be prompt is to come well before others would have given it up.
+// came notes that a request of a client has arrived.
 func (g *gather) came(now time.Duration, h *habit) {
 	if h == nil {
 		return
@@ -79,11 +81,14 @@ func (g *gather) came(now time.Duration, h *habit) {
 		g.thinking--
 	}
 	h.thinking = 0
-	if h.answered != 0 && now-h.answered < g.patience()*3/4 {
-		h.prompt = min(h.prompt+1, gatherPrompt)
-	} else {
-		h.prompt = 0
+	if h.answered == 0 {
+		h.think = uint16(gatherLimit * 3 / 2 / time.Microsecond)
+		return
 	}
+	think := int(min(now-h.answered, g.patience()*3/2) / time.Microsecond)
+	off := think - int(h.think)
+	h.think = uint16(int(h.think) + off/4)
+	h.spread = uint16(int(h.spread) + (max(off, -off)-int(h.spread))/4)
 }
 
 // hold is how long n requests that are here are to wait, if no others come; 0 if they are to go.
@@ -91,15 +96,12 @@ func (g *gather) hold(now time.Duration, n int) time.Duration {
 	if g.thinking == 0 || n >= gatherEnough {
 		return 0
 	}
-	wait := g.answered + g.patience() - now
-	if wait <= 0 && !g.holds {
-		g.giveUp()
+	if now < g.due {
+		g.holds = true
+		return g.due - now
 	}
-	if wait <= 0 || g.rest > 0 {
-		return 0
-	}
-	g.holds = true
-	return wait
+	g.giveUp()
+	return 0
 }
 
 // giveUp takes nobody to be thinking.
@@ -108,18 +110,10 @@ func (g *gather) giveUp() {
 	g.era++
 }
 
-// leave notes that the n that are here go.
+// leave notes that the n that are here go. Who has not come by then is not waited for any more.
 func (g *gather) leave(now time.Duration, n int) {
-	switch {
-	case !g.holds:
-		g.rest = max(0, g.rest-1)
-	case g.thinking == 0 || n >= gatherEnough:
-		g.vain = 0
-	default:
+	if g.thinking > 0 && n < gatherEnough {
 		g.giveUp()
-		if g.vain = min(g.vain+1, gatherDespair); g.vain > gatherFaith {
-			g.rest = 1 << (g.vain - gatherFaith)
-		}
 	}
 	g.holds = false
 	if g.left == 0 {

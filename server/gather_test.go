@@ -99,17 +99,33 @@ func TestGather(t *testing.T) {
 		// Half of them leave, and are waited for once.
 		left, vain := clients/2, 0
 		for range 100 {
-			was := w.vain
+			was := w.era
 			w.batch(round, func() (time.Duration, bool) {
 				if left--; left >= 0 {
 					return 0, false
 				}
 				return eager()
 			})
-			vain += max(0, w.vain-was)
+			vain += int(w.era - was)
 		}
 		if vain > 1 {
 			t.Errorf("%d clients, of which half left: in vain %d times", clients, vain)
+		}
+	}
+	// Each of them is late for once now and then, and the others are not taken for late, too.
+	for _, clients := range []int{3, 10, 30} {
+		w := with(clients)
+		for range 2000 {
+			w.batch(round, func() (time.Duration, bool) {
+				think, _ := eager()
+				if rng.IntN(33) == 0 {
+					think += time.Duration(rng.ExpFloat64() * 5 * float64(round))
+				}
+				return think, true
+			})
+		}
+		if w.perBatch() < 0.8*float64(clients) {
+			t.Errorf("%d clients that are late for once now and then: %.2f requests in a batch", clients, w.perBatch())
 		}
 	}
 	// Clients that take their time, fewer and more of them: their requests come like rain.

@@ -11,8 +11,9 @@ import (
 
 const (
 	// timerSlack is how late a thread that sleeps may be woken. Go's runtime has one that looks at the others, and sleeps for 20 microseconds at a time while there is anything to do:
-	// with the slack that Linux gives by default, 50 microseconds, it takes up to a fifth of the CPU time of a server whose clients have one request in flight.
-	timerSlack = 250 * time.Microsecond
+	// with the slack that Linux gives by default, 50 microseconds, it takes up to a fifth of the CPU time of a server whose clients have one request in flight. It is also what takes a
+	// processor from a thread that waits for the disk: with two processors others may wait so much longer for that.
+	timerSlack = time.Millisecond
 	// relaxedVariable is set in the environment of a server that has begun anew for that.
 	relaxedVariable = "QUOLL_TIMERS_RELAXED"
 )
