@@ -742,7 +742,7 @@ func (r *replay) commit() {
 	if len(r.choices) == 0 || len(r.unknown) > 0 || slices.ContainsFunc(r.choices, func(c *choice) bool { return c.life >= r.life }) {
 		return
 	}
-	r.choices, r.deepest, r.effort, r.believe, r.wide = nil, nil, 0, r.logged != nil, false
+	r.choices, r.deepest, r.effort, r.believe, r.wide, r.doubt = nil, nil, 0, r.logged != nil, false, ""
 	r.journal.on, r.journal.undo = false, nil
 	clear(r.touched)
 	clear(r.failed)

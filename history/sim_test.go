@@ -64,7 +64,7 @@ type sim struct {
 	afterwards func() // shows what the fault has done
 }
 
-// logged is whose request a zxid is, as in Options.
+// logged is Options.Logged.
 func (s *sim) logged(zxid int64) (Logged, bool) {
 	l, ok := s.log[zxid]
 	return l, ok

@@ -34,9 +34,8 @@ type Member struct {
 	last   int64 // zxid of the last record appended, or of the snapshot before it
 	reader *logReader
 	epochs [2]int64
-	// untrusted is zab.Disk.Untrusted. bare says that there is no snapshot, and that one is needed before the first record.
-	untrusted, bare bool
-	raised          bool
+	// untrusted is zab.Disk.Untrusted. bare says that there is no snapshot, and that one is needed before the first record. raised is Raised.
+	untrusted, bare, raised bool
 }
 
 // Open loads the directory of a server of an ensemble.

@@ -65,11 +65,13 @@ func (g *gather) replied(now time.Duration, h *habit) {
 		return
 	}
 	h.answered = now
-	if wait := h.expected(); wait > 0 && wait <= g.patience() && h.thinking != g.era+1 {
-		h.thinking = g.era + 1
-		g.thinking++
-		g.due = max(g.due, now+wait)
+	wait := h.expected() // 0 if it has not asked yet
+	if wait == 0 || wait > g.patience() || h.thinking == g.era+1 {
+		return
 	}
+	h.thinking = g.era + 1
+	g.thinking++
+	g.due = max(g.due, now+wait)
 }
 
 // came notes that a request of a client has arrived.
@@ -81,7 +83,7 @@ func (g *gather) came(now time.Duration, h *habit) {
 		g.thinking--
 	}
 	h.thinking = 0
-	if h.answered == 0 {
+	if h.answered == 0 { // until more is known it takes too long to be waited for
 		h.think = uint16(gatherLimit * 3 / 2 / time.Microsecond)
 		return
 	}

@@ -14,7 +14,6 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -24,6 +23,7 @@ import (
 	"quoll/client"
 	"quoll/compat/observe"
 	"quoll/compat/peer"
+	"quoll/compat/script"
 	"quoll/jute"
 )
 
@@ -337,20 +337,14 @@ func (r *run) verify() {
 			r.must(fmt.Errorf("session %#x (closed and acknowledged: %v) has %d of its %d ephemerals", flySession(f), f.closed, present, len(f.paths)))
 		}
 	}
-	answer, err := r.server.FourLetter("srvr")
+	zxid, err := script.Zxid(r.server.Addr())
 	r.must(err)
-	for line := range strings.Lines(answer) {
-		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "Zxid: 0x"); ok {
-			zxid, err := strconv.ParseInt(text, 16, 64)
-			r.must(err)
-			for have, o := range r.history.zxids {
-				if have > zxid {
-					r.must(fmt.Errorf("the server is at zxid %#x, but %v was acknowledged", zxid, o))
-				}
-			}
-			r.history.zxids, r.history.floor = map[int64]*op{}, zxid-1 // the observer's session is above
+	for have, o := range r.history.zxids {
+		if have > zxid {
+			r.must(fmt.Errorf("the server is at zxid %#x, but %v was acknowledged", zxid, o))
 		}
 	}
+	r.history.zxids, r.history.floor = map[int64]*op{}, zxid-1 // the observer's session is above
 }
 
 // sequence checks the znodes that all writers make in one directory: numbers rise with zxids and are never given out again.

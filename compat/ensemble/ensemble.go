@@ -145,8 +145,8 @@ func (e *Ensemble) Serving() (*Member, error) {
 		leader, state = nil, ""
 		leaders, missing := 0, 0
 		for _, m := range e.Members {
-			if m.Torn() {
-				failed = errors.Join(failed, m.Start())
+			if m.Torn() && failed == nil {
+				failed = m.Start()
 			}
 			if !m.Running() {
 				continue
@@ -162,7 +162,7 @@ func (e *Ensemble) Serving() (*Member, error) {
 				missing++
 			}
 		}
-		return leaders == 1 && missing == 0
+		return failed != nil || leaders == 1 && missing == 0
 	})
 	if err = errors.Join(failed, err); err != nil {
 		return nil, fmt.Errorf("the members are%s after %w\n%s", state, err, e.Tails(25))

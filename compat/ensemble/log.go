@@ -17,11 +17,16 @@ func (m *Member) Log() string {
 	m.mu.Lock()
 	name, began := m.log(m.kind), m.began
 	m.mu.Unlock()
+	return readFrom(name, began)
+}
+
+// readFrom is what a file has from an offset on, or the error.
+func readFrom(name string, offset int64) string {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return err.Error()
 	}
-	return string(data[min(began, int64(len(data))):])
+	return string(data[min(offset, int64(len(data))):])
 }
 
 // tail is the last lines of the log.

@@ -96,16 +96,17 @@ func (m *Member) Start() error {
 	kind := m.kind
 	go func() {
 		code := p.Wait()
-		torn := tornEpoch(m.Log())
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		if m.process == p {
-			m.running = false
-			if !m.ending && torn != 0 {
-				m.torn = torn
-			} else if !m.ending {
-				m.died = append(m.died, fmt.Sprintf("member %d (%s) ended by itself with code %d", m.ID, kind, code))
-			}
+		if m.process != p {
+			return
+		}
+		m.running = false
+		if m.ending {
+			return
+		}
+		if m.torn = tornEpoch(readFrom(p.LogPath, m.began)); m.torn == 0 {
+			m.died = append(m.died, fmt.Sprintf("member %d (%s) ended by itself with code %d", m.ID, kind, code))
 		}
 	}()
 	return nil

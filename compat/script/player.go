@@ -312,7 +312,7 @@ func (r *Player) expire(s *Step) ([]string, error) {
 		c.ended = true
 		c.Close()
 	}
-	before, err := r.zxid()
+	before, err := Zxid(r.addr)
 	if err != nil {
 		return nil, err
 	}
@@ -324,7 +324,7 @@ func (r *Player) expire(s *Step) ([]string, error) {
 	c.ended = true
 	c.Close()
 	for limit := time.Now().Add(deadline); ; time.Sleep(5 * time.Millisecond) {
-		now, err := r.zxid()
+		now, err := Zxid(r.addr)
 		if err != nil {
 			return nil, err
 		}
@@ -338,9 +338,9 @@ func (r *Player) expire(s *Step) ([]string, error) {
 	}
 }
 
-// zxid is that of the last transaction, asked for without a session.
-func (r *Player) zxid() (int64, error) {
-	nc, err := net.Dial("tcp", r.addr)
+// Zxid is that of the last transaction that a server has applied, asked for without a session.
+func Zxid(addr string) (int64, error) {
+	nc, err := net.Dial("tcp", addr)
 	if err != nil {
 		return 0, err
 	}
